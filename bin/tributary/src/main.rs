@@ -1,0 +1,4 @@
+//! The Tributary node.
+#![forbid(unsafe_code)]
+
+fn main() {}
