@@ -1,0 +1,48 @@
+# Tributary: the two commands are `make dev` and `make test`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+VENV := $(CACHE)/venv
+
+.PHONY: help setup dev test lint unit e2e oracle bench genesis clean-dev
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
+
+setup: ## install everything a bare Debian machine lacks (idempotent)
+	scripts/setup.sh
+
+dev: setup ## build, pull the model, start a node with an embedded sequencer
+	$(CARGO) build --release --locked --bin tributary
+	$(TARGET)/release/tributary model pull
+	exec $(TARGET)/release/tributary dev $(DEV_ARGS)
+
+test: setup lint unit e2e ## everything CI runs
+
+lint: ## formatting, clippy and docs, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+unit: ## every Rust test
+	$(CARGO) build --locked --bin tributary
+	$(TARGET)/debug/tributary model pull
+	$(CARGO) test --workspace --locked
+
+e2e: ## whole-system tests that other languages drive: clients, wallets, the oracle
+	$(CARGO) build --locked --bin tributary
+	TRIBUTARY=$(abspath $(TARGET))/debug/tributary PYTHON=$(VENV)/bin/python tests/e2e/run.sh
+
+bench: ## every figure of docs/STATUS.md
+	scripts/bench.sh
+
+genesis: ## remake genesis/dev.json
+	genesis/make.sh
+
+clean-dev: ## forget the dev chain
+	rm -rf $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/tributary/dev
