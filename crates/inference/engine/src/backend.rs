@@ -1,0 +1,300 @@
+//! The one trait between scheduling and arithmetic.
+//!
+//! The engine owns requests, their order, the KV page tables and the sampling; a backend owns weights,
+//! KV memory and kernels. A step is a list of rows, each a run of consecutive tokens of one sequence with
+//! its own adapters: prefill chunks, single decode tokens and verification of drafts all look alike.
+//! A backend holds no state per sequence but what [`InferenceBackend::admit`] announced, so a page may be
+//! shared, copied or recomputed without its knowing.
+
+use alloy_primitives::B256;
+use std::{any::Any, fmt, sync::Arc};
+use tributary_adapters::Adapter;
+
+/// A sequence: one choice of one request. Never reused within a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeqId(pub u64);
+
+/// A physical KV page, an index below [`Limits::pages`].
+pub type PageId = u32;
+
+/// What a backend can take; constant while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Tokens of context a sequence may have, prompt and answer together.
+    pub context: u32,
+    /// Size of the vocabulary: logits per wanted position.
+    pub vocab: u32,
+    /// Bytes of the quantised final vector per wanted position: `hidden` values and 4 for each block of 32.
+    pub normed_bytes: u32,
+    /// Tokens a KV page holds.
+    pub page_tokens: u32,
+    /// KV pages there are.
+    pub pages: u32,
+    /// Rows a step may have.
+    pub rows: u32,
+    /// Tokens a step may have over all its rows.
+    pub step_tokens: u32,
+}
+
+/// What an answer depends on besides its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Hash of the numeric profile (profile text version, model config, block formats, tables).
+    pub profile: B256,
+    /// Hash of the base weights.
+    pub weights: B256,
+}
+
+/// An adapter in a backend's own form, with a composition weight folded in. Made by a [`Preparer`],
+/// taken apart by the backend that made it.
+pub trait PreparedAdapter: Any + fmt::Debug + Send + Sync {
+    /// Memory held, in bytes.
+    fn bytes(&self) -> usize;
+    /// For the backend's downcast.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// One adapter of a row's composition.
+#[derive(Clone, Debug)]
+pub struct LoraPart {
+    /// The artifact's hash.
+    pub hash: B256,
+    /// Its weight in the composition, already folded into `prepared`.
+    pub weight: f32,
+    /// The backend's form of it.
+    pub prepared: Arc<dyn PreparedAdapter>,
+}
+
+/// Turns adapters into a backend's form, on any thread, while the backend steps.
+pub trait Preparer: Send + Sync + fmt::Debug {
+    /// Quantises `weight · scale · B` and `A`. An adapter that does not fit the model, or uses what the
+    /// backend lacks, is an error that names it.
+    fn prepare(&self, adapter: &Adapter, weight: f32) -> Result<Arc<dyn PreparedAdapter>, PrepareError>;
+}
+
+/// Why an adapter cannot be used with this backend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// The adapter uses a feature this backend lacks.
+    #[error("adapter uses {0}, which this backend does not support")]
+    Unsupported(&'static str),
+    /// A module does not fit the base model.
+    #[error("adapter does not fit the model: {0}")]
+    Mismatch(String),
+    /// A value is not finite, or too large to quantise, once scaled.
+    #[error("adapter values are not finite once scaled: {0}")]
+    NonFinite(String),
+}
+
+/// The positions of a row whose logits are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// None: a prefill chunk that is not the last.
+    None,
+    /// The row's last token.
+    Last,
+    /// Every token of the row: drafts to verify, log-probabilities of a prompt.
+    All,
+}
+
+impl Wanted {
+    /// How many positions of a row of `tokens` tokens are asked for.
+    pub const fn count(self, tokens: usize) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Last => 1,
+            Self::All => tokens,
+        }
+    }
+}
+
+/// Consecutive tokens of one sequence to run in a step.
+///
+/// K and V of every position before `pos` are already in the pages; the step writes those of
+/// `pos .. pos + tokens.len()`. Position `p` lies in `pages[p / page_tokens]` at slot `p % page_tokens`.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The sequence, at most one row of it in a step.
+    pub seq: SeqId,
+    /// Absolute position of the first token.
+    pub pos: u32,
+    /// The tokens, at least one, each below [`Limits::vocab`].
+    pub tokens: &'a [u32],
+    /// Page table, long enough for the last token.
+    pub pages: &'a [PageId],
+    /// Adapters in request order; empty for the base model.
+    pub lora: &'a [LoraPart],
+    /// Positions whose logits are asked for.
+    pub logits: Wanted,
+}
+
+/// Why one row of a step has no result. Its neighbours are not touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowError {
+    /// An activation overflowed: the profile fails the request rather than guess.
+    #[error("non_finite: an activation is not finite")]
+    NonFinite,
+    /// A token is not in the vocabulary.
+    #[error("token {0} is not in the vocabulary")]
+    BadToken(u32),
+    /// A part was prepared by another backend or for another model.
+    #[error("adapter was not prepared for this backend")]
+    ForeignAdapter,
+}
+
+/// Results of a step, in the order of its rows. Buffers are reused from step to step.
+#[derive(Debug, Default)]
+pub struct StepOutput {
+    vocab: usize,
+    normed_bytes: usize,
+    rows: Vec<RowSlot>,
+    logits: Vec<f32>,
+    normed: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct RowSlot {
+    first: usize,
+    count: usize,
+    error: Option<RowError>,
+}
+
+impl StepOutput {
+    /// Lays the buffers out for `rows`; called by the backend at the start of a step.
+    pub fn begin(&mut self, limits: &Limits, rows: &[Row<'_>]) {
+        self.vocab = limits.vocab as usize;
+        self.normed_bytes = limits.normed_bytes as usize;
+        self.rows.clear();
+        let mut first = 0;
+        for row in rows {
+            let count = row.logits.count(row.tokens.len());
+            self.rows.push(RowSlot { first, count, error: None });
+            first += count;
+        }
+        self.logits.resize(first * self.vocab, 0.0);
+        self.normed.resize(first * self.normed_bytes, 0);
+    }
+
+    /// Marks a row as failed.
+    pub fn fail(&mut self, row: usize, error: RowError) {
+        self.rows[row].error = Some(error);
+    }
+
+    /// Where a row failed, its error.
+    pub fn error(&self, row: usize) -> Option<RowError> {
+        self.rows[row].error
+    }
+
+    /// Wanted positions of a row.
+    pub fn count(&self, row: usize) -> usize {
+        self.rows[row].count
+    }
+
+    /// Wanted positions over all rows, the outer dimension of the two flat buffers.
+    pub fn positions(&self) -> usize {
+        self.logits.len().checked_div(self.vocab).unwrap_or(0)
+    }
+
+    /// Index of a row's first wanted position in the flat buffers.
+    pub fn first(&self, row: usize) -> usize {
+        self.rows[row].first
+    }
+
+    /// Logits of the `index`-th wanted position of a row.
+    pub fn logits(&self, row: usize, index: usize) -> &[f32] {
+        let at = self.rows[row].first + index;
+        &self.logits[at * self.vocab..(at + 1) * self.vocab]
+    }
+
+    /// The final normed vector of that position as the hash chain takes it: the Q8 values, one byte each,
+    /// then each block's scale as big-endian f32 bits.
+    pub fn normed(&self, row: usize, index: usize) -> &[u8] {
+        let at = self.rows[row].first + index;
+        &self.normed[at * self.normed_bytes..(at + 1) * self.normed_bytes]
+    }
+
+    /// The flat `[positions][vocab]` buffer, for the backend to fill.
+    pub fn logits_mut(&mut self) -> &mut [f32] {
+        &mut self.logits
+    }
+
+    /// The flat `[positions][normed_bytes]` buffer, for the backend to fill.
+    pub fn normed_mut(&mut self) -> &mut [u8] {
+        &mut self.normed
+    }
+
+    /// Both flat buffers at once.
+    pub fn buffers_mut(&mut self) -> (&mut [f32], &mut [u8]) {
+        (&mut self.logits, &mut self.normed)
+    }
+}
+
+/// Whether a sequence may be scheduled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Now.
+    Ready,
+    /// Its adapters are on their way to the device; ask again before the next step.
+    Loading,
+}
+
+/// A backend's own view of its condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Serving.
+    Ok,
+    /// Serving, but something is wrong that an operator should see.
+    Degraded(String),
+}
+
+/// A failure of the backend as a whole. Every row of the step is lost.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The model cannot be loaded or fails its self-test: starting again will not help.
+    #[error("backend cannot start: {0}")]
+    Start(String),
+    /// A step failed; a restarted backend may work.
+    #[error("backend failed: {0}")]
+    Failed(String),
+    /// A step breaks the contract of [`Row`] or [`Limits`]: a fault of the engine.
+    #[error("step breaks the backend's contract: {0}")]
+    Contract(String),
+}
+
+/// Runs rows of tokens through a model. Owned and called by the engine thread alone.
+///
+/// The bits of a row's results depend on the row's own tokens, pages and adapters only: never on its
+/// neighbours, the number of rows, the chunking of a prompt, or the page numbers.
+pub trait InferenceBackend: Send {
+    /// Name for logs and metrics, such as `cpu-avx512vnni`.
+    fn name(&self) -> &str;
+
+    /// What the backend can take.
+    fn limits(&self) -> &Limits;
+
+    /// What answers depend on besides requests.
+    fn identity(&self) -> &Identity;
+
+    /// Its condition.
+    fn health(&self) -> Health;
+
+    /// The part that prepares adapters off the engine thread.
+    fn preparer(&self) -> Arc<dyn Preparer>;
+
+    /// Announces a sequence and the adapters it will use, so that a device can page them in. Called again
+    /// while it answers [`Admission::Loading`].
+    fn admit(&mut self, seq: SeqId, lora: &[LoraPart]) -> Result<Admission, BackendError>;
+
+    /// Runs one step. Calls [`StepOutput::begin`] and fills in every wanted position of every row that
+    /// does not fail.
+    fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError>;
+
+    /// Copies the first `tokens` positions of a page to another: copy on write of shared prefixes.
+    fn copy_page(&mut self, from: PageId, to: PageId, tokens: u32) -> Result<(), BackendError>;
+
+    /// Forgets a sequence.
+    fn release(&mut self, seq: SeqId);
+}
