@@ -1,0 +1,28 @@
+//! One `sol!` per interface file.
+
+use alloy_sol_types::sol;
+
+sol!(
+    #![sol(all_derives, abi)]
+    "../../../contracts/src/interfaces/IDatanets.sol"
+);
+sol!(
+    #![sol(all_derives, abi)]
+    "../../../contracts/src/interfaces/IModels.sol"
+);
+sol!(
+    #![sol(all_derives, abi)]
+    "../../../contracts/src/interfaces/IAgents.sol"
+);
+sol!(
+    #![sol(all_derives, abi)]
+    "../../../contracts/src/interfaces/ISettlement.sol"
+);
+sol!(
+    #![sol(all_derives, abi)]
+    "../../../contracts/src/interfaces/IAttribution.sol"
+);
+sol!(
+    #![sol(all_derives, abi)]
+    "../../../contracts/src/interfaces/IParams.sol"
+);
