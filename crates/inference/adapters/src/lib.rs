@@ -2,5 +2,18 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod artifact;
+mod cache;
+mod config;
+mod error;
+mod fetch;
+mod hosts;
+mod residency;
+mod select;
 
 pub use adapter::{Adapter, Geometry, LoraModule, Projection};
+pub use artifact::{Artifact, Bounds, CONFIG_FILE, TENSORS_FILE, artifact_hash};
+pub use config::{ModuleSelector, PeftConfig};
+pub use error::{AdapterError, Severity};
+pub use fetch::{FetchPolicy, Fetcher, FileRoots, Source};
+pub use residency::{Lease, Residency, ResidencyConfig, ResidencyStats};

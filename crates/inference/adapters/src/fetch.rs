@@ -1,0 +1,210 @@
+//! Artifacts from where their builders published them: `file:` folders and `http(s):` folders.
+//!
+//! ```text
+//! Source {hash, uri} ─► cache/<hash>/ ─ hash right ─► Artifact
+//!                          │ absent or damaged
+//!                          ▼
+//!                 file: bounded read │ http: bounded, timed GETs, no redirects
+//!                          ▼
+//!                  hash checked ─► cache (http only) ─► Artifact
+//! ```
+
+use crate::{
+    artifact::{Artifact, Bounds, CONFIG_FILE, TENSORS_FILE},
+    cache::DiskCache,
+    error::AdapterError,
+    hosts::{PublicResolver, is_public},
+};
+use alloy_primitives::B256;
+use reqwest::{Client, redirect};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use url::{Host, Url};
+
+/// A registered artifact: what it must hash to and where its builder serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Registered artifact hash.
+    pub hash: B256,
+    /// A folder: `file:///path`, `http://host/path` or `https://host/path`; the two file names are appended.
+    pub uri: String,
+}
+
+/// Which folders of this machine a `file:` uri may name. Uris come from the registry, so from strangers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileRoots {
+    /// Any folder: a node of one's own, or a dev chain.
+    Any,
+    /// Folders beneath these, links resolved. Empty: no `file:` uri at all.
+    Under(Vec<PathBuf>),
+}
+
+/// What fetching may do and for how long.
+#[derive(Clone, Debug)]
+pub struct FetchPolicy {
+    /// Folders open to `file:` uris.
+    pub files: FileRoots,
+    /// Whether `http` may reach loopback, link-local and private addresses.
+    pub private_hosts: bool,
+    /// Time for a whole artifact.
+    pub timeout: Duration,
+    /// Size bounds.
+    pub bounds: Bounds,
+    /// Bytes of fetched artifacts kept on disk.
+    pub cache_bytes: u64,
+}
+
+impl Default for FetchPolicy {
+    fn default() -> Self {
+        Self {
+            files: FileRoots::Under(Vec::new()),
+            private_hosts: false,
+            timeout: Duration::from_secs(120),
+            bounds: Bounds::default(),
+            cache_bytes: 20 << 30,
+        }
+    }
+}
+
+/// Fetches and checks artifacts, keeping remote ones on disk.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    client: Client,
+    policy: Arc<FetchPolicy>,
+    cache: Arc<DiskCache>,
+}
+
+impl Fetcher {
+    /// A fetcher that caches under `cache_dir`.
+    pub fn new(policy: FetchPolicy, cache_dir: PathBuf) -> Result<Self, AdapterError> {
+        let mut builder = Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(10))
+            .user_agent(concat!("tributary/", env!("CARGO_PKG_VERSION")));
+        if !policy.private_hosts {
+            builder = builder.dns_resolver(PublicResolver);
+        }
+        let client = builder.build().map_err(|error| AdapterError::Internal(error.to_string()))?;
+        let cache = DiskCache::open(cache_dir, policy.cache_bytes)?;
+        Ok(Self { client, policy: Arc::new(policy), cache: Arc::new(cache) })
+    }
+
+    /// Size bounds in force.
+    pub fn bounds(&self) -> &Bounds {
+        &self.policy.bounds
+    }
+
+    /// The artifact, its hash checked.
+    pub async fn fetch(&self, source: &Source) -> Result<Artifact, AdapterError> {
+        if let Some(artifact) = self.cached(source.hash).await? {
+            return Ok(artifact);
+        }
+        let url = Url::parse(&source.uri).map_err(|error| refused(&source.uri, &error.to_string()))?;
+        match url.scheme() {
+            "file" => self.from_file(&url, source.hash).await,
+            "http" | "https" => {
+                let artifact = tokio::time::timeout(self.policy.timeout, self.from_http(&url))
+                    .await
+                    .map_err(|_| failed(&url, "timed out"))??;
+                self.keep(artifact, source.hash).await
+            }
+            other => Err(refused(&source.uri, &format!("scheme `{other}` is not file, http or https"))),
+        }
+    }
+
+    async fn cached(&self, hash: B256) -> Result<Option<Artifact>, AdapterError> {
+        let (cache, bounds) = (Arc::clone(&self.cache), self.policy.bounds);
+        blocking(move || Ok(cache.get(hash, &bounds))).await
+    }
+
+    async fn from_file(&self, url: &Url, hash: B256) -> Result<Artifact, AdapterError> {
+        let folder = url.to_file_path().map_err(|()| refused(url.as_str(), "not a local path"))?;
+        let policy = Arc::clone(&self.policy);
+        let uri = url.to_string();
+        blocking(move || {
+            let folder = folder.canonicalize().map_err(|error| AdapterError::io(&folder, &error))?;
+            if let FileRoots::Under(roots) = &policy.files {
+                let inside = |root: &PathBuf| root.canonicalize().is_ok_and(|root| folder.starts_with(root));
+                if !roots.iter().any(inside) {
+                    return Err(refused(&uri, "outside the folders open to file uris"));
+                }
+            }
+            let artifact = Artifact::read(&folder, &policy.bounds)?;
+            artifact.verify(hash)?;
+            Ok(artifact)
+        })
+        .await
+    }
+
+    async fn from_http(&self, url: &Url) -> Result<Artifact, AdapterError> {
+        let public = match url.host() {
+            Some(Host::Ipv4(ip)) => is_public(ip.into()),
+            Some(Host::Ipv6(ip)) => is_public(ip.into()),
+            Some(Host::Domain(_)) => true,
+            None => false,
+        };
+        if !public && !self.policy.private_hosts {
+            return Err(refused(url.as_str(), "the host is not on the public network"));
+        }
+        let config = self.get(url, CONFIG_FILE, self.policy.bounds.config).await?;
+        let tensors = self.get(url, TENSORS_FILE, self.policy.bounds.tensors).await?;
+        Ok(Artifact::new(config, tensors))
+    }
+
+    async fn get(&self, folder: &Url, name: &str, limit: u64) -> Result<Vec<u8>, AdapterError> {
+        let mut url = folder.clone();
+        url.path_segments_mut()
+            .map_err(|()| refused(folder.as_str(), "cannot hold a path"))?
+            .pop_if_empty()
+            .push(name);
+        let why = |error: reqwest::Error| failed(&url, &error.without_url().to_string());
+        let mut response =
+            self.client.get(url.clone()).send().await.map_err(why)?.error_for_status().map_err(why)?;
+        if !response.status().is_success() {
+            return Err(failed(&url, &format!("status {}", response.status())));
+        }
+        let too_large = |bytes| AdapterError::TooLarge { what: url.to_string(), bytes, limit };
+        let declared = response.content_length().unwrap_or(0);
+        if declared > limit {
+            return Err(too_large(declared));
+        }
+        let mut content = Vec::with_capacity(declared as usize);
+        while let Some(chunk) = response.chunk().await.map_err(why)? {
+            if (content.len() + chunk.len()) as u64 > limit {
+                return Err(too_large((content.len() + chunk.len()) as u64));
+            }
+            content.extend_from_slice(&chunk);
+        }
+        Ok(content)
+    }
+
+    async fn keep(&self, artifact: Artifact, hash: B256) -> Result<Artifact, AdapterError> {
+        let cache = Arc::clone(&self.cache);
+        blocking(move || {
+            artifact.verify(hash)?;
+            if let Err(error) = cache.put(hash, &artifact) {
+                tracing::warn!(%error, %hash, "Adapter not cached on disk");
+            }
+            Ok(artifact)
+        })
+        .await
+    }
+}
+
+/// Runs file work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AdapterError> + Send + 'static,
+) -> Result<T, AdapterError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(AdapterError::Internal(error.to_string())),
+    }
+}
+
+fn refused(uri: &str, reason: &str) -> AdapterError {
+    AdapterError::Uri { uri: uri.chars().take(256).collect(), reason: reason.to_owned() }
+}
+
+fn failed(url: &Url, reason: &str) -> AdapterError {
+    AdapterError::Fetch { uri: url.to_string(), reason: reason.to_owned() }
+}

@@ -1,0 +1,404 @@
+//! What is in memory: a budget, least recently used out first, things in use or pinned never.
+//!
+//! ```text
+//! lease(key) ── resident ─────────────────────────────► Lease (counts as a user)
+//!     │  └──── being loaded ─► wait for that load ────► Lease
+//!     └ absent ─► task: slot ─► load ─► room ─► insert ─► Lease
+//!                       (bounded)      (evicts unused; waits for a user to leave)
+//! ```
+//! Loads run as tasks of their own: a caller that goes away neither stops a load others wait for nor
+//! holds anything up, and rows that run keep running.
+
+use crate::error::AdapterError;
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    hash::Hash,
+    ops::Deref,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, Semaphore, watch};
+
+/// Memory and patience of a [`Residency`].
+#[derive(Clone, Copy, Debug)]
+pub struct ResidencyConfig {
+    /// Bytes of values kept.
+    pub budget: usize,
+    /// Loads at the same time; each holds its transient memory beyond the budget.
+    pub loads: usize,
+    /// How long a load waits for memory that is in use.
+    pub patience: Duration,
+    /// How long a failure is remembered, so that a broken artifact is not fetched for every request.
+    pub failure_ttl: Duration,
+}
+
+impl Default for ResidencyConfig {
+    fn default() -> Self {
+        Self {
+            budget: 1 << 30,
+            loads: 2,
+            patience: Duration::from_secs(30),
+            failure_ttl: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Figures for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResidencyStats {
+    /// Values in memory.
+    pub resident: usize,
+    /// Bytes they hold.
+    pub bytes: usize,
+    /// Loads that ended well.
+    pub loads: u64,
+    /// Loads that failed.
+    pub failures: u64,
+    /// Values dropped for room.
+    pub evictions: u64,
+    /// Leases served from memory.
+    pub hits: u64,
+}
+
+/// Values in memory by key, within a budget.
+pub struct Residency<K, V> {
+    shared: Arc<Shared<K, V>>,
+}
+
+struct Shared<K, V> {
+    config: ResidencyConfig,
+    state: Mutex<State<K, V>>,
+    /// Told whenever a value stops being used.
+    freed: Notify,
+    loads: Semaphore,
+    /// One load at a time takes room, first come first served: a large value is not starved by small ones.
+    room: tokio::sync::Mutex<()>,
+}
+
+struct State<K, V> {
+    slots: HashMap<K, Slot<V>>,
+    clock: u64,
+    stats: ResidencyStats,
+}
+
+enum Slot<V> {
+    Loading(Arc<watch::Sender<Outcome>>),
+    Resident(Resident<V>),
+    Failed(AdapterError, Instant),
+}
+
+type Outcome = Option<Result<(), AdapterError>>;
+
+struct Resident<V> {
+    value: Arc<V>,
+    bytes: usize,
+    users: usize,
+    pinned: bool,
+    used: u64,
+}
+
+/// A value in use: it stays in memory until every lease on it is dropped.
+pub struct Lease<K: Eq + Hash + Clone, V> {
+    key: K,
+    value: Arc<V>,
+    shared: Arc<Shared<K, V>>,
+}
+
+impl<K, V> Clone for Residency<K, V> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<K, V> fmt::Debug for Residency<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Residency").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl<K, V> Residency<K, V> {
+    /// Nothing resident yet.
+    pub fn new(config: ResidencyConfig) -> Self {
+        let state = State { slots: HashMap::new(), clock: 0, stats: ResidencyStats::default() };
+        Self {
+            shared: Arc::new(Shared {
+                config,
+                state: Mutex::new(state),
+                freed: Notify::new(),
+                loads: Semaphore::new(config.loads.max(1)),
+                room: tokio::sync::Mutex::new(()),
+            }),
+        }
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> ResidencyStats {
+        self.shared.state.lock().stats
+    }
+}
+
+impl<K, V> Residency<K, V>
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// The value if it is in memory now.
+    pub fn get(&self, key: &K) -> Option<Lease<K, V>> {
+        self.shared.state.lock().lease(key, &self.shared)
+    }
+
+    /// Keys in memory, with their sizes and whether they are pinned.
+    pub fn resident(&self) -> Vec<(K, usize, bool)> {
+        let state = self.shared.state.lock();
+        let of = |(key, slot): (&K, &Slot<V>)| match slot {
+            Slot::Resident(resident) => Some((key.clone(), resident.bytes, resident.pinned)),
+            _ => None,
+        };
+        state.slots.iter().filter_map(of).collect()
+    }
+
+    /// Keeps a resident value from eviction, or lets it go again. False when it is not resident.
+    pub fn pin(&self, key: &K, pinned: bool) -> bool {
+        let mut state = self.shared.state.lock();
+        let found = match state.slots.get_mut(key) {
+            Some(Slot::Resident(resident)) => {
+                resident.pinned = pinned;
+                true
+            }
+            _ => false,
+        };
+        drop(state);
+        self.shared.freed.notify_waiters();
+        found
+    }
+
+    /// Drops a value that nobody uses. False when it is absent or in use.
+    pub fn remove(&self, key: &K) -> bool {
+        let mut state = self.shared.state.lock();
+        let idle = matches!(state.slots.get(key), Some(Slot::Resident(resident)) if resident.users == 0);
+        if idle {
+            state.drop_resident(key);
+        }
+        drop(state);
+        self.shared.freed.notify_waiters();
+        idle
+    }
+
+    /// The value, loaded if it is absent. `load` yields the value and the bytes it holds; for any key at
+    /// most one load runs, and it goes on when its callers leave.
+    pub async fn lease<F, Fut>(&self, key: K, load: F) -> Result<Lease<K, V>, AdapterError>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<(V, usize), AdapterError>> + Send + 'static,
+    {
+        let mut done = match self.begin(&key) {
+            Begin::Resident(lease) => return Ok(lease),
+            Begin::Failed(error) => return Err(error),
+            Begin::Wait(receiver) => receiver,
+            Begin::Load(sender) => {
+                let receiver = sender.subscribe();
+                tokio::spawn(run(Arc::clone(&self.shared), key.clone(), load(), sender));
+                receiver
+            }
+        };
+        let outcome = done.wait_for(Option::is_some).await;
+        match outcome.as_deref() {
+            Ok(Some(Err(error))) => return Err(error.clone()),
+            Ok(_) => {}
+            Err(_) => return Err(AdapterError::Internal("the load was abandoned".into())),
+        }
+        drop(outcome);
+        // The loading task keeps its own lease until every receiver is gone, so the value is still here.
+        self.get(&key).ok_or_else(|| AdapterError::Internal("the value left before it was used".into()))
+    }
+
+    fn begin(&self, key: &K) -> Begin<K, V> {
+        let mut state = self.shared.state.lock();
+        if let Some(lease) = state.lease(key, &self.shared) {
+            state.stats.hits += 1;
+            return Begin::Resident(lease);
+        }
+        match state.slots.get(key) {
+            Some(Slot::Loading(sender)) => return Begin::Wait(sender.subscribe()),
+            Some(Slot::Failed(error, until)) if Instant::now() < *until => {
+                return Begin::Failed(error.clone());
+            }
+            _ => {}
+        }
+        let now = Instant::now();
+        state.slots.retain(|_, slot| !matches!(slot, Slot::Failed(_, until) if *until <= now));
+        let sender = Arc::new(watch::Sender::new(None));
+        state.slots.insert(key.clone(), Slot::Loading(Arc::clone(&sender)));
+        Begin::Load(sender)
+    }
+}
+
+enum Begin<K: Eq + Hash + Clone, V> {
+    Resident(Lease<K, V>),
+    Failed(AdapterError),
+    Wait(watch::Receiver<Outcome>),
+    Load(Arc<watch::Sender<Outcome>>),
+}
+
+/// One load from start to published outcome.
+async fn run<K, V, Fut>(shared: Arc<Shared<K, V>>, key: K, load: Fut, done: Arc<watch::Sender<Outcome>>)
+where
+    K: Eq + Hash + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    Fut: Future<Output = Result<(V, usize), AdapterError>> + Send + 'static,
+{
+    let loaded = {
+        let _permit = shared.loads.acquire().await;
+        // A task of its own, so that a panic in the loader is an error and not a lost slot.
+        match tokio::spawn(load).await {
+            Ok(result) => result,
+            Err(error) => Err(AdapterError::Internal(error.to_string())),
+        }
+    };
+    match admit(&shared, &key, loaded).await {
+        Ok(lease) => {
+            done.send_replace(Some(Ok(())));
+            done.closed().await;
+            drop(lease);
+        }
+        Err(error) => {
+            let mut state = shared.state.lock();
+            state.stats.failures += 1;
+            let until = Instant::now() + shared.config.failure_ttl;
+            state.slots.insert(key, Slot::Failed(error.clone(), until));
+            drop(state);
+            done.send_replace(Some(Err(error)));
+        }
+    }
+}
+
+/// Makes room and inserts.
+async fn admit<K, V>(
+    shared: &Arc<Shared<K, V>>,
+    key: &K,
+    loaded: Result<(V, usize), AdapterError>,
+) -> Result<Lease<K, V>, AdapterError>
+where
+    K: Eq + Hash + Clone,
+{
+    let (value, bytes) = loaded?;
+    let budget = shared.config.budget;
+    if bytes > budget {
+        return Err(AdapterError::Memory { needed: bytes, budget });
+    }
+    let _turn = shared.room.lock().await;
+    let patience = tokio::time::sleep(shared.config.patience);
+    tokio::pin!(patience);
+    let value = Arc::new(value);
+    loop {
+        // Registered before looking, so that a user who leaves in between is not missed.
+        let freed = shared.freed.notified();
+        tokio::pin!(freed);
+        freed.as_mut().enable();
+        {
+            let mut state = shared.state.lock();
+            if state.make_room(bytes, budget) {
+                return Ok(state.insert(key, Arc::clone(&value), bytes, shared));
+            }
+        }
+        tokio::select! {
+            () = freed => {}
+            () = &mut patience => return Err(AdapterError::Busy(shared.config.patience)),
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> State<K, V> {
+    fn lease(&mut self, key: &K, shared: &Arc<Shared<K, V>>) -> Option<Lease<K, V>> {
+        self.clock += 1;
+        let Some(Slot::Resident(resident)) = self.slots.get_mut(key) else { return None };
+        resident.users += 1;
+        resident.used = self.clock;
+        let value = Arc::clone(&resident.value);
+        Some(Lease { key: key.clone(), value, shared: Arc::clone(shared) })
+    }
+
+    fn insert(&mut self, key: &K, value: Arc<V>, bytes: usize, shared: &Arc<Shared<K, V>>) -> Lease<K, V> {
+        self.clock += 1;
+        let resident =
+            Resident { value: Arc::clone(&value), bytes, users: 1, pinned: false, used: self.clock };
+        self.slots.insert(key.clone(), Slot::Resident(resident));
+        self.stats.resident += 1;
+        self.stats.bytes += bytes;
+        self.stats.loads += 1;
+        Lease { key: key.clone(), value, shared: Arc::clone(shared) }
+    }
+
+    /// Evicts the least recently used idle values until `bytes` more fit. Evicts nothing when that cannot
+    /// be had.
+    fn make_room(&mut self, bytes: usize, budget: usize) -> bool {
+        let mut idle: Vec<(u64, K, usize)> = Vec::new();
+        for (key, slot) in &self.slots {
+            if let Slot::Resident(resident) = slot
+                && resident.users == 0
+                && !resident.pinned
+            {
+                idle.push((resident.used, key.clone(), resident.bytes));
+            }
+        }
+        let free = budget.saturating_sub(self.stats.bytes);
+        if free + idle.iter().map(|(_, _, size)| size).sum::<usize>() < bytes {
+            return false;
+        }
+        idle.sort_unstable_by_key(|(used, ..)| *used);
+        for (_, key, _) in idle {
+            if self.stats.bytes + bytes <= budget {
+                break;
+            }
+            self.drop_resident(&key);
+            self.stats.evictions += 1;
+        }
+        true
+    }
+
+    fn drop_resident(&mut self, key: &K) {
+        if let Some(Slot::Resident(resident)) = self.slots.remove(key) {
+            self.stats.resident -= 1;
+            self.stats.bytes -= resident.bytes;
+        }
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> Lease<K, V> {
+    /// The shared value. Memory is accounted by leases: keep the lease as long as this.
+    pub fn value(&self) -> &Arc<V> {
+        &self.value
+    }
+
+    /// What it was leased as.
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> Deref for Lease<K, V> {
+    type Target = V;
+    fn deref(&self) -> &V {
+        &self.value
+    }
+}
+
+impl<K: Eq + Hash + Clone + fmt::Debug, V> fmt::Debug for Lease<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lease").field(&self.key).finish()
+    }
+}
+
+impl<K: Eq + Hash + Clone, V> Drop for Lease<K, V> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        if let Some(Slot::Resident(resident)) = state.slots.get_mut(&self.key) {
+            resident.users -= 1;
+        }
+        drop(state);
+        self.shared.freed.notify_waiters();
+    }
+}
