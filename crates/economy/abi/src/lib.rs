@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod errors;
 mod interfaces;
 
+pub use errors::decode_error;
 pub use interfaces::{IAgents, IAttribution, IDatanets, IModels, IParams, ISettlement};

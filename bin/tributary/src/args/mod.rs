@@ -1,0 +1,29 @@
+//! One `Args` struct for each subsystem, under reth's flag names where reth has one.
+
+mod chain;
+mod da;
+mod datadir;
+mod dev;
+mod inference;
+mod log;
+mod metrics;
+mod rollup;
+mod rpc;
+mod settlement;
+mod txpool;
+mod wallet;
+
+pub(crate) use self::{
+    chain::ChainArgs,
+    da::DaArgs,
+    datadir::{DatadirArgs, Layout},
+    dev::DevArgs,
+    inference::{InferenceArgs, Payments},
+    log::LogArgs,
+    metrics::MetricsArgs,
+    rollup::RollupArgs,
+    rpc::RpcArgs,
+    settlement::SettlementArgs,
+    txpool::TxPoolArgs,
+    wallet::WalletArgs,
+};

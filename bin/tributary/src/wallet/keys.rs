@@ -1,0 +1,68 @@
+//! Keys come from an encrypted keystore or a key file; never from a flag's value, never into a log.
+
+use std::{
+    io::{IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use alloy_primitives::B256;
+use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
+use eyre::{Context, Result, bail, ensure};
+
+/// The mnemonic of the dev chain's accounts, known to everyone.
+const DEV_MNEMONIC: &str = "test test test test test test test test test test test junk";
+
+/// Largest key file that is read: a keystore is a few hundred bytes.
+const MAX_KEY_FILE: u64 = 64 * 1024;
+
+/// The `index`-th well-known account of a dev chain.
+pub(crate) fn dev_signer(index: u32) -> Result<PrivateKeySigner> {
+    Ok(MnemonicBuilder::<English>::default().phrase(DEV_MNEMONIC).index(index)?.build()?)
+}
+
+/// Reads a key: an encrypted keystore (JSON), or a file with 32 bytes in hex.
+pub(crate) fn load_signer(path: &Path, password_file: Option<&Path>) -> Result<PrivateKeySigner> {
+    let size = std::fs::metadata(path).wrap_err_with(|| format!("key file {}", path.display()))?.len();
+    ensure!(size <= MAX_KEY_FILE, "key file {}: {size} bytes is no key", path.display());
+    let text = std::fs::read_to_string(path).wrap_err_with(|| format!("key file {}", path.display()))?;
+    if text.trim_start().starts_with('{') {
+        let password = password(password_file, "Password of the keystore: ")?;
+        return PrivateKeySigner::decrypt_keystore(path, password)
+            .map_err(|_| eyre::eyre!("keystore {}: wrong password, or not a keystore", path.display()));
+    }
+    // The error of the parser would quote the key.
+    let key: B256 = text.trim().parse().map_err(|_| {
+        eyre::eyre!("key file {}: neither a keystore nor 32 bytes in hex", path.display())
+    })?;
+    PrivateKeySigner::from_bytes(&key).map_err(|_| eyre::eyre!("key file {}: not a secp256k1 key", path.display()))
+}
+
+/// Writes a new keystore; fresh randomness, or an existing key to import.
+pub(crate) fn new_keystore(
+    path: &Path,
+    password_file: Option<&Path>,
+    key: Option<&PrivateKeySigner>,
+) -> Result<PrivateKeySigner> {
+    ensure!(!path.exists(), "{} is there already", path.display());
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
+    std::fs::create_dir_all(&directory).wrap_err_with(|| format!("cannot make {}", directory.display()))?;
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        bail!("{}: not a file name", path.display());
+    };
+    let password = password(password_file, "Password of the new keystore: ")?;
+    let signer = key.cloned().unwrap_or_else(PrivateKeySigner::random);
+    PrivateKeySigner::encrypt_keystore(&directory, &mut rand08::rngs::OsRng, signer.to_bytes(), password, Some(name))
+        .wrap_err_with(|| format!("cannot write {}", path.display()))?;
+    Ok(signer)
+}
+
+fn password(file: Option<&Path>, prompt: &str) -> Result<String> {
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(file).wrap_err_with(|| format!("password file {}", file.display()))?;
+        return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    ensure!(std::io::stdin().is_terminal(), "the keystore needs a password: name a file with --password-file");
+    std::io::stderr().write_all(prompt.as_bytes())?;
+    Ok(rpassword::read_password()?)
+}
+

@@ -1,0 +1,11 @@
+//! Keys, and transactions signed with them.
+
+mod client;
+mod keys;
+mod revert;
+
+pub(crate) use self::{
+    client::{Client, Sent},
+    keys::{dev_signer, load_signer, new_keystore},
+    revert::explain_revert,
+};
