@@ -60,6 +60,7 @@ pub struct Debit {
     /// The request the voucher was signed for.
     pub request_hash: B256,
     /// What this batch takes.
+    #[serde(with = "crate::decimal")]
     pub amount: u128,
 }
 
@@ -75,16 +76,22 @@ impl Debit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// All fees.
+    #[serde(with = "crate::decimal")]
     pub fees: u128,
     /// To the agent's owner.
+    #[serde(with = "crate::decimal")]
     pub platform: u128,
     /// To model owners.
+    #[serde(with = "crate::decimal")]
     pub model: u128,
     /// To the agent's pool.
+    #[serde(with = "crate::decimal")]
     pub stakers: u128,
     /// To contributors.
+    #[serde(with = "crate::decimal")]
     pub contributors: u128,
     /// Unattributed and rounded off.
+    #[serde(with = "crate::decimal")]
     pub treasury: u128,
 }
 

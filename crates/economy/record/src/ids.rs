@@ -1,9 +1,7 @@
 //! Identifiers and digests: everything that is named by a hash of its parts.
 
 use crate::abi::Words;
-use crate::constants::{
-    CHUNK_TOKENS, DATANETS, DEPTH_NARROW, MAX_CONTRIBUTION_TOKENS, SETTLEMENT,
-};
+use crate::constants::{CHUNK_TOKENS, DATANETS, DEPTH_NARROW, MAX_CONTRIBUTION_TOKENS, SETTLEMENT};
 use crate::merkle::{Tree, chunk_leaf};
 use alloy_primitives::{Address, B256, U256, keccak256};
 

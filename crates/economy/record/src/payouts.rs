@@ -1,6 +1,7 @@
 //! An agent's cumulative payouts: one leaf an account, in the order of first credit.
 
 use crate::constants::DEPTH_WIDE;
+use crate::decimal::Decimal;
 use crate::merkle::{MultiproofError, Tree, TreeError, empty, multi_proof_indices, multi_root, payout_leaf};
 use crate::record::Payee;
 use alloy_primitives::{Address, B256, U256};
@@ -58,7 +59,7 @@ pub trait Ledger {
 
 /// The whole payout tree of an agent. Serialised as its accounts alone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(into = "Vec<(Address, u128)>", try_from = "Vec<(Address, u128)>")]
+#[serde(into = "Vec<(Address, Decimal)>", try_from = "Vec<(Address, Decimal)>")]
 pub struct PayoutTree {
     accounts: Vec<(Address, u128)>,
     index: HashMap<Address, u32>,
@@ -85,16 +86,18 @@ impl Default for PayoutTree {
     }
 }
 
-impl From<PayoutTree> for Vec<(Address, u128)> {
+impl From<PayoutTree> for Vec<(Address, Decimal)> {
     fn from(tree: PayoutTree) -> Self {
-        tree.accounts
+        tree.accounts.into_iter().map(|(account, sum)| (account, Decimal(sum))).collect()
     }
 }
 
-impl TryFrom<Vec<(Address, u128)>> for PayoutTree {
+impl TryFrom<Vec<(Address, Decimal)>> for PayoutTree {
     type Error = LedgerError;
 
-    fn try_from(accounts: Vec<(Address, u128)>) -> Result<Self, LedgerError> {
+    fn try_from(accounts: Vec<(Address, Decimal)>) -> Result<Self, LedgerError> {
+        let accounts: Vec<(Address, u128)> =
+            accounts.into_iter().map(|(account, sum)| (account, sum.0)).collect();
         let leaves = accounts
             .iter()
             .zip(0u32..)
@@ -287,8 +290,7 @@ impl Ledger for PayoutWitness {
         let mut fresh = Vec::new();
         for credit in credits {
             if !index_of.contains_key(&credit.account) {
-                let index =
-                    self.n_accounts.checked_add(fresh.len() as u32).ok_or(LedgerError::Full)?;
+                let index = self.n_accounts.checked_add(fresh.len() as u32).ok_or(LedgerError::Full)?;
                 index_of.insert(credit.account, index);
                 fresh.push((index, credit.account));
             }

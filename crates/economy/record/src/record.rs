@@ -48,6 +48,7 @@ pub struct Payee {
     /// Who is credited.
     pub account: Address,
     /// By how much.
+    #[serde(with = "crate::decimal")]
     pub amount: u128,
 }
 
@@ -85,8 +86,10 @@ pub struct Record {
     /// Prompt tokens.
     pub n_in: u32,
     /// The most the payer agreed to.
+    #[serde(with = "crate::decimal")]
     pub max_fee: u128,
     /// The cap of the record's own voucher.
+    #[serde(with = "crate::decimal")]
     pub cumulative: u128,
     /// The payer's signature of that voucher: 65 bytes, or none when channel and fee are zero.
     pub signature: Bytes,
@@ -99,6 +102,7 @@ pub struct Record {
     /// Output token ids, all but the final stop token.
     pub output: Vec<u32>,
     /// What it cost.
+    #[serde(with = "crate::decimal")]
     pub fee: u128,
     /// Where output tokens come from, sorted by (start, contribution).
     pub spans: Vec<Span>,
@@ -109,6 +113,7 @@ pub struct Record {
     /// Accounts credited, ascending by index.
     pub payees: Vec<Payee>,
     /// Running sum of the channel's fees in this batch.
+    #[serde(with = "crate::decimal")]
     pub channel_spent: u128,
     /// Running sums of the batch.
     pub totals: Totals,

@@ -93,6 +93,7 @@ pub fn recover(digest: B256, signature: &[u8]) -> Result<Address, SignatureError
     if signature.normalize_s().is_some() {
         return Err(SignatureError::HighS);
     }
-    let signer = signature.recover_address_from_prehash(&digest).map_err(|_| SignatureError::Unrecoverable)?;
+    let signer =
+        signature.recover_address_from_prehash(&digest).map_err(|_| SignatureError::Unrecoverable)?;
     if signer.is_zero() { Err(SignatureError::Unrecoverable) } else { Ok(signer) }
 }

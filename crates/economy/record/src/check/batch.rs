@@ -62,8 +62,7 @@ fn check_all(
 ) -> Result<Checked, CheckError> {
     let header = &claim.header;
     let slices = check_frame(view, header, bytes)?;
-    let place =
-        BatchPlace { agent_id: header.agent_id, seq: header.seq, commit_block: claim.commit_block };
+    let place = BatchPlace { agent_id: header.agent_id, seq: header.seq, commit_block: claim.commit_block };
     let mut prior = Prior::head(payouts.root(), payouts.n_accounts());
     let mut records = Vec::with_capacity(slices.len());
     for (index, slice) in slices.into_iter().enumerate() {

@@ -41,8 +41,7 @@ impl Prior {
     /// The head of a batch, after the agent's last batch (an empty tree before the first).
     #[must_use]
     pub const fn head(payout_root: B256, n_accounts: u32) -> Self {
-        let totals =
-            Totals { fees: 0, platform: 0, model: 0, stakers: 0, contributors: 0, treasury: 0 };
+        let totals = Totals { fees: 0, platform: 0, model: 0, stakers: 0, contributors: 0, treasury: 0 };
         Self { key: None, channel_spent: 0, totals, payout_root, n_accounts }
     }
 
@@ -251,10 +250,8 @@ fn check_running(
     ledger: &dyn Ledger,
 ) -> Result<(), CheckError> {
     let prior = &context.prior;
-    let spent = prior
-        .spent_of(record.channel)
-        .checked_add(settlement.fee)
-        .ok_or(Fault::Overflow("channelSpent"))?;
+    let spent =
+        prior.spent_of(record.channel).checked_add(settlement.fee).ok_or(Fault::Overflow("channelSpent"))?;
     let totals = prior.totals.checked_add(&settlement.totals).ok_or(Fault::Overflow("totals"))?;
     let running = [
         ("channelSpent", record.channel_spent == spent),

@@ -56,10 +56,7 @@ pub fn root(depth: usize, leaves: &[B256]) -> Result<B256, TreeError> {
     }
     let mut level = leaves.to_vec();
     for height in 0..depth {
-        level = level
-            .chunks(2)
-            .map(|pair| node(&pair[0], pair.get(1).unwrap_or(&empty(height))))
-            .collect();
+        level = level.chunks(2).map(|pair| node(&pair[0], pair.get(1).unwrap_or(&empty(height)))).collect();
     }
     Ok(level.first().copied().unwrap_or_else(|| empty(depth)))
 }
