@@ -2,8 +2,27 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod commit;
+mod engine;
+mod logprobs;
+mod metrics;
+mod pages;
+mod request;
+mod sampling;
+mod schedule;
+mod store;
+mod text;
 
 pub use backend::{
     Admission, BackendError, Health, Identity, InferenceBackend, Limits, LoraPart, PageId, PrepareError,
     PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput, Wanted,
 };
+pub use commit::{HashChain, exec_hash};
+pub use engine::{BackendFactory, Engine, EngineConfig, EngineInfo, Generation, Status};
+pub use request::{
+    Event, FinishReason, GenerateError, GenerateRequest, Outcome, StopRules, SubmitError, Timing, TokenEvent,
+    TokenLogprob,
+};
+pub use sampling::{NoChoice, PPM, SamplingError, SamplingParams, draw, exp, philox4x32};
+pub use store::{AdapterSet, AdapterStore, PartKey};
+pub use text::Vocabulary;

@@ -1,0 +1,43 @@
+//! The handle that callers share, and the thread behind it.
+
+mod handle;
+mod worker;
+
+pub(crate) use handle::Ticket;
+pub use handle::{Engine, EngineInfo, Generation, Status};
+
+use crate::backend::{BackendError, InferenceBackend};
+use std::time::Duration;
+
+/// Builds a backend on the engine thread: at start, and again after it broke.
+pub type BackendFactory = Box<dyn FnMut() -> Result<Box<dyn InferenceBackend>, BackendError> + Send>;
+
+/// How much the engine takes on. Each bound is lowered to the backend's own.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// Answers generated at once.
+    pub max_running: usize,
+    /// Requests in the engine, running and waiting.
+    pub max_requests: usize,
+    /// Tokens a step, prompts and answers together.
+    pub step_tokens: usize,
+    /// Tokens of one prompt a step: what a long prompt may delay the others by.
+    pub prefill_chunk: usize,
+    /// First pause before a broken backend is started again; doubles up to `restart_max`.
+    pub restart_first: Duration,
+    /// Longest such pause.
+    pub restart_max: Duration,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            max_running: 64,
+            max_requests: 1024,
+            step_tokens: 512,
+            prefill_chunk: 256,
+            restart_first: Duration::from_millis(100),
+            restart_max: Duration::from_secs(10),
+        }
+    }
+}

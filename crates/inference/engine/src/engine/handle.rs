@@ -1,0 +1,241 @@
+use super::{
+    BackendFactory, EngineConfig,
+    worker::{Command, Worker},
+};
+use crate::{
+    backend::{Identity, Limits, Preparer},
+    request::{Event, GenerateError, GenerateRequest, SubmitError},
+    schedule::Submission,
+    text::Vocabulary,
+};
+use crossbeam_channel::Sender;
+use parking_lot::RwLock;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+use tokio::sync::{mpsc, watch};
+
+/// Where the engine stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The model is being loaded.
+    Loading,
+    /// Serving.
+    Ready,
+    /// Serving, with something an operator should see.
+    Degraded(String),
+    /// The backend broke and is started again; requests wait.
+    Restarting(String),
+    /// Finishing what it has, taking nothing new.
+    Draining,
+    /// Ended.
+    Stopped,
+    /// The backend cannot start.
+    Failed(String),
+}
+
+/// What is known once the model is loaded.
+#[derive(Clone, Debug)]
+pub struct EngineInfo {
+    /// The backend's name.
+    pub backend: String,
+    /// Its limits, the context lowered to what the KV pages hold.
+    pub limits: Limits,
+    /// What answers depend on besides requests.
+    pub identity: Identity,
+    /// Prepares adapters.
+    pub preparer: Arc<dyn Preparer>,
+}
+
+/// A running engine; clones share it. When the last clone is gone it finishes its requests and ends.
+#[derive(Clone)]
+pub struct Engine {
+    commands: Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// What handle and thread share.
+pub(super) struct Shared {
+    pub(super) info: RwLock<Option<Arc<EngineInfo>>>,
+    pub(super) status: watch::Sender<Status>,
+    requests: Arc<AtomicUsize>,
+    max_requests: usize,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("status", &*self.shared.status.borrow()).finish_non_exhaustive()
+    }
+}
+
+/// Counts a request as long as the engine holds it.
+#[derive(Debug)]
+pub(crate) struct Ticket(Arc<AtomicUsize>);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Engine {
+    /// Starts the engine thread, which builds the backend; returns before it is loaded.
+    pub fn start(
+        config: EngineConfig,
+        vocabulary: Arc<dyn Vocabulary>,
+        factory: BackendFactory,
+    ) -> std::io::Result<Self> {
+        let (commands, receiver) = crossbeam_channel::unbounded();
+        let shared = Arc::new(Shared {
+            info: RwLock::new(None),
+            status: watch::Sender::new(Status::Loading),
+            requests: Arc::new(AtomicUsize::new(0)),
+            max_requests: config.max_requests,
+        });
+        let worker = Worker::new(config, vocabulary, factory, receiver, Arc::clone(&shared));
+        thread::Builder::new().name("engine".into()).spawn(move || worker.run())?;
+        Ok(Self { commands, shared })
+    }
+
+    /// Where the engine stands.
+    pub fn status(&self) -> Status {
+        self.shared.status.borrow().clone()
+    }
+
+    /// Follows the engine's state.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    /// Backend, limits and identity, once loaded.
+    pub fn info(&self) -> Option<Arc<EngineInfo>> {
+        self.shared.info.read().clone()
+    }
+
+    /// Requests it holds.
+    pub fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the model is loaded, or cannot be.
+    pub async fn ready(&self) -> Result<Arc<EngineInfo>, SubmitError> {
+        let mut status = self.watch();
+        let settled = status.wait_for(|status| !matches!(status, Status::Loading)).await;
+        drop(settled);
+        self.info().ok_or(SubmitError::Unavailable("not loaded"))
+    }
+
+    /// Puts a request in line. Dropping the [`Generation`] cancels it.
+    pub fn submit(&self, request: GenerateRequest) -> Result<Generation, SubmitError> {
+        let info = self.check_status()?;
+        check(&request, &info.limits)?;
+        let held = self.shared.requests.fetch_add(1, Ordering::Relaxed);
+        let ticket = Ticket(Arc::clone(&self.shared.requests));
+        if held >= self.shared.max_requests {
+            return Err(SubmitError::Overloaded(held));
+        }
+        let mut request = request;
+        request.stop.max_tokens =
+            request.stop.max_tokens.min(info.limits.context - request.prompt.len() as u32);
+        let (events, receiver) = mpsc::unbounded_channel();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let submission = Submission {
+            request,
+            events,
+            cancelled: Arc::clone(&cancelled),
+            arrived: Instant::now(),
+            _ticket: ticket,
+        };
+        self.commands
+            .send(Command::Submit(Box::new(submission)))
+            .map_err(|_| SubmitError::Unavailable("stopped"))?;
+        Ok(Generation { events: receiver, cancelled })
+    }
+
+    fn check_status(&self) -> Result<Arc<EngineInfo>, SubmitError> {
+        let unavailable = |what| Err(SubmitError::Unavailable(what));
+        match &*self.shared.status.borrow() {
+            Status::Loading => unavailable("loading"),
+            Status::Draining => unavailable("draining"),
+            Status::Stopped => unavailable("stopped"),
+            Status::Failed(_) => unavailable("broken"),
+            Status::Ready | Status::Degraded(_) | Status::Restarting(_) => {
+                self.info().ok_or(SubmitError::Unavailable("loading"))
+            }
+        }
+    }
+
+    /// Takes no more requests, finishes what there is, ends.
+    pub async fn drain(&self) {
+        let mut status = self.watch();
+        if self.commands.send(Command::Drain).is_err() {
+            return;
+        }
+        // An error means the thread is gone, which is what is waited for.
+        drop(status.wait_for(|status| matches!(status, Status::Stopped | Status::Failed(_))).await);
+    }
+}
+
+fn check(request: &GenerateRequest, limits: &Limits) -> Result<(), SubmitError> {
+    let prompt = request.prompt.len();
+    if prompt == 0 {
+        return Err(SubmitError::EmptyPrompt);
+    }
+    if prompt >= limits.context as usize {
+        let prompt = u32::try_from(prompt).unwrap_or(u32::MAX);
+        return Err(SubmitError::TooLong { prompt, context: limits.context });
+    }
+    if let Some(token) = request.prompt.iter().find(|token| **token >= limits.vocab) {
+        return Err(SubmitError::BadToken(*token));
+    }
+    if request.stop.max_tokens == 0 {
+        return Err(SubmitError::NoTokens);
+    }
+    Ok(())
+}
+
+/// An answer on its way. Dropping it cancels the request and frees what it held.
+#[derive(Debug)]
+pub struct Generation {
+    events: mpsc::UnboundedReceiver<Event>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Generation {
+    /// The next event; none after the last one.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    /// The next event, from a thread outside any runtime.
+    pub fn blocking_next(&mut self) -> Option<Event> {
+        self.events.blocking_recv()
+    }
+
+    /// Ends the answer where it stands; its outcome still comes.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Runs to the end and returns the whole answer.
+    pub async fn finish(mut self) -> Result<(String, crate::Outcome), GenerateError> {
+        let mut text = String::new();
+        while let Some(event) = self.next().await {
+            match event {
+                Event::Token(token) => text.push_str(&token.text),
+                Event::Finished(outcome) => {
+                    text.push_str(&outcome.tail);
+                    return Ok((text, *outcome));
+                }
+                Event::Failed(error) => return Err(error),
+            }
+        }
+        Err(GenerateError::Stopped)
+    }
+}

@@ -1,0 +1,313 @@
+//! The engine thread: commands in, steps through the backend, events out.
+
+use super::{
+    BackendFactory, EngineConfig,
+    handle::{EngineInfo, Shared, Status},
+};
+use crate::{
+    backend::{BackendError, Health, InferenceBackend, Row, RowError, StepOutput},
+    logprobs::logprobs,
+    metrics,
+    request::{FinishReason, GenerateError},
+    sampling::{Choice, Sampler},
+    schedule::{Planned, Scheduler, Sequence, Submission, Width},
+    text::Vocabulary,
+};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How often a thread with nothing runnable looks again.
+const POLL: Duration = Duration::from_millis(1);
+
+pub(crate) enum Command {
+    Submit(Box<Submission>),
+    Drain,
+}
+
+pub(super) struct Worker {
+    config: EngineConfig,
+    vocabulary: Arc<dyn Vocabulary>,
+    factory: BackendFactory,
+    commands: Receiver<Command>,
+    shared: Arc<Shared>,
+    draining: bool,
+    output: StepOutput,
+    sampler: Sampler,
+}
+
+/// How a row's step ended for its sequence.
+enum End {
+    Finished(FinishReason, Option<usize>),
+    Failed(GenerateError),
+}
+
+impl Worker {
+    pub(super) fn new(
+        config: EngineConfig,
+        vocabulary: Arc<dyn Vocabulary>,
+        factory: BackendFactory,
+        commands: Receiver<Command>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            config,
+            vocabulary,
+            factory,
+            commands,
+            shared,
+            draining: false,
+            output: StepOutput::default(),
+            sampler: Sampler::default(),
+        }
+    }
+
+    /// Runs until drained or beyond repair.
+    pub(super) fn run(mut self) {
+        let mut carried = Vec::new();
+        let mut pause = self.config.restart_first;
+        loop {
+            let mut backend = match self.start() {
+                Ok(backend) => backend,
+                Err(BackendError::Start(reason)) => return self.give_up(carried, reason),
+                Err(_) if Arc::strong_count(&self.shared) == 1 => return,
+                Err(error) => {
+                    self.pause(&mut pause, &error.to_string());
+                    continue;
+                }
+            };
+            let started = Instant::now();
+            let mut scheduler = self.scheduler(backend.as_ref());
+            scheduler.carry(std::mem::take(&mut carried));
+            let Err(reason) = self.serve(&mut scheduler, backend.as_mut()) else { break };
+            tracing::error!(%reason, "Inference backend failed, restarting it");
+            metrics::restarted();
+            scheduler.fail_running(&GenerateError::Backend(reason.clone()));
+            carried = scheduler.into_waiting();
+            // Nothing of a backend that panicked is trusted, its destructor included.
+            if catch_unwind(AssertUnwindSafe(|| drop(backend))).is_err() {
+                tracing::error!("Inference backend panicked while it was dropped");
+            }
+            if started.elapsed() > self.config.restart_max {
+                pause = self.config.restart_first;
+            }
+            self.pause(&mut pause, &reason);
+        }
+        self.set_status(Status::Stopped);
+    }
+
+    fn set_status(&self, status: Status) {
+        self.shared.status.send_replace(status);
+    }
+
+    fn give_up(&self, carried: Vec<Sequence>, reason: String) {
+        tracing::error!(%reason, "Inference backend cannot start");
+        self.set_status(Status::Failed(reason));
+        carried.into_iter().for_each(|sequence| sequence.fail(GenerateError::Stopped));
+    }
+
+    fn pause(&self, pause: &mut Duration, reason: &str) {
+        self.set_status(Status::Restarting(reason.to_owned()));
+        std::thread::sleep(*pause);
+        *pause = (*pause * 2).min(self.config.restart_max);
+    }
+
+    fn start(&mut self) -> Result<Box<dyn InferenceBackend>, BackendError> {
+        let backend = catch_unwind(AssertUnwindSafe(&mut self.factory))
+            .unwrap_or_else(|panic| Err(BackendError::Failed(panic_message(panic.as_ref()))))?;
+        let mut limits = *backend.limits();
+        limits.context = limits.context.min(limits.pages.saturating_mul(limits.page_tokens));
+        if limits.context < 2 || limits.rows == 0 || limits.step_tokens < 2 {
+            return Err(BackendError::Start(format!("limits allow no request: {limits:?}")));
+        }
+        let info = EngineInfo {
+            backend: backend.name().to_owned(),
+            limits,
+            identity: *backend.identity(),
+            preparer: backend.preparer(),
+        };
+        tracing::info!(
+            backend = info.backend,
+            context = limits.context,
+            pages = limits.pages,
+            "Engine ready"
+        );
+        *self.shared.info.write() = Some(Arc::new(info));
+        self.set_status(if self.draining { Status::Draining } else { Status::Ready });
+        Ok(backend)
+    }
+
+    fn scheduler(&self, backend: &dyn InferenceBackend) -> Scheduler {
+        let limits = backend.limits();
+        let step_tokens = self.config.step_tokens.min(limits.step_tokens as usize).max(2);
+        let width = Width {
+            // Half the budget at least is left to prompts, however many rows decode.
+            running: self.config.max_running.min(limits.rows as usize).min(step_tokens / 2).max(1),
+            step_tokens,
+            chunk: self.config.prefill_chunk.max(1),
+        };
+        Scheduler::new(width, limits, *backend.identity())
+    }
+
+    /// Steps until drained. An error is why the backend has to be replaced.
+    fn serve(&mut self, scheduler: &mut Scheduler, backend: &mut dyn InferenceBackend) -> Result<(), String> {
+        loop {
+            if !self.receive(scheduler) {
+                return Ok(());
+            }
+            match catch_unwind(AssertUnwindSafe(|| self.iterate(scheduler, backend))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(panic) => return Err(panic_message(panic.as_ref())),
+            }
+        }
+    }
+
+    /// Takes what commands there are, waiting for one when there is nothing to do. False at the end.
+    fn receive(&mut self, scheduler: &mut Scheduler) -> bool {
+        if scheduler.is_idle() {
+            metrics::gauges(scheduler);
+            if self.draining && self.commands.is_empty() {
+                return false;
+            }
+            match self.commands.recv() {
+                Ok(command) => self.obey(command, scheduler),
+                Err(_) => return false,
+            }
+        }
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.obey(command, scheduler),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return true,
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command, scheduler: &mut Scheduler) {
+        match command {
+            Command::Submit(submission) => scheduler.push(*submission),
+            Command::Drain => {
+                self.draining = true;
+                self.set_status(Status::Draining);
+            }
+        }
+    }
+
+    fn iterate(
+        &mut self,
+        scheduler: &mut Scheduler,
+        backend: &mut dyn InferenceBackend,
+    ) -> Result<(), BackendError> {
+        scheduler.sweep(backend);
+        let plan = scheduler.plan(backend)?;
+        if plan.is_empty() {
+            self.wait(scheduler);
+            return Ok(());
+        }
+        let start = Instant::now();
+        let rows = rows(scheduler, &plan);
+        backend.step(&rows, &mut self.output)?;
+        drop(rows);
+        self.apply(scheduler, &plan, backend);
+        metrics::step(scheduler, plan.iter().map(|row| row.take).sum(), start.elapsed());
+        self.report_health(backend);
+        Ok(())
+    }
+
+    /// Nothing can run yet: adapters are on their way to the device.
+    fn wait(&mut self, scheduler: &mut Scheduler) {
+        match self.commands.recv_timeout(POLL) {
+            Ok(command) => self.obey(command, scheduler),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(POLL),
+        }
+    }
+
+    fn report_health(&self, backend: &dyn InferenceBackend) {
+        if self.draining {
+            return;
+        }
+        let status = match backend.health() {
+            Health::Ok => Status::Ready,
+            Health::Degraded(reason) => Status::Degraded(reason),
+        };
+        self.shared.status.send_if_modified(|current| {
+            let changed = *current != status;
+            if changed {
+                *current = status;
+            }
+            changed
+        });
+    }
+
+    fn apply(&mut self, scheduler: &mut Scheduler, plan: &[Planned], backend: &mut dyn InferenceBackend) {
+        let mut ended = Vec::new();
+        for (row, planned) in plan.iter().enumerate() {
+            if let Some(end) = self.apply_row(scheduler, row, planned) {
+                ended.push((planned.index, end));
+            }
+        }
+        ended.sort_unstable_by_key(|(index, _)| std::cmp::Reverse(*index));
+        for (index, end) in ended {
+            let sequence = scheduler.remove(index, backend);
+            match end {
+                End::Finished(reason, stop) => sequence.finish(reason, stop),
+                End::Failed(error) => sequence.fail(error),
+            }
+        }
+    }
+
+    fn apply_row(&mut self, scheduler: &mut Scheduler, row: usize, planned: &Planned) -> Option<End> {
+        match self.output.error(row) {
+            None => {}
+            Some(RowError::NonFinite) => return Some(End::Failed(GenerateError::NonFinite)),
+            Some(error) => return Some(End::Failed(GenerateError::Refused(error.to_string()))),
+        }
+        let sequence = scheduler.running_mut(planned.index);
+        sequence.computed += planned.take;
+        if self.output.count(row) == 0 {
+            return None;
+        }
+        let logits = self.output.logits(row, 0);
+        let choice = Choice {
+            params: &sequence.request().sampling,
+            seen: sequence.seen(),
+            masked: sequence.masked(),
+            position: sequence.answer().len() as u32,
+        };
+        let Ok(token) = self.sampler.choose(logits, &choice) else {
+            return Some(End::Failed(GenerateError::NonFinite));
+        };
+        let wanted = sequence.request().logprobs;
+        let logprobs = wanted.map(|count| logprobs(logits, token, usize::from(count)));
+        let normed = self.output.normed(row, 0);
+        let end = sequence.accept(token, normed, logprobs, self.vocabulary.as_ref());
+        end.map(|(reason, stop)| End::Finished(reason, stop))
+    }
+}
+
+fn rows<'a>(scheduler: &'a Scheduler, plan: &[Planned]) -> Vec<Row<'a>> {
+    let running = scheduler.running();
+    plan.iter()
+        .map(|planned| {
+            let sequence = &running[planned.index];
+            Row {
+                seq: sequence.id,
+                pos: sequence.computed as u32,
+                tokens: &sequence.pending()[..planned.take],
+                pages: &sequence.pages,
+                lora: sequence.request().adapters.parts(),
+                logits: planned.wanted,
+            }
+        })
+        .collect()
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("panicked: {}", text.as_deref().unwrap_or("no message"))
+}

@@ -1,0 +1,64 @@
+//! Figures of the engine under vLLM's names, so that dashboards made for it fit, and under `tributary:`.
+
+use crate::{
+    request::{GenerateError, Outcome},
+    schedule::Scheduler,
+};
+use metrics::{counter, gauge, histogram};
+use std::time::Duration;
+
+macro_rules! both {
+    ($kind:ident, $name:literal $(, $key:literal => $value:expr)* ; $method:ident($($argument:expr),*)) => {
+        $kind!(concat!("vllm:", $name) $(, $key => $value)*).$method($($argument),*);
+        $kind!(concat!("tributary:", $name) $(, $key => $value)*).$method($($argument),*);
+    };
+}
+
+/// After every step.
+pub(crate) fn step(scheduler: &Scheduler, tokens: usize, took: Duration) {
+    gauges(scheduler);
+    both!(histogram, "iteration_tokens_total"; record(tokens as f64));
+    histogram!("tributary:step_seconds").record(took.as_secs_f64());
+}
+
+/// The state between steps.
+pub(crate) fn gauges(scheduler: &Scheduler) {
+    both!(gauge, "num_requests_running"; set(scheduler.running().len() as f64));
+    both!(gauge, "num_requests_waiting"; set(scheduler.waiting() as f64));
+    both!(gauge, "kv_cache_usage_perc"; set(scheduler.page_usage()));
+    both!(counter, "num_preemptions_total"; absolute(scheduler.preemptions()));
+}
+
+/// At the end of an answer.
+pub(crate) fn finished(outcome: &Outcome) {
+    both!(counter, "request_success_total", "finished_reason" => outcome.reason.name(); increment(1));
+    both!(counter, "prompt_tokens_total"; increment(u64::from(outcome.prompt_tokens)));
+    both!(counter, "generation_tokens_total"; increment(outcome.tokens.len() as u64));
+    both!(histogram, "request_queue_time_seconds"; record(outcome.timing.queued.as_secs_f64()));
+    both!(histogram, "e2e_request_latency_seconds"; record(outcome.timing.total.as_secs_f64()));
+    if let Some(first) = outcome.timing.first_token {
+        both!(histogram, "time_to_first_token_seconds"; record(first.as_secs_f64()));
+        if outcome.tokens.len() > 1 {
+            let each = (outcome.timing.total - first).as_secs_f64() / (outcome.tokens.len() - 1) as f64;
+            both!(histogram, "time_per_output_token_seconds"; record(each));
+        }
+    }
+}
+
+/// At a failure.
+pub(crate) fn failed(error: &GenerateError) {
+    let reason = match error {
+        GenerateError::NonFinite => "non_finite",
+        GenerateError::Refused(_) => "refused",
+        GenerateError::Backend(_) => "backend",
+        GenerateError::Deadline => "deadline",
+        GenerateError::Cancelled => "cancelled",
+        GenerateError::Stopped => "stopped",
+    };
+    counter!("tributary:request_failure_total", "reason" => reason).increment(1);
+}
+
+/// When the backend is started again.
+pub(crate) fn restarted() {
+    counter!("tributary:backend_restarts_total").increment(1);
+}

@@ -1,0 +1,196 @@
+//! One answer in the making.
+
+use crate::{
+    backend::{Identity, PageId, SeqId},
+    commit::{HashChain, exec_hash},
+    engine::Ticket,
+    request::{
+        Event, FinishReason, GenerateError, GenerateRequest, Outcome, Timing, TokenEvent, TokenLogprob,
+    },
+    sampling::Seen,
+    text::{TextStream, Vocabulary},
+};
+use alloy_primitives::B256;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// A request with the engine's side of its channel.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub(crate) request: GenerateRequest,
+    pub(crate) events: UnboundedSender<Event>,
+    pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) arrived: Instant,
+    pub(crate) _ticket: Ticket,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    pub(crate) id: SeqId,
+    pub(crate) submission: Submission,
+    /// Prompt, then answer.
+    tokens: Vec<u32>,
+    prompt: usize,
+    /// Leading tokens whose K and V are in the pages.
+    pub(crate) computed: usize,
+    pub(crate) pages: Vec<PageId>,
+    /// Whether the backend has its adapters.
+    pub(crate) ready: bool,
+    seen: Option<Seen>,
+    text: TextStream,
+    exec_hash: B256,
+    chain: HashChain,
+    started: Option<Instant>,
+    first_token: Option<Instant>,
+}
+
+impl Sequence {
+    pub(crate) fn new(id: SeqId, submission: Submission, identity: &Identity) -> Self {
+        let request = &submission.request;
+        let parts = request.adapters.parts();
+        let exec_hash = exec_hash(identity, parts, &request.prompt, &request.sampling, &request.stop);
+        Self {
+            id,
+            tokens: request.prompt.clone(),
+            prompt: request.prompt.len(),
+            computed: 0,
+            pages: Vec::new(),
+            ready: false,
+            seen: request.sampling.has_penalties().then(|| Seen::new(&request.prompt)),
+            text: TextStream::new(&request.stop.strings),
+            exec_hash,
+            chain: HashChain::new(exec_hash),
+            started: None,
+            first_token: None,
+            submission,
+        }
+    }
+
+    pub(crate) fn request(&self) -> &GenerateRequest {
+        &self.submission.request
+    }
+
+    pub(crate) fn tenant(&self) -> u64 {
+        self.submission.request.tenant
+    }
+
+    /// Tokens whose K and V are still to be computed, at least one.
+    pub(crate) fn pending(&self) -> &[u32] {
+        &self.tokens[self.computed..]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub(crate) fn answer(&self) -> &[u32] {
+        &self.tokens[self.prompt..]
+    }
+
+    pub(crate) fn seen(&self) -> Option<&Seen> {
+        self.seen.as_ref()
+    }
+
+    /// Stop tokens that may not be chosen yet.
+    pub(crate) fn masked(&self) -> &[u32] {
+        let stop = &self.request().stop;
+        if (self.answer().len() as u32) < stop.min_tokens { &stop.tokens } else { &[] }
+    }
+
+    pub(crate) fn mark_started(&mut self, now: Instant) {
+        self.started.get_or_insert(now);
+    }
+
+    /// Why nobody waits for this answer any more.
+    pub(crate) fn abandoned(&self, now: Instant) -> Option<FinishReason> {
+        let submission = &self.submission;
+        if submission.events.is_closed() || submission.cancelled.load(Ordering::Relaxed) {
+            return Some(FinishReason::Cancelled);
+        }
+        submission.request.deadline.is_some_and(|deadline| now >= deadline).then_some(FinishReason::Deadline)
+    }
+
+    /// Forgets what was computed; the tokens stay, so the answer goes on with the same bits.
+    pub(crate) fn preempt(&mut self) {
+        self.computed = 0;
+        self.ready = false;
+    }
+
+    /// Takes a chosen token. Some when the answer ends with it.
+    pub(crate) fn accept(
+        &mut self,
+        token: u32,
+        normed: &[u8],
+        logprobs: Option<(f64, Vec<TokenLogprob>)>,
+        vocabulary: &dyn Vocabulary,
+    ) -> Option<(FinishReason, Option<usize>)> {
+        self.first_token.get_or_insert_with(Instant::now);
+        let early = (self.answer().len() as u32) < self.request().stop.min_tokens;
+        if !early && self.request().stop.tokens.contains(&token) {
+            return Some((FinishReason::Stop, None));
+        }
+        self.tokens.push(token);
+        self.chain.push(normed, token);
+        if let Some(seen) = &mut self.seen {
+            seen.push(token);
+        }
+        let watch = self.answer().len() as u32 >= self.request().stop.min_tokens;
+        let added = self.text.push(vocabulary.bytes(token), watch);
+        let (logprob, top) = match logprobs {
+            Some((logprob, top)) => (Some(logprob), top),
+            None => (None, Vec::new()),
+        };
+        // A closed channel is seen as a cancellation before the next step.
+        drop(self.submission.events.send(Event::Token(TokenEvent { token, text: added.text, logprob, top })));
+        if let Some(stop) = added.stopped {
+            return Some((FinishReason::Stop, Some(stop)));
+        }
+        (self.answer().len() as u32 >= self.request().stop.max_tokens).then_some((FinishReason::Length, None))
+    }
+
+    /// Sends the end. What was generated before a cancellation or deadline still counts.
+    pub(crate) fn finish(mut self, reason: FinishReason, stop: Option<usize>) {
+        if self.answer().is_empty() && reason == FinishReason::Deadline {
+            return self.fail(GenerateError::Deadline);
+        }
+        if self.answer().is_empty() && reason == FinishReason::Cancelled {
+            return self.fail(GenerateError::Cancelled);
+        }
+        let tail = self.text.flush();
+        let timing = self.timing();
+        let outcome = Outcome {
+            reason,
+            stop_string: stop.map(|index| self.request().stop.strings[index].clone()),
+            tail,
+            tokens: self.answer().to_vec(),
+            prompt_tokens: self.prompt as u32,
+            exec_hash: self.exec_hash,
+            logits_root: self.chain.head(),
+            sampling: self.request().sampling.encode(),
+            timing,
+        };
+        crate::metrics::finished(&outcome);
+        drop(self.submission.events.send(Event::Finished(Box::new(outcome))));
+    }
+
+    /// Sends the failure.
+    pub(crate) fn fail(self, error: GenerateError) {
+        crate::metrics::failed(&error);
+        drop(self.submission.events.send(Event::Failed(error)));
+    }
+
+    fn timing(&self) -> Timing {
+        let arrived = self.submission.arrived;
+        Timing {
+            queued: self.started.map(|at| at - arrived).unwrap_or_default(),
+            first_token: self.first_token.map(|at| at - arrived),
+            total: arrived.elapsed(),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Adapters ready for the backend: fetched, checked, quantised, kept within a memory budget.
+
+use crate::{
+    backend::{LoraPart, Preparer},
+    engine::Engine,
+};
+use alloy_primitives::B256;
+use std::sync::Arc;
+use tributary_adapters::{
+    AdapterError, Artifact, Fetcher, Geometry, Lease, Residency, ResidencyConfig, ResidencyStats, Source,
+};
+
+/// An artifact at a composition weight: what is resident, and what prefixes are keyed by. Never a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PartKey {
+    /// Artifact hash.
+    pub hash: B256,
+    /// Bits of the weight.
+    pub weight: u32,
+}
+
+/// The adapters of a request, in memory as long as the set lives. Empty for the base model.
+#[derive(Clone, Debug, Default)]
+pub struct AdapterSet {
+    parts: Arc<[LoraPart]>,
+    leases: Arc<[Lease<PartKey, LoraPart>]>,
+}
+
+impl AdapterSet {
+    /// What rows carry.
+    pub fn parts(&self) -> &[LoraPart] {
+        &self.parts
+    }
+
+    /// Adapters held.
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Whether this is the base model alone.
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+}
+
+/// Loads adapters beside the running batch.
+#[derive(Clone, Debug)]
+pub struct AdapterStore {
+    engine: Engine,
+    geometry: Geometry,
+    fetcher: Fetcher,
+    residency: Residency<PartKey, LoraPart>,
+}
+
+impl AdapterStore {
+    /// A store for an engine's model.
+    pub fn new(engine: Engine, geometry: Geometry, fetcher: Fetcher, config: ResidencyConfig) -> Self {
+        Self { engine, geometry, fetcher, residency: Residency::new(config) }
+    }
+
+    /// Leases every adapter of a composition, in order, loading those that are absent.
+    pub async fn lease(&self, composition: &[(Source, f32)]) -> Result<AdapterSet, AdapterError> {
+        let mut leases = Vec::with_capacity(composition.len());
+        for (source, weight) in composition {
+            leases.push(self.lease_one(source, *weight).await?);
+        }
+        let parts = leases.iter().map(|lease| LoraPart::clone(lease)).collect();
+        Ok(AdapterSet { parts, leases: leases.into() })
+    }
+
+    async fn lease_one(
+        &self,
+        source: &Source,
+        weight: f32,
+    ) -> Result<Lease<PartKey, LoraPart>, AdapterError> {
+        let key = PartKey { hash: source.hash, weight: weight.to_bits() };
+        if let Some(lease) = self.residency.get(&key) {
+            return Ok(lease);
+        }
+        let preparer = self.engine.info().map(|info| Arc::clone(&info.preparer)).ok_or_else(|| {
+            AdapterError::Fetch { uri: source.uri.clone(), reason: "model is loading".into() }
+        })?;
+        let (fetcher, geometry, source) = (self.fetcher.clone(), self.geometry, source.clone());
+        self.residency
+            .lease(key, move || async move {
+                let artifact = fetcher.fetch(&source).await?;
+                let bounds = *fetcher.bounds();
+                tokio::task::spawn_blocking(move || {
+                    prepare(&artifact, &geometry, &bounds, preparer.as_ref(), weight)
+                })
+                .await
+                .map_err(|error| AdapterError::Internal(error.to_string()))?
+            })
+            .await
+    }
+
+    /// Checks an adapter against the model without keeping it: the way an operator's folder is looked at.
+    pub fn check(&self, artifact: &Artifact) -> Result<(), AdapterError> {
+        artifact.parse(&self.geometry, self.fetcher.bounds()).map(drop)
+    }
+
+    /// Resident parts, their bytes and whether they are pinned.
+    pub fn resident(&self) -> Vec<(PartKey, usize, bool)> {
+        self.residency.resident()
+    }
+
+    /// Keeps a resident adapter from eviction, or lets it go again.
+    pub fn pin(&self, hash: B256, pinned: bool) -> bool {
+        self.residency.pin(&PartKey { hash, weight: 1f32.to_bits() }, pinned)
+    }
+
+    /// Drops an adapter at every weight, unless rows use it.
+    pub fn unload(&self, hash: B256) -> bool {
+        let keys: Vec<_> = self
+            .residency
+            .resident()
+            .into_iter()
+            .map(|(key, ..)| key)
+            .filter(|key| key.hash == hash)
+            .collect();
+        keys.iter().fold(false, |any, key| self.residency.remove(key) | any)
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> ResidencyStats {
+        self.residency.stats()
+    }
+}
+
+fn prepare(
+    artifact: &Artifact,
+    geometry: &Geometry,
+    bounds: &tributary_adapters::Bounds,
+    preparer: &dyn Preparer,
+    weight: f32,
+) -> Result<(LoraPart, usize), AdapterError> {
+    let adapter = artifact.parse(geometry, bounds)?;
+    let prepared =
+        preparer.prepare(&adapter, weight).map_err(|error| AdapterError::Prepare(error.to_string()))?;
+    let bytes = prepared.bytes();
+    Ok((LoraPart { hash: adapter.hash, weight, prepared }, bytes))
+}
