@@ -1,0 +1,5 @@
+//! Segments from outside the crate.
+
+mod files;
+mod search;
+mod support;
