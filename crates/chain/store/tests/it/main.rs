@@ -1,0 +1,8 @@
+//! Integration tests of the store.
+
+mod blocks;
+mod fixture;
+mod log_index;
+mod open;
+mod state;
+mod util;
