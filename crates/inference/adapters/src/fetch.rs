@@ -17,7 +17,12 @@ use crate::{
 };
 use alloy_primitives::B256;
 use reqwest::{Client, redirect};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use url::{Host, Url};
 
 /// A registered artifact: what it must hash to and where its builder serves it.
@@ -118,34 +123,37 @@ impl Fetcher {
     }
 
     async fn from_file(&self, url: &Url, hash: B256) -> Result<Artifact, AdapterError> {
-        let folder = url.to_file_path().map_err(|()| refused(url.as_str(), "not a local path"))?;
         let policy = Arc::clone(&self.policy);
-        let uri = url.to_string();
+        let url = url.clone();
         blocking(move || {
-            let folder = folder.canonicalize().map_err(|error| AdapterError::io(&folder, &error))?;
-            if let FileRoots::Under(roots) = &policy.files {
-                let inside = |root: &PathBuf| root.canonicalize().is_ok_and(|root| folder.starts_with(root));
-                if !roots.iter().any(inside) {
-                    return Err(refused(&uri, "outside the folders open to file uris"));
-                }
-            }
-            let artifact = Artifact::read(&folder, &policy.bounds)?;
+            let artifact = Artifact::read(&local_path(&policy, &url)?, &policy.bounds)?;
             artifact.verify(hash)?;
             Ok(artifact)
         })
         .await
     }
 
-    async fn from_http(&self, url: &Url) -> Result<Artifact, AdapterError> {
-        let public = match url.host() {
-            Some(Host::Ipv4(ip)) => is_public(ip.into()),
-            Some(Host::Ipv6(ip)) => is_public(ip.into()),
-            Some(Host::Domain(_)) => true,
-            None => false,
-        };
-        if !public && !self.policy.private_hosts {
-            return Err(refused(url.as_str(), "the host is not on the public network"));
+    /// Fetches one file of at most `limit` bytes under the same policy, past the cache. What it holds is the
+    /// caller's to verify.
+    pub async fn fetch_file(&self, uri: &str, limit: u64) -> Result<Vec<u8>, AdapterError> {
+        let url = Url::parse(uri).map_err(|error| refused(uri, &error.to_string()))?;
+        match url.scheme() {
+            "file" => {
+                let policy = Arc::clone(&self.policy);
+                blocking(move || read_bounded(&local_path(&policy, &url)?, limit)).await
+            }
+            "http" | "https" => {
+                self.check_host(&url)?;
+                tokio::time::timeout(self.policy.timeout, self.get_url(&url, limit))
+                    .await
+                    .map_err(|_| failed(&url, "timed out"))?
+            }
+            other => Err(refused(uri, &format!("scheme `{other}` is not file, http or https"))),
         }
+    }
+
+    async fn from_http(&self, url: &Url) -> Result<Artifact, AdapterError> {
+        self.check_host(url)?;
         let config = self.get(url, CONFIG_FILE, self.policy.bounds.config).await?;
         let tensors = self.get(url, TENSORS_FILE, self.policy.bounds.tensors).await?;
         Ok(Artifact::new(config, tensors))
@@ -157,11 +165,29 @@ impl Fetcher {
             .map_err(|()| refused(folder.as_str(), "cannot hold a path"))?
             .pop_if_empty()
             .push(name);
-        let why = |error: reqwest::Error| failed(&url, &error.without_url().to_string());
+        self.get_url(&url, limit).await
+    }
+
+    fn check_host(&self, url: &Url) -> Result<(), AdapterError> {
+        let public = match url.host() {
+            Some(Host::Ipv4(ip)) => is_public(ip.into()),
+            Some(Host::Ipv6(ip)) => is_public(ip.into()),
+            // A name's addresses are filtered when it is resolved.
+            Some(Host::Domain(_)) => true,
+            None => false,
+        };
+        if !public && !self.policy.private_hosts {
+            return Err(refused(url.as_str(), "the host is not on the public network"));
+        }
+        Ok(())
+    }
+
+    async fn get_url(&self, url: &Url, limit: u64) -> Result<Vec<u8>, AdapterError> {
+        let why = |error: reqwest::Error| failed(url, &error.without_url().to_string());
         let mut response =
             self.client.get(url.clone()).send().await.map_err(why)?.error_for_status().map_err(why)?;
         if !response.status().is_success() {
-            return Err(failed(&url, &format!("status {}", response.status())));
+            return Err(failed(url, &format!("status {}", response.status())));
         }
         let too_large = |bytes| AdapterError::TooLarge { what: url.to_string(), bytes, limit };
         let declared = response.content_length().unwrap_or(0);
@@ -192,6 +218,32 @@ impl Fetcher {
 }
 
 /// Runs file work off the async threads.
+/// The path of a file uri, if the policy opens the folder it is in.
+fn local_path(policy: &FetchPolicy, url: &Url) -> Result<PathBuf, AdapterError> {
+    let path = url.to_file_path().map_err(|()| refused(url.as_str(), "not a local path"))?;
+    let path = path.canonicalize().map_err(|error| AdapterError::io(&path, &error))?;
+    if let FileRoots::Under(roots) = &policy.files {
+        let inside = |root: &PathBuf| root.canonicalize().is_ok_and(|root| path.starts_with(root));
+        if !roots.iter().any(inside) {
+            return Err(refused(url.as_str(), "outside the folders open to file uris"));
+        }
+    }
+    Ok(path)
+}
+
+fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, AdapterError> {
+    let io = |error: std::io::Error| AdapterError::io(path, &error);
+    let file = std::fs::File::open(path).map_err(io)?;
+    let mut content = Vec::new();
+    file.take(limit + 1).read_to_end(&mut content).map_err(io)?;
+    if content.len() as u64 > limit {
+        let what = path.display().to_string();
+        return Err(AdapterError::TooLarge { what, bytes: content.len() as u64, limit });
+    }
+    Ok(content)
+}
+
+/// Runs blocking work off the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, AdapterError> + Send + 'static,
 ) -> Result<T, AdapterError> {
