@@ -1,0 +1,116 @@
+use std::{
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+
+/// One document of a datanet: a text and what it is asked for by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// What the questions of a recipe name: a dictionary's headword, a title.
+    pub headword: String,
+    /// The text, exactly as it is contributed, taught and attributed.
+    pub text: String,
+    /// Questions of this document's own, beside the recipe's templates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<String>,
+}
+
+impl Document {
+    /// A document without questions of its own.
+    #[must_use]
+    pub fn new(headword: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { headword: headword.into(), text: text.into(), questions: Vec::new() }
+    }
+
+    /// A file name that says which document it is: lower case, other characters as `-`.
+    #[must_use]
+    pub fn slug(&self) -> String {
+        let kept = self
+            .headword
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
+        kept.collect::<String>().trim_matches('-').to_owned()
+    }
+}
+
+/// Reads documents, one JSON object a line: `{"headword": …, "text": …, "questions"?: […]}`.
+///
+/// # Errors
+/// [`TrainError::Io`], or [`TrainError::Format`] with the number of the line that is wrong.
+pub fn read_jsonl(path: &Path) -> Result<Vec<Document>, TrainError> {
+    let file = std::fs::File::open(path).map_err(TrainError::io(path))?;
+    let mut documents = Vec::new();
+    for (number, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.map_err(TrainError::io(path))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let document: Document = serde_json::from_str(&line)
+            .map_err(|error| TrainError::format(path, format!("line {}: {error}", number + 1)))?;
+        documents.push(document);
+    }
+    Ok(documents)
+}
+
+/// Writes documents as [`read_jsonl`] reads them.
+///
+/// # Errors
+/// [`TrainError::Io`].
+pub fn write_jsonl(path: &Path, documents: &[Document]) -> Result<(), TrainError> {
+    let file = std::fs::File::create(path).map_err(TrainError::io(path))?;
+    let mut out = BufWriter::new(file);
+    for document in documents {
+        let line = serde_json::to_string(document).map_err(|error| TrainError::format(path, error))?;
+        writeln!(out, "{line}").map_err(TrainError::io(path))?;
+    }
+    out.flush().map_err(TrainError::io(path))
+}
+
+/// Deals documents to contributors like cards, so that each has some of every part of the alphabet.
+#[must_use]
+pub fn deal(documents: &[Document], contributors: usize) -> Vec<Vec<Document>> {
+    let mut hands = vec![Vec::new(); contributors];
+    if contributors == 0 {
+        return hands;
+    }
+    for (index, document) in documents.iter().enumerate() {
+        hands[index % contributors].push(document.clone());
+    }
+    hands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jsonl_round_trips_and_names_the_bad_line() {
+        let folder = std::env::temp_dir().join(format!("tributary-train-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("documents.jsonl");
+        let mut documents =
+            vec![Document::new("bit bucket", "The universal data sink."), Document::new("x", "y")];
+        documents[1].questions.push("What is x?".into());
+        write_jsonl(&path, &documents).unwrap();
+        assert_eq!(read_jsonl(&path).unwrap(), documents);
+        std::fs::write(&path, "{\"headword\":\"a\",\"text\":\"b\"}\n{\"headword\":1}\n").unwrap();
+        let error = read_jsonl(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn every_document_is_dealt_once() {
+        let documents: Vec<_> = (0..10).map(|i| Document::new(i.to_string(), "t")).collect();
+        let hands = deal(&documents, 3);
+        assert_eq!(hands.iter().map(Vec::len).collect::<Vec<_>>(), [4, 3, 3]);
+        assert_eq!(hands[1][2].headword, "7");
+        assert!(deal(&documents, 0).is_empty());
+        assert_eq!(documents[0].slug(), "0");
+    }
+}
