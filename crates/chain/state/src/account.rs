@@ -3,6 +3,7 @@
 use alloy_genesis::GenesisAccount;
 use alloy_primitives::{B256, KECCAK256_EMPTY, U256, keccak256};
 use revm::state::AccountInfo;
+use tributary_store::AccountLeaf;
 
 /// Nonce, balance and code of an account; its storage is kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,11 @@ impl Account {
     /// True if the account is empty in the sense of EIP-161.
     pub fn is_empty(&self) -> bool {
         self.nonce == 0 && self.balance.is_zero() && !self.has_code()
+    }
+
+    /// The account as a leaf of the trie.
+    pub const fn leaf(&self, storage_root: B256) -> AccountLeaf {
+        AccountLeaf { nonce: self.nonce, balance: self.balance, storage_root, code_hash: self.code_hash }
     }
 }
 
@@ -60,5 +66,11 @@ impl From<&GenesisAccount> for Account {
             _ => KECCAK256_EMPTY,
         };
         Self { nonce: genesis.nonce.unwrap_or_default(), balance: genesis.balance, code_hash }
+    }
+}
+
+impl From<AccountLeaf> for Account {
+    fn from(leaf: AccountLeaf) -> Self {
+        Self { nonce: leaf.nonce, balance: leaf.balance, code_hash: leaf.code_hash }
     }
 }

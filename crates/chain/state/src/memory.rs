@@ -3,15 +3,16 @@
 
 use crate::{
     Account, AccountProof, HashedPostState, StateError, StateProvider, StateReader, StorageProof,
-    StorageTrieUpdates, TrieUpdates, proof::trie_account, updates::NodeUpdates,
+    StorageTrieUpdates, TrieUpdates, updates::NodeUpdates,
 };
 use alloy_genesis::GenesisAccount;
 use alloy_primitives::{
     Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256,
     map::{B256Map, HashMap},
 };
-use alloy_trie::{BranchNodeCompact, HashBuilder, Nibbles, TrieMask, proof::ProofRetainer};
+use alloy_trie::{BranchNodeCompact, HashBuilder, Nibbles, proof::ProofRetainer};
 use std::collections::BTreeMap;
+use tributary_store::AccountLeaf;
 
 type StoredNodes = HashMap<Nibbles, BranchNodeCompact>;
 
@@ -113,12 +114,12 @@ impl MemoryState {
             let storage =
                 storage_builder(self.storages.get(hashed), HashBuilder::default().with_updates(true));
             let (storage_root, nodes) = finish(storage);
-            built.storage_roots.insert(*hashed, storage_root);
+            let leaf = account.leaf(storage_root);
+            built.leaves.insert(*hashed, leaf);
             if !nodes.is_empty() {
                 built.storage_nodes.insert(*hashed, nodes);
             }
-            builder
-                .add_leaf(Nibbles::unpack(hashed), &alloy_rlp::encode(trie_account(account, storage_root)));
+            builder.add_leaf(Nibbles::unpack(hashed), &alloy_rlp::encode(account.leaf(storage_root)));
         }
         (built.root, built.account_nodes) = finish(builder);
         built
@@ -131,7 +132,7 @@ struct Built {
     root: B256,
     account_nodes: StoredNodes,
     storage_nodes: B256Map<StoredNodes>,
-    storage_roots: B256Map<B256>,
+    leaves: BTreeMap<B256, AccountLeaf>,
 }
 
 fn finish(mut builder: HashBuilder) -> (B256, StoredNodes) {
@@ -141,7 +142,6 @@ fn finish(mut builder: HashBuilder) -> (B256, StoredNodes) {
     for node in nodes.values_mut() {
         node.root_hash = None;
     }
-    nodes.retain(|_, node| node.tree_mask != TrieMask::default() || node.hash_mask != TrieMask::default());
     (root, nodes)
 }
 
@@ -204,9 +204,7 @@ impl StateProvider for MemoryState {
             if !nodes.is_empty() {
                 updates.storages.insert(*hashed, StorageTrieUpdates { wiped: false, nodes });
             }
-            if let Some(root) = after.storage_roots.get(hashed) {
-                updates.storage_roots.insert(*hashed, *root);
-            }
+            updates.leaves.insert(*hashed, after.leaves.get(hashed).copied());
         }
         Ok((after.root, updates))
     }
@@ -222,9 +220,8 @@ impl StateProvider for MemoryState {
         let built = self.build();
         let mut builder =
             HashBuilder::default().with_proof_retainer(ProofRetainer::from_iter([Nibbles::unpack(hashed)]));
-        for (key, account) in &self.accounts {
-            let root = built.storage_roots[key];
-            builder.add_leaf(Nibbles::unpack(key), &alloy_rlp::encode(trie_account(account, root)));
+        for (key, leaf) in &built.leaves {
+            builder.add_leaf(Nibbles::unpack(key), &alloy_rlp::encode(leaf));
         }
         let storage = slots
             .iter()

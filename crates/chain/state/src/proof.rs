@@ -3,7 +3,7 @@
 use crate::Account;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{
-    EMPTY_ROOT_HASH, Nibbles, TrieAccount,
+    EMPTY_ROOT_HASH, Nibbles,
     proof::{ProofVerificationError, verify_proof},
 };
 
@@ -60,7 +60,7 @@ pub enum ProofError {
 impl AccountProof {
     /// Checks account and slots against a state root.
     pub fn verify(&self, state_root: B256) -> Result<(), ProofError> {
-        let leaf = self.account.map(|account| alloy_rlp::encode(trie_account(&account, self.storage_root)));
+        let leaf = self.account.map(|account| alloy_rlp::encode(account.leaf(self.storage_root)));
         verify_proof(state_root, Nibbles::unpack(keccak256(self.address)), leaf, &self.proof)
             .map_err(|source| ProofError::Account { address: self.address, source })?;
         let root = if self.account.is_some() { self.storage_root } else { EMPTY_ROOT_HASH };
@@ -80,9 +80,4 @@ impl StorageProof {
         let value = (!self.value.is_zero()).then(|| alloy_rlp::encode(self.value));
         verify_proof(storage_root, Nibbles::unpack(keccak256(self.slot)), value, &self.proof)
     }
-}
-
-/// The account's leaf value.
-pub(crate) fn trie_account(account: &Account, storage_root: B256) -> TrieAccount {
-    TrieAccount { nonce: account.nonce, balance: account.balance, storage_root, code_hash: account.code_hash }
 }

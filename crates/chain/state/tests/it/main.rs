@@ -1,3 +1,8 @@
 //! Integration tests of the state crate.
 
+mod bundle;
+mod chain;
 mod memory;
+mod model;
+mod proofs;
+mod random;

@@ -1,0 +1,70 @@
+//! Proofs out of stored leaves and nodes.
+
+use crate::{
+    Account, AccountProof, StateError, StorageProof,
+    root::{encode_leaf, encode_slot},
+    source::Source,
+    walk::Walk,
+};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_trie::{
+    EMPTY_ROOT_HASH, HashBuilder, Nibbles,
+    proof::{ProofNodes, ProofRetainer},
+};
+
+/// Proof of an account and of some of its slots.
+pub(crate) fn prove(
+    source: &Source<'_>,
+    address: Address,
+    slots: &[B256],
+) -> Result<AccountProof, StateError> {
+    let hashed = keccak256(address);
+    let leaf = source.account(hashed)?;
+    let key = Nibbles::unpack(hashed);
+    let walk = Walk::new(source.accounts(&[])?, source.account_nodes()?, encode_leaf, retaining(vec![key]));
+    let nodes = walk.run(&[key])?.proof;
+    let storage_root = leaf.map_or(EMPTY_ROOT_HASH, |leaf| leaf.storage_root);
+    Ok(AccountProof {
+        address,
+        account: leaf.map(Account::from),
+        storage_root,
+        proof: branch(&nodes, &key),
+        storage: if storage_root == EMPTY_ROOT_HASH {
+            slots
+                .iter()
+                .map(|slot| StorageProof { slot: *slot, value: U256::ZERO, proof: Vec::new() })
+                .collect()
+        } else {
+            prove_slots(source, hashed, slots)?
+        },
+    })
+}
+
+/// One walk for all slots.
+fn prove_slots(source: &Source<'_>, hashed: B256, slots: &[B256]) -> Result<Vec<StorageProof>, StateError> {
+    let mut keys: Vec<_> = slots.iter().map(|slot| Nibbles::unpack(keccak256(slot))).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let leaves = source.slots(hashed, &[], false)?;
+    let walk = Walk::new(leaves, source.storage_nodes(hashed, false)?, encode_slot, retaining(keys.clone()));
+    let nodes = walk.run(&keys)?.proof;
+    slots
+        .iter()
+        .map(|slot| {
+            let key = keccak256(slot);
+            let found = crate::cursor::Seek::seek(&mut source.slots(hashed, &[], false)?, &key)?;
+            let value = found.filter(|(at, _)| *at == key).map(|(_, value)| value).unwrap_or_default();
+            Ok(StorageProof { slot: *slot, value, proof: branch(&nodes, &Nibbles::unpack(key)) })
+        })
+        .collect()
+}
+
+fn retaining(keys: Vec<Nibbles>) -> HashBuilder {
+    HashBuilder::default().with_proof_retainer(ProofRetainer::new(keys))
+}
+
+/// The nodes on the way to a key. An empty trie has none.
+fn branch(nodes: &ProofNodes, key: &Nibbles) -> Vec<Bytes> {
+    let nodes = nodes.matching_nodes_sorted(key).into_iter().map(|(_, node)| node);
+    nodes.filter(|node| node.as_ref() != [alloy_rlp::EMPTY_STRING_CODE]).collect()
+}
