@@ -2,6 +2,7 @@
 
 use alloy_primitives::B256;
 use std::fmt;
+use tributary_weights::Config;
 
 /// A linear layer of a Llama block that an adapter may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +71,18 @@ impl Geometry {
             Projection::O => (self.query, self.hidden),
             Projection::Gate | Projection::Up => (self.hidden, self.intermediate),
             Projection::Down => (self.intermediate, self.hidden),
+        }
+    }
+}
+
+impl From<&Config> for Geometry {
+    fn from(config: &Config) -> Self {
+        Self {
+            layers: config.layers as u32,
+            hidden: config.hidden as u32,
+            intermediate: config.intermediate as u32,
+            query: config.query() as u32,
+            key: config.key() as u32,
         }
     }
 }

@@ -1,2 +1,25 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod extract;
+mod handlers;
+mod params;
+mod payment;
+mod reply;
+mod resolve;
+mod server;
+mod service;
+mod text;
+pub mod types;
+mod voucher;
+
+pub use config::ApiConfig;
+pub use error::ApiError;
+pub use payment::{Ask, FreeGate, Gate, Meter, Refusal, SettleError};
+pub use resolve::{ResolveError, ResolvedModel, Resolver, StaticResolver};
+pub use server::serve;
+pub use service::{Api, ApiParts, MetricsHook};
+pub use text::TextModel;
+pub use voucher::{VOUCHER_HEADER, VoucherError, VoucherHeader};

@@ -1,9 +1,17 @@
 //! From token ids to text as it may be shown: whole characters only, nothing that may yet be a stop string.
 
+use tributary_weights::Tokenizer;
+
 /// The bytes of each token. Concatenated they are the text, in UTF-8 up to cut-off characters.
 pub trait Vocabulary: Send + Sync {
     /// Bytes of a token; none for control tokens.
     fn bytes(&self, token: u32) -> &[u8];
+}
+
+impl Vocabulary for Tokenizer {
+    fn bytes(&self, token: u32) -> &[u8] {
+        if self.is_control(token) { &[] } else { self.token_bytes(token).unwrap_or_default() }
+    }
 }
 
 /// The text of one answer as its tokens arrive.

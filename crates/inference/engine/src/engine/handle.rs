@@ -223,6 +223,11 @@ impl Generation {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
+    /// Whether [`cancel`](Self::cancel) was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
     /// Runs to the end and returns the whole answer.
     pub async fn finish(mut self) -> Result<(String, crate::Outcome), GenerateError> {
         let mut text = String::new();

@@ -2,14 +2,8 @@
 
 const LOG2E: f32 = std::f32::consts::LOG2_E;
 #[expect(clippy::excessive_precision, reason = "written as the profile prints them")]
-const HORNER: [f32; 6] = [
-    1.9875691500e-4,
-    1.3981999507e-3,
-    8.3334519073e-3,
-    4.1665795894e-2,
-    1.6666665459e-1,
-    5.0000001201e-1,
-];
+const HORNER: [f32; 6] =
+    [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1];
 
 /// `e^x` by range reduction and a polynomial, every operation rounded to f32 or fused as written. Below −87
 /// it is 0; above 88 it is that of 88.

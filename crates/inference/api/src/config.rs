@@ -1,0 +1,49 @@
+use std::time::Duration;
+
+/// Bounds and keys of the API.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// Time to receive a body.
+    pub body_timeout: Duration,
+    /// Time for an answer, waiting included.
+    pub request_timeout: Duration,
+    /// Keys that are let in; none: everybody.
+    pub api_keys: Vec<String>,
+    /// Origins that browsers may call from; `*` for any.
+    pub cors: Vec<String>,
+    /// Messages of a conversation.
+    pub messages: usize,
+    /// Answers of a request, over all its prompts.
+    pub choices: u32,
+    /// Stop strings, and stop tokens, of a request.
+    pub stops: usize,
+    /// Bytes of a stop string.
+    pub stop_bytes: usize,
+    /// Entries of `logit_bias`.
+    pub biases: usize,
+    /// Alternatives that log-probabilities report.
+    pub top_logprobs: u32,
+    /// Bytes of a model's name.
+    pub name_bytes: usize,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes: 1 << 20,
+            body_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(600),
+            api_keys: Vec::new(),
+            cors: vec!["*".into()],
+            messages: 1024,
+            choices: 16,
+            stops: 16,
+            stop_bytes: 256,
+            biases: 1024,
+            top_logprobs: 20,
+            name_bytes: 256,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Every failure a client can see: a status and OpenAI's error object.
+
+use crate::{
+    payment::Refusal,
+    resolve::ResolveError,
+    types::{ErrorBody, ErrorReply, PaymentRequired},
+    voucher::VoucherError,
+};
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use std::time::Duration;
+use tributary_adapters::{AdapterError, Severity};
+use tributary_engine::{GenerateError, SubmitError};
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// The body is not what the endpoint takes.
+    #[error("{message}")]
+    Invalid {
+        /// For people.
+        message: String,
+        /// The field at fault.
+        param: Option<&'static str>,
+    },
+    /// A field asks for what this server does not do.
+    #[error("`{0}` is not supported by this server")]
+    Unsupported(String),
+    /// The prompt leaves no room for an answer.
+    #[error("{0}")]
+    TooLong(String),
+    /// The body exceeds its bound.
+    #[error("the request body exceeds {0} bytes")]
+    BodyTooLarge(usize),
+    /// No API key, or one that is not known.
+    #[error("a valid API key is required")]
+    Unauthorized,
+    /// No such path.
+    #[error("no such endpoint")]
+    NoEndpoint,
+    /// The path takes another method.
+    #[error("this endpoint takes another method")]
+    Method,
+    /// No model of that name is served here or registered.
+    #[error("the model `{0}` does not exist")]
+    ModelNotFound(String),
+    /// The adapter's data or artifact cannot be had, or is not what was registered.
+    #[error("{0}")]
+    DataUnavailable(String),
+    /// Payment is missing or short.
+    #[error("{message}")]
+    Payment {
+        /// For people.
+        message: String,
+        /// For programs.
+        code: &'static str,
+        /// What is asked.
+        terms: Box<PaymentRequired>,
+    },
+    /// The voucher header is malformed.
+    #[error("{0}")]
+    Voucher(#[from] VoucherError),
+    /// Too much at once.
+    #[error("{message}")]
+    Busy {
+        /// For people.
+        message: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Not now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The request's own computation failed.
+    #[error("{0}")]
+    Unprocessable(String),
+    /// A fault of this server.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// The result of a handler.
+pub(crate) type Result<T> = std::result::Result<T, ApiError>;
+
+impl ApiError {
+    pub(crate) fn invalid(param: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), param: Some(param) }
+    }
+
+    /// The HTTP status.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid { .. } | Self::Unsupported(_) | Self::TooLong(_) | Self::Voucher(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NoEndpoint | Self::ModelNotFound(_) => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::DataUnavailable(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Payment { .. } => StatusCode::PAYMENT_REQUIRED,
+            Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unauthorized => "authentication_error",
+            Self::Payment { .. } => "payment_required",
+            Self::Busy { .. } => "rate_limit_error",
+            Self::DataUnavailable(_) | Self::Unavailable(_) => "service_unavailable",
+            Self::Internal(_) => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    const fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Invalid { .. } | Self::Internal(_) => None,
+            Self::Unsupported(_) => Some("unsupported_parameter"),
+            Self::TooLong(_) => Some("context_length_exceeded"),
+            Self::BodyTooLarge(_) => Some("body_too_large"),
+            Self::Unauthorized => Some("invalid_api_key"),
+            Self::NoEndpoint => Some("unknown_url"),
+            Self::Method => Some("method_not_allowed"),
+            Self::ModelNotFound(_) => Some("model_not_found"),
+            Self::DataUnavailable(_) => Some("data_unavailable"),
+            Self::Payment { code, .. } => Some(code),
+            Self::Voucher(_) => Some("invalid_voucher"),
+            Self::Busy { .. } => Some("rate_limit_exceeded"),
+            Self::Unavailable(_) => Some("unavailable"),
+            Self::Unprocessable(_) => Some("non_finite"),
+        }
+    }
+
+    fn param(&self) -> Option<String> {
+        match self {
+            Self::Invalid { param, .. } => param.map(str::to_owned),
+            Self::Unsupported(field) => Some(field.clone()),
+            Self::ModelNotFound(_) => Some("model".into()),
+            _ => None,
+        }
+    }
+
+    /// The body.
+    pub fn reply(&self) -> ErrorReply {
+        let error = ErrorBody {
+            message: self.to_string(),
+            kind: self.kind().into(),
+            param: self.param(),
+            code: self.code().map(str::to_owned),
+        };
+        let payment = match self {
+            Self::Payment { terms, .. } => Some(terms.clone()),
+            _ => None,
+        };
+        ErrorReply { error, payment }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), Json(self.reply())).into_response();
+        let retry = match &self {
+            Self::Busy { retry_after, .. } => Some(retry_after.as_secs().max(1)),
+            Self::Unavailable(_) | Self::DataUnavailable(_) => Some(1),
+            _ => None,
+        };
+        if let Some(seconds) = retry {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if matches!(self, Self::Unauthorized) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        let message = error.to_string();
+        match error {
+            SubmitError::EmptyPrompt => Self::invalid("prompt", message),
+            SubmitError::BadToken(_) => Self::invalid("prompt", message),
+            SubmitError::NoTokens => Self::invalid("max_tokens", message),
+            SubmitError::TooLong { .. } => Self::TooLong(message),
+            SubmitError::Overloaded(_) => Self::Busy { message, retry_after: Duration::from_secs(1) },
+            _ => Self::Unavailable(message),
+        }
+    }
+}
+
+impl From<GenerateError> for ApiError {
+    fn from(error: GenerateError) -> Self {
+        let message = error.to_string();
+        match error {
+            GenerateError::NonFinite => Self::Unprocessable(message),
+            GenerateError::Refused(_) | GenerateError::Backend(_) => Self::Internal(message),
+            _ => Self::Unavailable(message),
+        }
+    }
+}
+
+impl From<AdapterError> for ApiError {
+    fn from(error: AdapterError) -> Self {
+        match (&error, error.severity()) {
+            (AdapterError::Busy(_), _) => {
+                Self::Busy { message: error.to_string(), retry_after: Duration::from_secs(5) }
+            }
+            (AdapterError::Internal(_), _) => {
+                tracing::error!(%error, "Adapter loading failed");
+                Self::Internal("the adapter could not be loaded".into())
+            }
+            (_, Severity::Retry | Severity::Reject | Severity::Fatal) => {
+                Self::DataUnavailable(format!("the adapter cannot be loaded: {error}"))
+            }
+        }
+    }
+}
+
+impl From<ResolveError> for ApiError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::NotFound(name) => Self::ModelNotFound(name),
+            ResolveError::DataUnavailable(reason) => Self::DataUnavailable(reason),
+            ResolveError::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Payment { message, code, terms } => Self::Payment { message, code, terms },
+            Refusal::Invalid(message) => Self::Invalid { message, param: None },
+            Refusal::Busy { message, retry_after } => Self::Busy { message, retry_after },
+            Refusal::Unavailable(message) => Self::Unavailable(message),
+        }
+    }
+}

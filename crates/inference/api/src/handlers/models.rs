@@ -1,0 +1,27 @@
+use crate::{
+    error::{ApiError, Result},
+    service::Api,
+    types::{ModelCard, ModelList},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+
+async fn cards(api: &Api) -> Vec<ModelCard> {
+    let context = api.parts.engine.info().map(|info| info.limits.context);
+    let mut cards = api.parts.resolver.list().await;
+    cards.iter_mut().for_each(|card| card.max_model_len = card.max_model_len.or(context));
+    cards
+}
+
+/// `GET /v1/models`
+pub(crate) async fn list_models(State(api): State<Api>) -> Json<ModelList> {
+    Json(ModelList { object: "list".into(), data: cards(&api).await })
+}
+
+/// `GET /v1/models/{id}`
+pub(crate) async fn show_model(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<ModelCard>> {
+    let found = cards(&api).await.into_iter().find(|card| card.id == id);
+    found.map(Json).ok_or_else(|| ApiError::ModelNotFound(id.chars().take(256).collect()))
+}

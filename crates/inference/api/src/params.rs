@@ -1,0 +1,228 @@
+//! From a request's fields to what the engine takes, every bound checked.
+
+use crate::{
+    config::ApiConfig,
+    error::{ApiError, Result},
+    text::TextModel,
+    types::{SamplingFields, Stop},
+};
+use serde_json::{Map, Value};
+use tributary_engine::{PPM, SamplingParams, StopRules};
+
+/// Fields of OpenAI's and vLLM's requests that do not change what this server answers.
+const HARMLESS: &[&str] = &[
+    "add_special_tokens",
+    "metadata",
+    "parallel_tool_calls",
+    "priority",
+    "prompt_cache_key",
+    "request_id",
+    "safety_identifier",
+    "service_tier",
+    "skip_special_tokens",
+    "spaces_between_special_tokens",
+    "store",
+    "user",
+];
+
+/// Refuses fields that would change the answer and that nothing here honours.
+pub(crate) fn refuse_unknown(rest: &Map<String, Value>) -> Result<()> {
+    for (field, value) in rest {
+        let known = match field.as_str() {
+            "best_of" => value.as_u64() == Some(1),
+            "response_format" => value.get("type").and_then(Value::as_str) == Some("text"),
+            "modalities" => value.as_array().is_some_and(|all| all.iter().all(|one| one == "text")),
+            "tool_choice" | "function_call" => value == "none" || value == "auto",
+            "length_penalty" => value.as_f64() == Some(1.0),
+            name => HARMLESS.contains(&name),
+        };
+        let off = match value {
+            Value::Null => true,
+            Value::Bool(on) => !on,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(fields) => fields.is_empty(),
+            Value::Number(_) => false,
+        };
+        if !known && !off {
+            return Err(ApiError::Unsupported(field.chars().take(64).collect()));
+        }
+    }
+    Ok(())
+}
+
+/// How many answers to each prompt.
+pub(crate) fn choices(fields: &SamplingFields, prompts: usize, config: &ApiConfig) -> Result<u32> {
+    let n = fields.n.unwrap_or(1);
+    let total = u64::from(n) * prompts as u64;
+    if n == 0 || total > u64::from(config.choices) {
+        return Err(ApiError::invalid(
+            "n",
+            format!("a request must have between 1 and {} answers", config.choices),
+        ));
+    }
+    Ok(n)
+}
+
+/// The sampling parameters of the first choice; the others differ in `choice` alone.
+pub(crate) fn sampling(fields: &SamplingFields, config: &ApiConfig) -> Result<SamplingParams> {
+    let top_k = match fields.top_k.unwrap_or(0) {
+        -1 => 0,
+        k => u32::try_from(k).map_err(|_| ApiError::invalid("top_k", "`top_k` must be -1, 0 or more"))?,
+    };
+    let top_p = fields.top_p.unwrap_or(1.0);
+    if top_p.is_nan() || top_p <= 0.0 || top_p > 1.0 {
+        return Err(ApiError::invalid("top_p", "`top_p` must be above 0, at most 1"));
+    }
+    let params = SamplingParams {
+        temperature: fields.temperature.unwrap_or(1.0) as f32,
+        top_k,
+        top_p: millionths(top_p),
+        min_p: millionths(fields.min_p.unwrap_or(0.0)),
+        repetition: fields.repetition_penalty.unwrap_or(1.0) as f32,
+        presence: fields.presence_penalty.unwrap_or(0.0) as f32,
+        frequency: fields.frequency_penalty.unwrap_or(0.0) as f32,
+        bias: bias(fields, config)?,
+        seed: fields.seed.map_or_else(rand::random, i64::cast_unsigned),
+        choice: 0,
+    };
+    params
+        .normalise()
+        .map_err(|error| ApiError::Invalid { message: error.to_string(), param: Some(error.field) })
+}
+
+/// Rounded to the nearest millionth. What is out of range stays out of range.
+fn millionths(share: f64) -> u32 {
+    if share.is_nan() || share < 0.0 {
+        return u32::MAX;
+    }
+    (share * f64::from(PPM)).round_ties_even() as u32
+}
+
+fn bias(fields: &SamplingFields, config: &ApiConfig) -> Result<Vec<(u32, f32)>> {
+    let Some(bias) = &fields.logit_bias else { return Ok(Vec::new()) };
+    if bias.len() > config.biases {
+        let message = format!("`logit_bias` may have {} entries at most", config.biases);
+        return Err(ApiError::invalid("logit_bias", message));
+    }
+    bias.iter()
+        .map(|(token, bias)| {
+            let token = token
+                .parse()
+                .map_err(|_| ApiError::invalid("logit_bias", "keys of `logit_bias` are token ids"))?;
+            Ok((token, *bias as f32))
+        })
+        .collect()
+}
+
+/// When to stop, given what the prompt leaves of the context.
+pub(crate) fn stop_rules(
+    fields: &SamplingFields,
+    config: &ApiConfig,
+    text: &TextModel,
+    default_max: Option<u32>,
+    room: u32,
+) -> Result<StopRules> {
+    let max = fields.max_completion_tokens.or(fields.max_tokens).or(default_max).unwrap_or(room);
+    if max == 0 {
+        return Err(ApiError::invalid("max_tokens", "`max_tokens` must be 1 at least"));
+    }
+    let max_tokens = max.min(room);
+    let min_tokens = fields.min_tokens.unwrap_or(0);
+    if min_tokens > max_tokens {
+        return Err(ApiError::invalid("min_tokens", "`min_tokens` exceeds `max_tokens`"));
+    }
+    let strings = match fields.stop.clone() {
+        None => Vec::new(),
+        Some(Stop::One(one)) => vec![one],
+        Some(Stop::Many(many)) => many,
+    };
+    if strings.len() > config.stops {
+        return Err(ApiError::invalid("stop", format!("`stop` may have {} strings at most", config.stops)));
+    }
+    if strings.iter().any(|stop| stop.is_empty() || stop.len() > config.stop_bytes) {
+        let message = format!("a stop string has between 1 and {} bytes", config.stop_bytes);
+        return Err(ApiError::invalid("stop", message));
+    }
+    let mut tokens = fields.stop_token_ids.clone().unwrap_or_default();
+    if tokens.len() > config.stops {
+        let message = format!("`stop_token_ids` may have {} entries at most", config.stops);
+        return Err(ApiError::invalid("stop_token_ids", message));
+    }
+    if !fields.ignore_eos.unwrap_or(false) {
+        tokens.extend_from_slice(text.tokenizer().eos());
+    }
+    tokens.sort_unstable();
+    tokens.dedup();
+    Ok(StopRules { max_tokens, min_tokens, tokens, strings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(json: &str) -> SamplingFields {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn fault(json: &str) -> &'static str {
+        match sampling(&fields(json), &ApiConfig::default()).unwrap_err() {
+            ApiError::Invalid { param: Some(param), .. } => param,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn out_of_range_fields_are_named() {
+        assert_eq!(fault(r#"{"temperature":-0.1}"#), "temperature");
+        assert_eq!(fault(r#"{"temperature":1e40}"#), "temperature");
+        assert_eq!(fault(r#"{"top_p":0}"#), "top_p");
+        assert_eq!(fault(r#"{"top_p":1.01}"#), "top_p");
+        assert_eq!(fault(r#"{"min_p":-0.5}"#), "min_p");
+        assert_eq!(fault(r#"{"top_k":-2}"#), "top_k");
+        assert_eq!(fault(r#"{"top_k":99999999999}"#), "top_k");
+        assert_eq!(fault(r#"{"presence_penalty":2.5}"#), "presence_penalty");
+        assert_eq!(fault(r#"{"repetition_penalty":0}"#), "repetition_penalty");
+        assert_eq!(fault(r#"{"logit_bias":{"x":1}}"#), "logit_bias");
+        assert_eq!(fault(r#"{"logit_bias":{"5":1e9}}"#), "logit_bias");
+    }
+
+    #[test]
+    fn fields_map_exactly() {
+        let json = r#"{"temperature":0.7,"top_p":0.9,"min_p":0.05,"top_k":-1,"seed":-1,"logit_bias":{"9":1.5,"3":-2}}"#;
+        let params = sampling(&fields(json), &ApiConfig::default()).unwrap();
+        assert_eq!((params.top_p, params.min_p, params.top_k), (900_000, 50_000, 0));
+        assert_eq!((params.temperature, params.seed), (0.7f32, u64::MAX));
+        assert_eq!(params.bias, [(3, -2.0), (9, 1.5)]);
+    }
+
+    #[test]
+    fn what_changes_the_answer_is_refused() {
+        let rest = |json: &str| refuse_unknown(&serde_json::from_str(json).unwrap());
+        for fine in [
+            r#"{"user":"me","store":false,"metadata":{"a":"b"}}"#,
+            r#"{"tools":[],"tool_choice":"none","functions":null}"#,
+            r#"{"response_format":{"type":"text"},"best_of":1,"echo":false,"suffix":null}"#,
+        ] {
+            rest(fine).unwrap();
+        }
+        for (json, field) in [
+            (r#"{"tools":[{"type":"function"}]}"#, "tools"),
+            (r#"{"response_format":{"type":"json_object"}}"#, "response_format"),
+            (r#"{"echo":true}"#, "echo"),
+            (r#"{"best_of":3}"#, "best_of"),
+            (r#"{"never_heard_of":1}"#, "never_heard_of"),
+        ] {
+            assert_eq!(rest(json), Err(ApiError::Unsupported(field.into())));
+        }
+    }
+
+    #[test]
+    fn choices_are_bounded() {
+        let config = ApiConfig::default();
+        assert_eq!(choices(&fields("{}"), 3, &config), Ok(1));
+        assert!(choices(&fields(r#"{"n":0}"#), 1, &config).is_err());
+        assert!(choices(&fields(r#"{"n":9}"#), 2, &config).is_err());
+        assert!(choices(&fields(r#"{"n":4294967295}"#), 4, &config).is_err());
+    }
+}

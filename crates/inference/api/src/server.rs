@@ -1,0 +1,117 @@
+//! Routes, layers, and the listening socket.
+
+use crate::{
+    config::ApiConfig,
+    error::ApiError,
+    extract::Authorized,
+    handlers::{
+        chat_completions, completions, detokenize, health, list_models, metrics, show_model, tokenize,
+        version,
+    },
+    service::Api,
+};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{HeaderName, HeaderValue, Method, header};
+use std::{future::Future, io, net::SocketAddr};
+use tokio::net::TcpListener;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{Any, CorsLayer},
+    timeout::RequestBodyTimeoutLayer,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+impl Api {
+    /// Every route, with limits and layers.
+    pub fn router(&self) -> Router {
+        let open = Router::new()
+            .route("/health", get(health))
+            .route("/metrics", get(metrics))
+            .route("/version", get(version));
+        let models = Router::new()
+            .route("/v1/models", get(list_models))
+            .route("/v1/models/{*id}", get(show_model))
+            .route_layer(middleware::from_extractor_with_state::<Authorized, Self>(self.clone()));
+        let calls = Router::new()
+            .route("/v1/chat/completions", post(chat_completions))
+            .route("/v1/completions", post(completions))
+            .route("/tokenize", post(tokenize))
+            .route("/detokenize", post(detokenize));
+        open.merge(models)
+            .merge(calls)
+            .fallback(async || ApiError::NoEndpoint)
+            .method_not_allowed_fallback(async || ApiError::Method)
+            .layer(DefaultBodyLimit::max(self.config().body_bytes))
+            .layer(RequestBodyTimeoutLayer::new(self.config().body_timeout))
+            .layer(CatchPanicLayer::custom(|_| {
+                tracing::error!("A handler panicked");
+                ApiError::Internal("internal error".into()).into_response()
+            }))
+            .layer(cors(self.config()))
+            .layer(middleware::from_fn_with_state(self.clone(), observe))
+            .with_state(self.clone())
+    }
+}
+
+/// Gives every call an id and counts it.
+async fn observe(State(_api): State<Api>, request: Request, next: Next) -> Response {
+    let path = known_path(request.uri().path());
+    let id = request.headers().get(&REQUEST_ID).filter(|id| id.len() <= 128).cloned();
+    let id = id.unwrap_or_else(fresh_id);
+    let mut response = next.run(request).await;
+    let status = response.status();
+    ::metrics::counter!("tributary:http_requests_total", "path" => path, "status" => status.as_u16().to_string())
+        .increment(1);
+    tracing::debug!(path, status = status.as_u16(), "API request");
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn fresh_id() -> HeaderValue {
+    let id = format!("req-{:032x}", rand::random::<u128>());
+    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req"))
+}
+
+/// Paths as metrics know them: strangers' paths make no new series.
+fn known_path(path: &str) -> &'static str {
+    const PATHS: [&str; 8] = [
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/models",
+        "/tokenize",
+        "/detokenize",
+        "/health",
+        "/metrics",
+        "/version",
+    ];
+    PATHS.into_iter().find(|known| *known == path).unwrap_or("other")
+}
+
+fn cors(config: &ApiConfig) -> CorsLayer {
+    let layer = CorsLayer::new()
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(Any)
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER]);
+    if config.cors.iter().any(|origin| origin == "*") {
+        return layer.allow_origin(Any);
+    }
+    let origins: Vec<HeaderValue> = config.cors.iter().filter_map(|origin| origin.parse().ok()).collect();
+    layer.allow_origin(origins)
+}
+
+/// Serves until `shutdown` resolves, then lets open replies finish.
+pub async fn serve(
+    listener: TcpListener,
+    api: Api,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
+}

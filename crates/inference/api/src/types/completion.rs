@@ -1,0 +1,92 @@
+use super::{Receipt, SamplingFields, StreamOptions, Usage};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// `POST /v1/completions`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompletionRequest {
+    /// The base model, or an adapter.
+    pub model: String,
+    /// Text or tokens.
+    pub prompt: Prompt,
+    /// How to choose tokens and when to stop.
+    #[serde(flatten)]
+    pub sampling: SamplingFields,
+    /// Send tokens as they come.
+    #[serde(default)]
+    pub stream: Option<bool>,
+    /// What else to send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_options: Option<StreamOptions>,
+    /// Report log-probabilities with this many alternatives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<u32>,
+    /// Everything else; what would change the answer is refused.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// One prompt or several, as text or tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Prompt {
+    /// A text.
+    Text(String),
+    /// Tokens.
+    Tokens(Vec<u32>),
+    /// Several texts.
+    Texts(Vec<String>),
+    /// Several token lists.
+    TokenLists(Vec<Vec<u32>>),
+}
+
+/// The reply to a completion request, whole or a chunk of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompletionReply {
+    /// `cmpl-…`
+    pub id: String,
+    /// `text_completion`
+    pub object: String,
+    /// Unix seconds.
+    pub created: u64,
+    /// As requested.
+    pub model: String,
+    /// The answers.
+    pub choices: Vec<CompletionChoice>,
+    /// Tokens; in a stream only in the last chunk and if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The receipt, when there is one answer; in a stream in the last chunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tributary: Option<Box<Receipt>>,
+}
+
+/// An answer, or what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompletionChoice {
+    /// Which.
+    pub index: u32,
+    /// Its text.
+    pub text: String,
+    /// Log-probabilities, if asked for.
+    pub logprobs: Option<CompletionLogprobs>,
+    /// `stop` or `length`.
+    pub finish_reason: Option<String>,
+    /// The receipt, when there are several answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tributary: Option<Box<Receipt>>,
+}
+
+/// Log-probabilities in the older shape.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CompletionLogprobs {
+    /// Texts of the tokens.
+    pub tokens: Vec<String>,
+    /// Their log-probabilities.
+    pub token_logprobs: Vec<f64>,
+    /// The most probable tokens at each.
+    pub top_logprobs: Vec<BTreeMap<String, f64>>,
+    /// Where each begins in the text, in characters.
+    pub text_offset: Vec<usize>,
+}

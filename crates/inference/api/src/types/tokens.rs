@@ -1,0 +1,50 @@
+use super::ChatMessage;
+use serde::{Deserialize, Serialize};
+
+/// `POST /tokenize`: a text, or a conversation as the model would see it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenizeRequest {
+    /// Any model served; all share the base's tokenizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<ChatMessage>>,
+    /// Put the model's opening token first, as `/v1/completions` does; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_special_tokens: Option<bool>,
+    /// Open the assistant's turn, as `/v1/chat/completions` does; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_generation_prompt: Option<bool>,
+}
+
+/// Its tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenizeReply {
+    /// How many.
+    pub count: usize,
+    /// Tokens of context.
+    pub max_model_len: u32,
+    /// The ids.
+    pub tokens: Vec<u32>,
+}
+
+/// `POST /detokenize`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetokenizeRequest {
+    /// Any model served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The ids.
+    pub tokens: Vec<u32>,
+}
+
+/// Their text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetokenizeReply {
+    /// The text, control tokens left out.
+    pub prompt: String,
+}
