@@ -74,6 +74,8 @@ interface IAgents {
     error UnknownSelector();
     /// @notice The arguments are not a canonical ABI encoding of this function's parameters.
     error BadCalldata();
+    /// @notice A sum does not fit its field. Cannot happen while all of OPEN is below 2^128 wei.
+    error Overflow();
     /// @notice A text is longer than allowed.
     error TooLong(uint256 length, uint256 max);
     /// @notice No agent has this id.

@@ -99,6 +99,8 @@ interface IAttribution {
     error UnknownSelector();
     /// @notice The arguments are not a canonical ABI encoding of this function's parameters.
     error BadCalldata();
+    /// @notice A sum does not fit its field. Cannot happen while all of OPEN is below 2^128 wei.
+    error Overflow();
     /// @notice Another value than the bond came with the call.
     error WrongValue(uint256 expected, uint256 got);
     /// @notice No agent has this id.

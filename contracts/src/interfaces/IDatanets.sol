@@ -79,6 +79,8 @@ interface IDatanets {
     error UnknownSelector();
     /// @notice The arguments are not a canonical ABI encoding of this function's parameters.
     error BadCalldata();
+    /// @notice A sum does not fit its field. Cannot happen while all of OPEN is below 2^128 wei.
+    error Overflow();
     /// @notice Another value than the fee came with the call.
     error WrongValue(uint256 expected, uint256 got);
     /// @notice A text is longer than allowed.

@@ -25,6 +25,8 @@ interface IParams {
     error UnknownSelector();
     /// @notice The arguments are not a canonical ABI encoding of this function's parameters.
     error BadCalldata();
+    /// @notice A sum does not fit its field. Cannot happen while all of OPEN is below 2^128 wei.
+    error Overflow();
     /// @notice Only the governor may write.
     error NotGovernor(address caller);
     /// @notice No parameter has this name.

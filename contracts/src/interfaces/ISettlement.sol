@@ -53,6 +53,8 @@ interface ISettlement {
     error UnknownSelector();
     /// @notice The arguments are not a canonical ABI encoding of this function's parameters.
     error BadCalldata();
+    /// @notice A sum does not fit its field. Cannot happen while all of OPEN is below 2^128 wei.
+    error Overflow();
     /// @notice No agent has this id.
     error UnknownAgent(uint64 id);
     /// @notice The agent is retired.
@@ -79,8 +81,6 @@ interface ISettlement {
     error CloseTooEarly(uint64 closeAt);
     /// @notice No model has this id.
     error UnknownModel(uint64 id);
-    /// @notice The fee is larger than any amount can be.
-    error Overflow();
     /// @notice The batch does not exist or is not final.
     error NotFinal(uint64 agentId, uint64 seq);
     /// @notice The proof does not lead to the batch's payout root.

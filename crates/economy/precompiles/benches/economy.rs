@@ -1,0 +1,2 @@
+//! Placeholder until the bench below.
+fn main() {}
