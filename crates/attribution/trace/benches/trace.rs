@@ -1,8 +1,6 @@
 //! Tracing 300 tokens over more than five million indexed ones: text like a language's (Zipf), an answer that
 //! quotes it, and the worst case of a corpus that repeats itself.
 
-#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
-
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use tributary_index::{Document, PinSpec, Pinned, Store};
@@ -51,12 +49,24 @@ fn pin(folder: &std::path::Path, documents: &[Vec<u32>], epochs: usize) -> Pinne
         datanet: 1,
         epoch: 1,
         min_match: 8,
-        epochs: described.chunks(described.len().div_ceil(epochs)).map(<[Document]>::to_vec).collect(),
+        epochs: shrinking(&described, epochs),
         ..PinSpec::default()
     };
     let load =
         &mut |document: &Document| Ok(documents[(document.contribution & 0xffff_ffff) as usize].clone());
     Store::open(folder).and_then(|store| store.pin(&spec, load)).expect("pinning")
+}
+
+/// Epochs of which each is a third of the one before, so that none are joined.
+fn shrinking(documents: &[Document], epochs: usize) -> Vec<Vec<Document>> {
+    let mut rest = documents;
+    let mut cut = Vec::new();
+    for left in (0..epochs).rev() {
+        let (epoch, after) = rest.split_at(if left == 0 { rest.len() } else { rest.len() * 3 / 4 });
+        cut.push(epoch.to_vec());
+        rest = after;
+    }
+    cut
 }
 
 /// 300 tokens: quotes of 40 from all over, with words of its own in between.

@@ -6,7 +6,7 @@ mod bytes;
 mod check;
 mod codec;
 mod constants;
-mod decimal;
+pub mod decimal;
 pub mod fees;
 mod header;
 mod ids;

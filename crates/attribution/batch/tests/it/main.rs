@@ -1,0 +1,7 @@
+//! Packing from outside the crate: what is packed holds, and nothing else does.
+
+mod golden;
+mod mutate;
+mod packing;
+mod proofs;
+mod world;
