@@ -2,9 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod backend;
-mod memstore;
+pub mod certificate;
+mod choice;
+mod error;
+pub mod memstore;
 mod proxy;
+mod rlp;
 
-pub use backend::{DaBackend, DaError, MAX_PAYLOAD};
-pub use memstore::{Memstore, MemstoreConfig, MemstoreError};
-pub use proxy::{ProxyClient, ProxyOptions};
+pub use backend::{DaBackend, get_checked};
+pub use choice::{DaChoice, refuse_memstore};
+pub use error::DaError;
+pub use proxy::{ProxyClient, ProxyConfig};

@@ -1,164 +1,198 @@
-//! The client of an eigenda-proxy, in standard commitment mode.
+//! Client of eigenda-proxy's REST contract, in standard mode.
 
-use std::time::Duration;
-
-use alloy_primitives::{Bytes, hex};
+use crate::backend::DaBackend;
+use crate::error::DaError;
+use alloy_primitives::Bytes;
 use async_trait::async_trait;
+use futures::StreamExt;
 use reqwest::{Client, Response, StatusCode, redirect};
 use serde::Deserialize;
+use std::time::Duration;
 use url::Url;
 
-use crate::backend::{DaBackend, DaError, MAX_PAYLOAD};
-
-/// Longest error text that is read.
-const MAX_ERROR: usize = 4096;
-/// Longest certificate that is read; today's are about 420 bytes.
+/// The largest payload that a 16 MiB blob holds.
+pub(crate) const MAX_PAYLOAD: usize = 16_252_897;
+/// No error body is read further.
+const MAX_ERROR_BODY: usize = 5_000;
+/// The chain takes commitments up to this.
 const MAX_COMMITMENT: usize = 8 * 1024;
 
-/// Time limits.
-#[derive(Clone, Copy, Debug)]
-pub struct ProxyOptions {
-    /// For a connection.
-    pub connect: Duration,
-    /// For a dispersal, from end to end: certificates take up to a minute or more on a live network.
-    pub put: Duration,
-    /// For a retrieval.
-    pub get: Duration,
+/// How the proxy is reached.
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// Its address; a path is kept.
+    pub url: Url,
+    /// To connect.
+    pub connect_timeout: Duration,
+    /// For a whole put: dispersal waits for signatures.
+    pub put_timeout: Duration,
+    /// For a whole get.
+    pub get_timeout: Duration,
+    /// Most bytes that a get takes.
+    pub max_bytes: usize,
 }
 
-impl Default for ProxyOptions {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(5), put: Duration::from_secs(180), get: Duration::from_secs(60) }
+impl ProxyConfig {
+    /// The usual limits: 5 s to connect, 3 min to put, 1 min to get.
+    #[must_use]
+    pub const fn new(url: Url) -> Self {
+        Self {
+            url,
+            connect_timeout: Duration::from_secs(5),
+            put_timeout: Duration::from_secs(180),
+            get_timeout: Duration::from_secs(60),
+            max_bytes: MAX_PAYLOAD,
+        }
     }
 }
 
-/// A proxy at a URL.
-#[derive(Clone, Debug)]
+/// A client of one proxy. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct ProxyClient {
     client: Client,
-    base: Url,
-    name: String,
-    options: ProxyOptions,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct DerivationError {
-    status_code: u8,
-    msg: String,
+    config: ProxyConfig,
 }
 
 impl ProxyClient {
-    /// A client of the proxy at `base`.
-    pub fn new(base: Url, options: ProxyOptions) -> Result<Self, DaError> {
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(DaError::Refused(format!("{base} is no http URL")));
+    /// A client; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the URL cannot be one of a proxy or no client can be made.
+    pub fn new(config: ProxyConfig) -> Result<Self, DaError> {
+        if config.url.cannot_be_a_base() {
+            return Err(DaError::Rejected(format!("{} is not a proxy's address", config.url)));
         }
         let client = Client::builder()
-            .connect_timeout(options.connect)
+            .connect_timeout(config.connect_timeout)
             .redirect(redirect::Policy::none())
             .build()
-            .map_err(|error| DaError::Retry(error.to_string()))?;
-        let name = format!("eigenda-proxy {base}");
-        Ok(Self { client, base, name, options })
+            .map_err(|error| DaError::Unavailable(chain_of(&error)))?;
+        Ok(Self { client, config })
     }
 
-    fn url(&self, path: &str) -> Result<Url, DaError> {
-        let mut url = self.base.clone();
-        url.path_segments_mut()
-            .map_err(|()| DaError::Refused(format!("{} is no http URL", self.base)))?
-            .pop_if_empty()
-            .extend(path.split('/'));
-        Ok(url)
+    /// The proxy's address.
+    #[must_use]
+    pub const fn url(&self) -> &Url {
+        &self.config.url
+    }
+
+    /// True when the proxy answers its health route.
+    pub async fn healthy(&self) -> bool {
+        let request = self.client.get(self.route(&["health"])).timeout(self.config.connect_timeout);
+        request.send().await.is_ok_and(|response| response.status().is_success())
+    }
+
+    fn route(&self, path: &[&str]) -> Url {
+        let mut url = self.config.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    fn standard(&self, path: &[&str]) -> Url {
+        let mut url = self.route(path);
+        url.query_pairs_mut().append_pair("commitment_mode", "standard");
+        url
     }
 }
 
 #[async_trait]
 impl DaBackend for ProxyClient {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Only a proxy in memstore mode has this route.
-    async fn is_memstore(&self) -> Result<bool, DaError> {
-        let url = self.url("memstore/config")?;
-        let response = self.client.get(url).timeout(self.options.get).send().await.map_err(transport)?;
-        match response.status() {
-            StatusCode::OK => Ok(true),
-            StatusCode::NOT_FOUND => Ok(false),
-            status => Err(DaError::Retry(format!("status {status} to GET /memstore/config"))),
+    async fn put(&self, bytes: Bytes) -> Result<Bytes, DaError> {
+        if bytes.is_empty() {
+            return Err(DaError::Rejected("an empty payload".to_owned()));
         }
-    }
-
-    async fn put(&self, payload: Bytes) -> Result<Bytes, DaError> {
-        if payload.is_empty() {
-            return Err(DaError::Refused("an empty payload".to_owned()));
+        if bytes.len() > MAX_PAYLOAD {
+            return Err(DaError::Rejected(format!("{} bytes, {MAX_PAYLOAD} fit a blob", bytes.len())));
         }
-        if payload.len() > MAX_PAYLOAD {
-            return Err(DaError::Refused(format!("{} bytes, at most {MAX_PAYLOAD}", payload.len())));
-        }
-        let mut url = self.url("put")?;
-        url.set_query(Some("commitment_mode=standard"));
-        let request = self.client.post(url).timeout(self.options.put).body(payload.0);
-        let response = request.send().await.map_err(transport)?;
+        let request = self.client.post(self.standard(&["put"])).body(bytes.0);
+        let response = request.timeout(self.config.put_timeout).send().await.map_err(unanswered)?;
         match response.status() {
             StatusCode::OK => {
                 let commitment = read(response, MAX_COMMITMENT).await?;
-                if commitment.is_empty() {
-                    return Err(DaError::Retry("an empty commitment".to_owned()));
+                if commitment.len() < 2 {
+                    return Err(DaError::Retry { status: 200, message: "no commitment came".to_owned() });
                 }
                 Ok(commitment)
             }
-            StatusCode::SERVICE_UNAVAILABLE => Err(DaError::FailOver(text(response).await)),
-            StatusCode::BAD_REQUEST => Err(DaError::Refused(text(response).await)),
-            status => Err(DaError::Retry(format!("status {status}: {}", text(response).await))),
+            StatusCode::BAD_REQUEST => Err(DaError::Rejected(error_body(response).await)),
+            StatusCode::SERVICE_UNAVAILABLE => Err(DaError::FailOver(error_body(response).await)),
+            status => Err(DaError::Retry { status: status.as_u16(), message: error_body(response).await }),
         }
     }
 
-    async fn get(&self, commitment: &Bytes, limit: usize) -> Result<Bytes, DaError> {
-        let mut url = self.url(&format!("get/0x{}", hex::encode(commitment)))?;
-        url.set_query(Some("commitment_mode=standard"));
-        let response = self.client.get(url).timeout(self.options.get).send().await.map_err(transport)?;
+    async fn get(&self, commitment: &Bytes) -> Result<Bytes, DaError> {
+        let url = self.standard(&["get", &format!("0x{}", hex::encode(commitment))]);
+        let request = self.client.get(url).timeout(self.config.get_timeout);
+        let response = request.send().await.map_err(unanswered)?;
         match response.status() {
-            StatusCode::OK => read(response, limit).await,
-            StatusCode::IM_A_TEAPOT => Err(dropped(&text(response).await)),
-            status => Err(DaError::Retry(format!("status {status}: {}", text(response).await))),
+            StatusCode::OK => read(response, self.config.max_bytes).await,
+            StatusCode::IM_A_TEAPOT => Err(dropped(&error_body(response).await)),
+            status => Err(DaError::Retry { status: status.as_u16(), message: error_body(response).await }),
         }
     }
 }
 
-fn dropped(body: &str) -> DaError {
-    match serde_json::from_str::<DerivationError>(body) {
-        Ok(error) => DaError::Drop { code: error.status_code, message: error.msg },
-        Err(_) => DaError::Drop { code: 0, message: body.to_owned() },
+fn unanswered(error: reqwest::Error) -> DaError {
+    DaError::Unavailable(chain_of(&error))
+}
+
+/// An error with its causes: reqwest's own text names none of them. The URL, which may carry a key, is left out.
+fn chain_of(error: &reqwest::Error) -> String {
+    let mut text = match (error.is_timeout(), error.is_connect()) {
+        (true, _) => "timed out".to_owned(),
+        (_, true) => "could not connect".to_owned(),
+        _ => "the exchange failed".to_owned(),
+    };
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
     }
+    text
 }
 
-fn transport(error: reqwest::Error) -> DaError {
-    DaError::Retry(error.to_string())
-}
-
-/// Reads a body that may not be longer than `limit`.
-async fn read(mut response: Response, limit: usize) -> Result<Bytes, DaError> {
+/// Reads a body up to a cap, whatever length it announces.
+async fn read(response: Response, max: usize) -> Result<Bytes, DaError> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(transport)? {
-        if body.len() + chunk.len() > limit {
-            return Err(DaError::Retry(format!("an answer of more than {limit} bytes")));
+    let mut stream = response.bytes_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(unanswered)?;
+        if body.len() + chunk.len() > max {
+            return Err(DaError::TooLarge { max });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body.into())
 }
 
-/// The beginning of an error's text, on one line.
-async fn text(mut response: Response) -> String {
+/// The start of an error body as one line of text.
+async fn error_body(response: Response) -> String {
     let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    let mut stream = response.bytes_stream();
+    while let Some(Ok(chunk)) = stream.next().await {
         body.extend_from_slice(&chunk);
-        if body.len() >= MAX_ERROR {
-            body.truncate(MAX_ERROR);
+        if body.len() >= MAX_ERROR_BODY {
+            body.truncate(MAX_ERROR_BODY);
             break;
         }
     }
-    String::from_utf8_lossy(&body).trim().replace(['\r', '\n'], " ")
+    String::from_utf8_lossy(&body).trim().replace(char::is_control, " ")
+}
+
+/// The body of a 418.
+#[derive(Debug, Deserialize)]
+struct Derivation {
+    #[serde(rename = "StatusCode")]
+    code: u64,
+    #[serde(rename = "Msg", default)]
+    message: String,
+}
+
+fn dropped(body: &str) -> DaError {
+    match serde_json::from_str::<Derivation>(body) {
+        Ok(Derivation { code, message }) => DaError::Drop { code, message },
+        Err(_) => DaError::Drop { code: 0, message: body.to_owned() },
+    }
 }

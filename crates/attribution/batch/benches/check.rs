@@ -31,7 +31,8 @@ fn bench(criterion: &mut Criterion) {
         });
     });
     criterion.bench_function(&format!("pack/{size}"), |bencher| {
-        bencher.iter(|| pack(&world.view, &state, black_box(records.clone()), COMMIT_BLOCK, &Limits::default()));
+        bencher
+            .iter(|| pack(&world.view, &state, black_box(records.clone()), COMMIT_BLOCK, &Limits::default()));
     });
 }
 

@@ -11,8 +11,8 @@ use alloy_primitives::{B256, Bytes, U256, keccak256};
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_record::{
     ALGO_ID, BatchBytes, BatchClaim, BatchPlace, ChainView, CheckError, Debit, Fault, Header, Ledger,
-    MAX_BATCH_BYTES, MAX_CHANNELS, PayoutTree, Prior, Record, RecordContext, Totals, check_batch, check_record,
-    settle,
+    MAX_BATCH_BYTES, MAX_CHANNELS, PayoutTree, Prior, Record, RecordContext, Totals, check_batch,
+    check_record, settle,
 };
 
 use crate::proofs::RecordTree;
@@ -135,10 +135,11 @@ fn finish(
     };
     let (debits, signatures) = debits(&batch.records, &state);
     let claim = BatchClaim { header, debits, signatures, totals: last.totals, commit_block };
-    let checked = check_batch(view, &claim, &bytes, &mut before.payouts.clone()).map_err(|error| match error {
-        CheckError::View(error) => PackError::View(error),
-        other => PackError::SelfCheck(other),
-    })?;
+    let checked =
+        check_batch(view, &claim, &bytes, &mut before.payouts.clone()).map_err(|error| match error {
+            CheckError::View(error) => PackError::View(error),
+            other => PackError::SelfCheck(other),
+        })?;
     state.last_seq = header.seq;
     state.last_batch = checked.batch_id;
     Ok(Packed {
@@ -199,10 +200,8 @@ fn complete_one(
     record.batch_seq = place.seq;
     record.fee = settlement.fee;
     record.payees = payouts.credit(&settlement.credits, &[]).map_err(Fault::Ledger)?;
-    record.channel_spent = prior
-        .spent_of(record.channel)
-        .checked_add(settlement.fee)
-        .ok_or(Fault::Overflow("channelSpent"))?;
+    record.channel_spent =
+        prior.spent_of(record.channel).checked_add(settlement.fee).ok_or(Fault::Overflow("channelSpent"))?;
     record.totals = prior.totals.checked_add(&settlement.totals).ok_or(Fault::Overflow("totals"))?;
     record.payout_root = payouts.root();
     record.n_accounts = payouts.n_accounts();

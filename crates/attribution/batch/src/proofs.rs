@@ -21,8 +21,11 @@ impl RecordTree {
         let leaves: Vec<B256> =
             slices.iter().zip(0u32..).map(|(slice, index)| record_leaf(index, keccak256(slice))).collect();
         let got = leaves.len();
-        let tree = Tree::new(DEPTH_NARROW, leaves)
-            .map_err(|_| DecodeError::TooLong { what: "records", got, max: 1 << DEPTH_NARROW })?;
+        let tree = Tree::new(DEPTH_NARROW, leaves).map_err(|_| DecodeError::TooLong {
+            what: "records",
+            got,
+            max: 1 << DEPTH_NARROW,
+        })?;
         Ok(Self { records: slices.into_iter().map(<[u8]>::to_vec).collect(), tree })
     }
 

@@ -104,8 +104,8 @@ impl AgentState {
         }
         let mark = self.payouts.mark();
         let credited = self.credit(records);
-        let led_there = self.payouts.root() == header.payout_root
-            && self.payouts.n_accounts() == header.n_accounts;
+        let led_there =
+            self.payouts.root() == header.payout_root && self.payouts.n_accounts() == header.n_accounts;
         if credited.is_err() || !led_there {
             self.payouts.rollback(mark)?;
             return credited.and(Err(ApplyError::Root));
@@ -143,4 +143,3 @@ impl AgentState {
         Ok(())
     }
 }
-

@@ -1,99 +1,129 @@
-//! The settings that `/memstore/config` shows and changes.
+//! What can be changed while it runs: `/memstore/config`.
 
-use std::time::Duration;
-
+use super::duration::GoDuration;
 use serde_json::{Map, Value, json};
 
-use super::duration;
+/// Largest blob there can be.
+pub(crate) const MAX_BLOB: u64 = 16 * 1024 * 1024;
 
-/// Settings of a memstore.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An error that gets of what is put from now on will answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DerivationError {
+    /// 1 to 4.
+    pub code: u8,
+    /// Free text.
+    pub message: String,
+}
+
+impl DerivationError {
+    /// The body of a 418, escaped as Go's encoder does.
+    pub(crate) fn body(&self) -> String {
+        json!({ "StatusCode": self.code, "Msg": self.message })
+            .to_string()
+            .replace('<', "\\u003c")
+            .replace('>', "\\u003e")
+            .replace('&', "\\u0026")
+    }
+}
+
+/// How the memstore behaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemstoreConfig {
-    /// Largest blob, in bytes: a power of two.
-    pub max_blob_size: u64,
-    /// How long a blob is kept; zero: for ever.
-    pub expiration: Duration,
-    /// Added to each dispersal.
-    pub put_latency: Duration,
-    /// Added to each retrieval.
-    pub get_latency: Duration,
-    /// Answer 503 to dispersals, as a proxy whose disperser is down.
-    pub put_fails_over: bool,
-    /// Give dispersed blobs a certificate whose retrieval answers 418 with this code and text.
-    pub derivation_error: Option<(u8, String)>,
+    /// Largest blob, in bytes.
+    pub max_blob: u64,
+    /// How long blobs are kept; those put while it is zero are kept for ever.
+    pub expiration: GoDuration,
+    /// Wait before a put is answered.
+    pub put_latency: GoDuration,
+    /// Wait before a get is answered.
+    pub get_latency: GoDuration,
+    /// Puts answer 503.
+    pub failover: bool,
+    /// Gets of what is put from now on answer this.
+    pub derivation_error: Option<DerivationError>,
 }
 
 impl Default for MemstoreConfig {
     fn default() -> Self {
         Self {
-            max_blob_size: 16 * 1024 * 1024,
-            // As long as EigenDA keeps blobs.
-            expiration: Duration::from_secs(14 * 24 * 3600),
-            put_latency: Duration::ZERO,
-            get_latency: Duration::ZERO,
-            put_fails_over: false,
+            max_blob: MAX_BLOB,
+            expiration: GoDuration::from_secs(14 * 24 * 3_600),
+            put_latency: GoDuration(0),
+            get_latency: GoDuration(0),
+            failover: false,
             derivation_error: None,
         }
     }
 }
 
 impl MemstoreConfig {
-    /// The JSON of the control route.
-    pub(super) fn to_json(&self) -> Value {
-        json!({
-            "MaxBlobSizeBytes": self.max_blob_size,
-            "BlobExpiration": duration::format(self.expiration),
-            "PutLatency": duration::format(self.put_latency),
-            "GetLatency": duration::format(self.get_latency),
-            "PutReturnsFailoverError": self.put_fails_over,
-            "OverwritePutWithDerivationError":
-                self.derivation_error.as_ref().map(|(code, message)| json!({"StatusCode": code, "Msg": message})),
-            "CertVersion": 0,
-        })
+    /// The answer of GET and PATCH.
+    pub(crate) fn to_json(&self) -> String {
+        let error = self.derivation_error.as_ref().map_or(
+            Value::Null,
+            |error| json!({ "StatusCode": error.code, "Msg": error.message, "Reset": false }),
+        );
+        let mut text = format!(
+            r#"{{"MaxBlobSizeBytes":{},"BlobExpiration":"{}","PutLatency":"{}","GetLatency":"{}","#,
+            self.max_blob, self.expiration, self.put_latency, self.get_latency
+        );
+        text.push_str(&format!(
+            r#""PutReturnsFailoverError":{},"OverwritePutWithDerivationError":{error},"CertVersion":0}}"#,
+            self.failover
+        ));
+        text.push('\n');
+        text
     }
 
-    /// Takes a subset of settings, keys in any case. Fields before a bad one stay applied, as in the proxy.
-    pub(super) fn patch(&mut self, patch: &Map<String, Value>) -> Result<(), String> {
-        for (key, value) in patch {
-            match key.to_ascii_lowercase().as_str() {
-                "maxblobsizebytes" => {
-                    self.max_blob_size = value.as_u64().ok_or_else(|| bad(key, "an unsigned integer"))?;
-                }
-                "blobexpiration" => self.expiration = go_duration(key, value)?,
-                "putlatency" => self.put_latency = go_duration(key, value)?,
-                "getlatency" => self.get_latency = go_duration(key, value)?,
-                "putreturnsfailovererror" => {
-                    self.put_fails_over = value.as_bool().ok_or_else(|| bad(key, "a boolean"))?;
-                }
-                "nullablederivationerror" => self.derivation_error = derivation_error(key, value)?,
-                _ => {}
+    /// Takes over the fields of a PATCH body, in order; keys in any case, unknown ones ignored.
+    ///
+    /// # Errors
+    /// With what is wrong; fields before it stay changed.
+    pub(crate) fn patch(&mut self, body: &[u8]) -> Result<(), String> {
+        let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
+        let fields = match first {
+            Some(Ok(Value::Object(fields))) => fields,
+            Some(Ok(Value::Null)) => return Ok(()),
+            Some(Ok(_)) => return Err("not an object".to_owned()),
+            Some(Err(error)) => return Err(error.to_string()),
+            None => return Err("EOF".to_owned()),
+        };
+        if let Some(value) = field(&fields, "MaxBlobSizeBytes") {
+            self.max_blob = value.as_u64().ok_or("MaxBlobSizeBytes is not a size")?;
+        }
+        for (name, target) in [
+            ("BlobExpiration", &mut self.expiration),
+            ("PutLatency", &mut self.put_latency),
+            ("GetLatency", &mut self.get_latency),
+        ] {
+            if let Some(value) = field(&fields, name) {
+                *target = value.as_str().ok_or_else(|| format!("{name} is not a string"))?.parse()?;
             }
+        }
+        if let Some(value) = field(&fields, "PutReturnsFailoverError") {
+            self.failover = value.as_bool().ok_or("PutReturnsFailoverError is not a boolean")?;
+        }
+        if let Some(value) = field(&fields, "NullableDerivationError") {
+            self.derivation_error = derivation_error(value)?;
         }
         Ok(())
     }
 }
 
-fn derivation_error(key: &str, value: &Value) -> Result<Option<(u8, String)>, String> {
-    let field = |name: &str| {
-        value.as_object().and_then(|object| {
-            object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-        })
-    };
-    if field("Reset").and_then(Value::as_bool).unwrap_or(false) {
+fn field<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    let found = fields.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value).filter(|value| !value.is_null())
+}
+
+/// The original crashes on codes other than 1 to 4; this refuses them.
+fn derivation_error(value: &Value) -> Result<Option<DerivationError>, String> {
+    let fields = value.as_object().ok_or("NullableDerivationError is not an object")?;
+    if field(fields, "Reset").and_then(Value::as_bool) == Some(true) {
         return Ok(None);
     }
-    let code =
-        field("StatusCode").and_then(Value::as_u64).ok_or_else(|| bad(key, "an object with StatusCode"))?;
+    let code = field(fields, "StatusCode").and_then(Value::as_u64).unwrap_or(0);
     let code = u8::try_from(code).ok().filter(|code| (1..=4).contains(code));
-    let code = code.ok_or_else(|| bad(key, "a StatusCode of 1 to 4"))?;
-    let message = field("Msg").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Some((code, message)))
-}
-
-fn go_duration(key: &str, value: &Value) -> Result<Duration, String> {
-    value.as_str().and_then(duration::parse).ok_or_else(|| bad(key, "a duration such as 25m0s"))
-}
-
-fn bad(key: &str, wanted: &str) -> String {
-    format!("{key}: not {wanted}")
+    let code = code.ok_or("a derivation error's StatusCode is 1, 2, 3 or 4")?;
+    let message = field(fields, "Msg").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Some(DerivationError { code, message }))
 }

@@ -1,222 +1,230 @@
-//! Routes and status codes of the proxy in memstore mode.
+//! The routes and their statuses.
 
+use super::blobs::{Blobs, Found};
+use super::certify::certificate;
+use super::config::{MAX_BLOB, MemstoreConfig};
+use super::hexpath::{BadPath, Wanted, wanted};
+use crate::certificate::{VERSION_V3, VERSION_V4, outline};
+use crate::proxy::MAX_PAYLOAD;
+use alloy_primitives::{B256, keccak256};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use parking_lot::Mutex;
+use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
-use alloy_primitives::{Bytes, hex, keccak256};
-use axum::{
-    Router,
-    body::Body,
-    extract::{DefaultBodyLimit, Path, Query, State as Shared},
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+/// Bodies above this are not read.
+const MAX_BODY: usize = 16_777_216;
+/// L1 blocks after which a certificate is too old to be included.
+const RECENCY: u64 = 14_400;
 
-use super::{
-    State,
-    blobs::Stored,
-    cert,
-    commitment::{self, Asked, Mode, Refusal},
-};
+/// What the routes share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Mutex<MemstoreConfig>,
+    pub(super) blobs: Mutex<Blobs>,
+}
 
-/// Largest body that is read.
-const MAX_BODY: usize = 16 * 1024 * 1024;
-/// Largest control request.
-const MAX_CONTROL: usize = 64 * 1024;
-
-type App = Shared<Arc<State>>;
-
-pub(super) fn router(state: Arc<State>) -> Router {
+/// All routes.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/put", post(disperse))
-        .route("/put/", post(disperse_generic))
+        .route("/put", post(put))
+        .route("/put/", post(put_slash))
         .route("/put/{key}", post(put_keccak))
-        .route("/get/{commitment}", get(retrieve))
+        .route("/get/{commitment}", get(fetch))
         .route("/health", get(|| async { StatusCode::OK }))
-        .route("/config", get(show_proxy_config))
-        .route("/memstore/config", get(show_config).patch(change_config))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n") })
-        .layer(DefaultBodyLimit::disable())
-        .with_state(state)
+        .route("/config", get(proxy_config))
+        .route("/memstore/config", get(memstore_config).patch(patch_config))
+        .fallback(|| async { text(StatusCode::NOT_FOUND, "404 page not found\n") })
+        .with_state(shared)
 }
 
-#[derive(Deserialize)]
-struct Options {
-    commitment_mode: Option<String>,
-    l1_inclusion_block_number: Option<String>,
-    return_encoded_payload: Option<String>,
+fn text(status: StatusCode, body: impl Into<String>) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body.into()).into_response()
 }
 
-async fn disperse(state: App, Query(options): Query<Options>, body: Body) -> Response {
-    put(&state, Mode::of(options.commitment_mode.as_deref()), body).await
+async fn put(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, body: Body) -> Response {
+    let standard = parameter(query.as_deref(), "commitment_mode").as_deref() == Some("standard");
+    store(&shared, standard, body).await
 }
 
-/// With the trailing slash the query is not looked at.
-async fn disperse_generic(state: App, body: Body) -> Response {
-    put(&state, Mode::OpGeneric, body).await
+/// With a slash at its end the route knows one mode only.
+async fn put_slash(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    store(&shared, false, body).await
 }
 
-async fn put(state: &State, mode: Mode, body: Body) -> Response {
-    let Some(payload) = read(body, MAX_BODY).await else {
-        return error(StatusCode::BAD_REQUEST, "http: request body too large");
+async fn store(shared: &Shared, standard: bool, body: Body) -> Response {
+    let Ok(payload) = axum::body::to_bytes(body, MAX_BODY).await else {
+        return text(StatusCode::BAD_REQUEST, "http: request body too large\n");
     };
-    let config = state.config.read().clone();
-    if config.put_fails_over {
-        return error(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "memstore: Failover: ephemeral db in failover simulation mode",
+    let config = shared.config.lock().clone();
+    if config.failover {
+        let why = "put request failed: Failover: ephemeral db in failover simulation mode\n";
+        return text(StatusCode::SERVICE_UNAVAILABLE, why);
+    }
+    let blob = blob_len(payload.len());
+    if payload.len() > MAX_PAYLOAD || blob > config.max_blob {
+        let why = format!(
+            "encoded blob is larger than max blob size: blob length {blob}, max blob size {}\n",
+            config.max_blob
         );
+        return text(StatusCode::BAD_REQUEST, why);
     }
-    let blob = blob_length(payload.len());
-    if blob > config.max_blob_size {
-        let text = format!(
-            "encoded blob is larger than max blob size: blob length {blob}, max blob size {}",
-            config.max_blob_size
-        );
-        return error(StatusCode::BAD_REQUEST, &text);
+    tokio::time::sleep(config.put_latency.wait()).await;
+    let rlp = certificate(blob / 32);
+    let expires = config.expiration.0 != 0;
+    let stored = shared.blobs.lock().put(keccak256(&rlp), payload, expires, config.derivation_error);
+    if let Err(error) = stored {
+        return text(StatusCode::INTERNAL_SERVER_ERROR, format!("put request failed: {error}\n"));
     }
-    tokio::time::sleep(config.put_latency).await;
-    let rlp = cert::random_v4((blob / 32).try_into().unwrap_or(u32::MAX));
-    let stored = match config.derivation_error {
-        Some((code, message)) => Stored::Error(code, message),
-        None => Stored::Payload(payload),
-    };
-    match state.blobs.put(cert::key(&rlp), stored, !config.expiration.is_zero()) {
-        Ok(()) => octets(mode.commitment(&rlp)),
-        Err(failure) => error(StatusCode::INTERNAL_SERVER_ERROR, &failure.to_string()),
-    }
+    let head: &[u8] = if standard { &[VERSION_V4] } else { &[1, 0, VERSION_V4] };
+    let commitment = [head, &rlp].concat();
+    ([(header::CONTENT_TYPE, "application/octet-stream")], commitment).into_response()
 }
 
 async fn put_keccak(Path(key): Path<String>, body: Body) -> Response {
+    let Ok(Wanted::Keccak) = wanted(&key, false) else {
+        return text(StatusCode::NOT_FOUND, "404 page not found\n");
+    };
+    let Ok(payload) = axum::body::to_bytes(body, MAX_BODY).await else {
+        return text(StatusCode::BAD_REQUEST, "http: request body too large\n");
+    };
     let digits = key.strip_prefix("0x").unwrap_or(&key);
-    let wanted = digits.strip_prefix("00").and_then(|digits| hex::decode_to_array::<_, 32>(digits).ok());
-    let Some(wanted) = wanted else { return error(StatusCode::NOT_FOUND, "404 page not found") };
-    let Some(payload) = read(body, MAX_BODY).await else {
-        return error(StatusCode::BAD_REQUEST, "http: request body too large");
-    };
-    if keccak256(&payload).0 != wanted {
-        return error(StatusCode::BAD_REQUEST, "keccak commitment does not match the payload");
+    if digits.get(2..).and_then(|key| key.parse::<B256>().ok()) != Some(keccak256(&payload)) {
+        return text(StatusCode::BAD_REQUEST, "key is not the keccak256 of the body\n");
     }
-    error(StatusCode::INTERNAL_SERVER_ERROR, "S3 is not configured")
+    text(StatusCode::INTERNAL_SERVER_ERROR, "no S3 store is configured\n")
 }
 
-async fn retrieve(state: App, Path(path): Path<String>, Query(options): Query<Options>) -> Response {
-    let mode = Mode::of(options.commitment_mode.as_deref());
-    let asked = match commitment::parse(&path, mode) {
-        Ok(asked) => asked,
-        Err(Refusal(status, text)) => return error(status, text),
+async fn fetch(
+    State(shared): State<Arc<Shared>>,
+    Path(commitment): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = query.as_deref();
+    let standard = parameter(query, "commitment_mode").as_deref() == Some("standard");
+    let wanted = match wanted(&commitment, standard) {
+        Ok(wanted) => wanted,
+        Err(BadPath::NoRoute) => return text(StatusCode::NOT_FOUND, "404 page not found\n"),
+        Err(BadPath::Malformed(why)) => return text(StatusCode::BAD_REQUEST, format!("{why}\n")),
     };
-    let block = options.l1_inclusion_block_number.as_deref().unwrap_or_default();
-    if !block.is_empty() && block.parse::<u64>().is_err() {
-        return error(StatusCode::BAD_REQUEST, "l1_inclusion_block_number is no number");
+    let Wanted::Certificate { version, rlp } = wanted else {
+        return text(StatusCode::INTERNAL_SERVER_ERROR, "no S3 store is configured\n");
+    };
+    let included = match parameter(query, "l1_inclusion_block_number").filter(|number| !number.is_empty()) {
+        None => 0,
+        Some(number) => match number.parse::<u64>() {
+            Ok(number) => number,
+            Err(error) => {
+                let why = format!("bad l1_inclusion_block_number {number:?}: {error}\n");
+                return text(StatusCode::BAD_REQUEST, why);
+            }
+        },
+    };
+    if version > VERSION_V4 {
+        return text(StatusCode::BAD_REQUEST, format!("unsupported certificate version {version}\n"));
     }
-    let latency = state.config.read().get_latency;
+    if version < VERSION_V3 {
+        let why = format!("certificate version {version} is not served\n");
+        return text(StatusCode::INTERNAL_SERVER_ERROR, why);
+    }
+    let latency = shared.config.lock().get_latency.wait();
     tokio::time::sleep(latency).await;
-    let Asked::Certificate { version, rlp } = asked else {
-        return error(StatusCode::INTERNAL_SERVER_ERROR, "S3 is not configured");
-    };
-    let encoded = matches!(options.return_encoded_payload.as_deref(), Some(value) if encoded_wanted(value));
-    found(&state, version, &rlp, encoded)
+    let found = shared.blobs.lock().get(keccak256(&rlp));
+    answer(found, version, &rlp, included, encoded_wanted(query))
 }
 
-fn encoded_wanted(value: &str) -> bool {
-    value.is_empty() || value == "1" || value.eq_ignore_ascii_case("true")
-}
-
-fn found(state: &State, version: u8, rlp: &[u8], encoded: bool) -> Response {
-    let unknown = "payload not found for key";
-    let stored = match state.blobs.get(cert::key(rlp)) {
-        Ok(Some(stored)) => stored,
-        Ok(None) => return error(StatusCode::INTERNAL_SERVER_ERROR, unknown),
-        Err(failure) => return error(StatusCode::INTERNAL_SERVER_ERROR, &failure.to_string()),
+fn answer(found: Option<Found>, version: u8, rlp: &[u8], included: u64, encoded: bool) -> Response {
+    let derivation = |code: u8, message: &str| {
+        text(StatusCode::IM_A_TEAPOT, json!({ "StatusCode": code, "Msg": message }).to_string())
     };
-    match (version, stored) {
-        (cert::VERSION_V4, Stored::Payload(payload)) if encoded => octets(encode(&payload)),
-        (cert::VERSION_V4, Stored::Payload(payload)) => octets(payload.to_vec()),
-        (cert::VERSION_V4, Stored::Error(code, message)) => derivation(code, &message),
-        // A V4 certificate under V3's byte is found and does not parse.
-        (2, _) => derivation(1, "certificate does not parse"),
-        _ => error(StatusCode::INTERNAL_SERVER_ERROR, unknown),
+    match found {
+        None => text(StatusCode::INTERNAL_SERVER_ERROR, "payload not found for key\n"),
+        Some(Found::Error(error)) => text(StatusCode::IM_A_TEAPOT, error.body()),
+        Some(Found::Payload(payload)) => {
+            let Some(outline) = outline(version, rlp) else {
+                return derivation(1, "the certificate does not parse");
+            };
+            if included > 0 && included > outline.reference_block.saturating_add(RECENCY) {
+                return derivation(2, "the certificate was included too late");
+            }
+            let body = if encoded { encode(&payload).into() } else { payload };
+            ([(header::CONTENT_TYPE, "application/octet-stream")], body).into_response()
+        }
     }
 }
 
-/// The payload as it is laid into a blob: a header element, then 31 bytes to an element, padded to a power of two.
-fn encode(payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.extend_from_slice(&[0, 0]);
-    out.extend_from_slice(&(payload.len() as u32).to_be_bytes());
-    out.resize(32, 0);
-    for chunk in payload.chunks(31) {
-        out.push(0);
-        out.extend_from_slice(chunk);
-        out.resize(out.len().next_multiple_of(32), 0);
-    }
-    out.resize(usize::try_from(blob_length(payload.len())).unwrap_or(out.len()).max(out.len()), 0);
-    out
-}
-
-/// Length of the blob that holds a payload.
-fn blob_length(payload: usize) -> u64 {
-    let elements = 1 + payload.div_ceil(31) as u64;
-    elements.next_power_of_two() * 32
-}
-
-async fn show_proxy_config(state: App) -> Response {
-    let elements = state.config.read().max_blob_size / 32;
-    let text = json!({
-        "version": env!("CARGO_PKG_VERSION"),
+async fn proxy_config(State(shared): State<Arc<Shared>>) -> Response {
+    let largest = shared.config.lock().max_blob.clamp(32, MAX_BLOB);
+    let body = json!({
+        "version": concat!("tributary-memstore-", env!("CARGO_PKG_VERSION")),
         "chain_id": "",
         "directory_address": "",
         "cert_verifier_address": "",
-        "max_payload_size_bytes": elements.saturating_sub(1) * 31,
+        "max_payload_size_bytes": (largest / 32 - 1) * 31,
         "apis_enabled": ["standard", "op-generic"],
         "read_only_mode": false,
     });
-    ([(CONTENT_TYPE, "application/json")], text.to_string()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
-async fn show_config(state: App) -> Response {
-    control(&state.config.read().to_json())
+async fn memstore_config(State(shared): State<Arc<Shared>>) -> Response {
+    text(StatusCode::OK, shared.config.lock().to_json())
 }
 
-async fn change_config(state: App, body: Body) -> Response {
-    let Some(body) = read(body, MAX_CONTROL).await else {
-        return error(StatusCode::BAD_REQUEST, "http: request body too large");
+async fn patch_config(State(shared): State<Arc<Shared>>, body: Body) -> Response {
+    let Ok(body) = axum::body::to_bytes(body, 64 * 1024).await else {
+        return text(StatusCode::BAD_REQUEST, "http: request body too large\n");
     };
-    // Text after the object is not looked at, as in the proxy.
-    let first = serde_json::Deserializer::from_slice(&body).into_iter::<Value>().next();
-    let mut config = state.config.write();
-    match first {
-        Some(Ok(Value::Null)) => {}
-        Some(Ok(Value::Object(patch))) => {
-            if let Err(text) = config.patch(&patch) {
-                return error(StatusCode::BAD_REQUEST, &text);
-            }
-        }
-        _ => return error(StatusCode::BAD_REQUEST, "not a JSON object"),
+    let mut config = shared.config.lock();
+    match config.patch(&body) {
+        Ok(()) => text(StatusCode::OK, config.to_json()),
+        Err(why) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
     }
-    control(&config.to_json())
 }
 
-fn control(value: &Value) -> Response {
-    (StatusCode::OK, format!("{value}\n")).into_response()
+/// The first value of a query parameter, percent-decoded.
+fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let pairs = url::form_urlencoded::parse(query?.as_bytes());
+    pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-fn derivation(code: u8, message: &str) -> Response {
-    let text = json!({"StatusCode": code, "Msg": message});
-    (StatusCode::IM_A_TEAPOT, format!("{text}\n")).into_response()
+fn encoded_wanted(query: Option<&str>) -> bool {
+    parameter(query, "return_encoded_payload")
+        .is_some_and(|value| value.is_empty() || value == "1" || value.eq_ignore_ascii_case("true"))
 }
 
-fn error(status: StatusCode, text: &str) -> Response {
-    (status, format!("{text}\n")).into_response()
+/// Bytes of the blob that holds a payload: a header element, 31 payload bytes an element, a power of two.
+fn blob_len(payload: usize) -> u64 {
+    (1 + payload.div_ceil(31) as u64).next_power_of_two() * 32
 }
 
-fn octets(bytes: Vec<u8>) -> Response {
-    ([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response()
+/// The payload as it stands in its blob, before the polynomial is interpolated.
+fn encode(payload: &[u8]) -> Vec<u8> {
+    let mut encoded = vec![0u8; 32];
+    encoded[2..6].copy_from_slice(&(payload.len() as u32).to_be_bytes());
+    for chunk in payload.chunks(31) {
+        encoded.push(0);
+        encoded.extend_from_slice(chunk);
+    }
+    encoded.resize(blob_len(payload.len()) as usize, 0);
+    encoded
 }
 
-async fn read(body: Body, limit: usize) -> Option<Bytes> {
-    axum::body::to_bytes(body, limit).await.ok().map(Bytes::from)
+/// Drops expired blobs twice a second. A server that starts without an expiration never does.
+pub(super) async fn sweep(shared: Arc<Shared>) {
+    if shared.config.lock().expiration.0 == 0 {
+        return;
+    }
+    let mut clock = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        clock.tick().await;
+        let expiration = shared.config.lock().expiration.wait();
+        shared.blobs.lock().sweep(expiration);
+    }
 }

@@ -133,7 +133,9 @@ fn a_channel_is_never_drawn_beyond_voucher_or_deposit() {
     let state = AgentState::new(AGENT);
     let outcome = pack(&world.view, &state, records, COMMIT_BLOCK, &Limits::default()).unwrap();
     assert_eq!(outcome.refused.len(), 2);
-    assert!(outcome.refused.iter().all(|refused| matches!(refused.fault, Fault::Uncovered { covered: 1, .. })));
+    assert!(
+        outcome.refused.iter().all(|refused| matches!(refused.fault, Fault::Uncovered { covered: 1, .. }))
+    );
     assert_eq!(outcome.packed.unwrap().records.len(), 5);
 }
 
@@ -156,8 +158,7 @@ fn a_late_record_is_settled_under_the_highest_voucher_seen() {
     assert!(matches!(alone.refused[0].fault, Fault::Uncovered { .. }));
     let first = pack(&world.view, &state, vec![late], COMMIT_BLOCK, &limits).unwrap().packed.unwrap();
     world.commit(&first.debits, &first.records);
-    let second =
-        pack(&world.view, &first.state, vec![early], COMMIT_BLOCK, &limits).unwrap().packed.unwrap();
+    let second = pack(&world.view, &first.state, vec![early], COMMIT_BLOCK, &limits).unwrap().packed.unwrap();
     assert_eq!(second.debits[0].request_hash, first.debits[0].request_hash);
 }
 

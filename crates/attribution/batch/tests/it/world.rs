@@ -98,8 +98,7 @@ impl World {
         }
         let mut corpora = BTreeMap::new();
         for (datanet, min_match) in [(5, 8), (6, 9)] {
-            view.epochs
-                .insert(Source { datanet, epoch: EPOCH }, EpochAt { count: documents, min_match });
+            view.epochs.insert(Source { datanet, epoch: EPOCH }, EpochAt { count: documents, min_match });
             let corpus = corpus(&mut numbers, &mut view, datanet, min_match, documents);
             corpora.insert(datanet, corpus);
         }
