@@ -1,6 +1,7 @@
 //! The native check of a full batch, what a validator does for each.
 
 #[path = "../tests/it/world.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod world;
 
 use criterion::{Criterion, criterion_group, criterion_main};

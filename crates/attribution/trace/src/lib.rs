@@ -8,4 +8,4 @@ mod trace;
 
 pub use naive::{Corpus, CorpusDocument};
 pub use spans::join;
-pub use trace::{SourceOf, Trace, Windows, trace};
+pub use trace::{SourceOf, Trace, Windows, trace, trace_within};

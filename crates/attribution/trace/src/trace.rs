@@ -2,7 +2,7 @@
 
 use crate::spans::join;
 use tributary_index::{Hit, Pinned};
-use tributary_record::{MAX_SPANS, Placed, Share, Span, attribute};
+use tributary_record::{Placed, Share, Span, TraceBounds, attribute};
 
 /// The source of a window in one datanet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,18 +58,25 @@ pub struct Trace {
     pub unattributed_ppb: u32,
 }
 
-/// Traces an output through the datanets that its adapter pins (none: all of it is unattributed).
+/// Traces an output through the datanets that its adapter pins (none: all of it is unattributed), within the
+/// widest bounds that parameters can set.
 #[must_use]
 pub fn trace(output: &[u32], datanets: &[&dyn Windows]) -> Trace {
+    trace_within(output, datanets, &TraceBounds::default())
+}
+
+/// Traces within the bounds in force at the record's block.
+#[must_use]
+pub fn trace_within(output: &[u32], datanets: &[&dyn Windows], bounds: &TraceBounds) -> Trace {
     let n = output.len() as u32;
     let all: Vec<Placed> =
         datanets.iter().flat_map(|datanet| join(&datanet.sources(output), datanet.min_match())).collect();
-    let won = attribute(n, &all).won;
+    let won = attribute(n, &all, bounds.earners).won;
     let mut kept: Vec<Placed> =
         all.into_iter().zip(won).filter(|(_, tokens)| *tokens > 0).map(|(placed, _)| placed).collect();
     kept.sort_by_key(|placed| (placed.span.start, placed.span.contribution));
-    kept.truncate(MAX_SPANS);
-    let attributed = attribute(n, &kept);
+    kept.truncate(bounds.spans);
+    let attributed = attribute(n, &kept, bounds.earners);
     Trace {
         spans: kept.into_iter().map(|placed| placed.span).collect(),
         shares: attributed.shares,

@@ -211,7 +211,7 @@ fn attributions() -> Value {
     cases
         .iter()
         .map(|(n, spans)| {
-            let attributed = attribute(*n, spans);
+            let attributed = attribute(*n, spans, MAX_EARNERS);
             let inputs: Vec<Value> = spans
                 .iter()
                 .map(|placed| {

@@ -37,7 +37,7 @@ pub use ids::{
 pub use memory::MemoryView;
 pub use payouts::{Credit, Ledger, LedgerError, PayoutTree, PayoutWitness};
 pub use record::{Payee, RECORD_VERSION, Record, Share, Source, Span};
-pub use spans::{Attributed, Placed, SpanFault, attribute, check_spans};
+pub use spans::{Attributed, Placed, SpanFault, TraceBounds, attribute, check_spans};
 pub use view::{
     AdapterAt, ChainView, ChannelAt, ContributionAt, EpochAt, ModelAt, ParamsAt, Standing, ViewError,
 };

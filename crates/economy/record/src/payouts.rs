@@ -6,7 +6,7 @@ use crate::merkle::{MultiproofError, Tree, TreeError, empty, multi_proof_indices
 use crate::record::Payee;
 use alloy_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 /// What an account is to be credited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,9 +289,9 @@ impl Ledger for PayoutWitness {
             self.leaves.iter().map(|(index, (account, _))| (*account, *index)).collect();
         let mut fresh = Vec::new();
         for credit in credits {
-            if !index_of.contains_key(&credit.account) {
+            if let Entry::Vacant(place) = index_of.entry(credit.account) {
                 let index = self.n_accounts.checked_add(fresh.len() as u32).ok_or(LedgerError::Full)?;
-                index_of.insert(credit.account, index);
+                place.insert(index);
                 fresh.push((index, credit.account));
             }
         }

@@ -1,6 +1,6 @@
 //! From spans to shares, and what spans must look like. Pure: tokens are not looked at here.
 
-use crate::constants::{BILLION, MAX_EARNERS};
+use crate::constants::{BILLION, MAX_EARNERS, MAX_SPANS};
 use crate::ids::datanet_of;
 use crate::record::{Share, Span};
 use std::collections::BTreeMap;
@@ -21,6 +21,32 @@ pub struct Placed {
 impl Placed {
     const fn priority(&self) -> (u64, u64, u32) {
         (self.commit_block, self.span.contribution, self.span.start)
+    }
+}
+
+/// How long the lists of a trace may get, as parameters say at the record's block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceBounds {
+    /// Most spans: of more, the first by (start, contribution) stand.
+    pub spans: usize,
+    /// Most contributions that earn.
+    pub earners: usize,
+}
+
+impl Default for TraceBounds {
+    fn default() -> Self {
+        Self { spans: MAX_SPANS, earners: MAX_EARNERS }
+    }
+}
+
+impl TraceBounds {
+    /// The bounds that `Params.maxSpans` and `Params.maxPayees` make; two payees are the model owners.
+    #[must_use]
+    pub fn new(max_spans: u32, max_payees: u32) -> Self {
+        Self {
+            spans: (max_spans as usize).min(MAX_SPANS),
+            earners: (max_payees.saturating_sub(2) as usize).min(MAX_EARNERS),
+        }
     }
 }
 
@@ -59,10 +85,10 @@ pub enum SpanFault {
 }
 
 /// Gives each of `n` output tokens to the covering span with the lowest (commitBlock, contribution, start) and
-/// turns tokens into shares: at most 32 earn, most tokens first, ties to the lower id. Parts of spans past
-/// the output are ignored.
+/// turns tokens into shares: at most `earners` earn, most tokens first, ties to the lower id. Parts of spans
+/// past the output are ignored.
 #[must_use]
-pub fn attribute(n: u32, spans: &[Placed]) -> Attributed {
+pub fn attribute(n: u32, spans: &[Placed], earners: usize) -> Attributed {
     let won = paint(n, spans);
     let mut credit: BTreeMap<u64, u32> = BTreeMap::new();
     for (placed, tokens) in spans.iter().zip(&won) {
@@ -72,7 +98,7 @@ pub fn attribute(n: u32, spans: &[Placed]) -> Attributed {
     }
     let mut ranked: Vec<(u64, u32)> = credit.into_iter().collect();
     ranked.sort_by_key(|(contribution, tokens)| (std::cmp::Reverse(*tokens), *contribution));
-    ranked.truncate(MAX_EARNERS);
+    ranked.truncate(earners);
     ranked.sort_unstable();
     let shares: Vec<Share> = ranked
         .into_iter()

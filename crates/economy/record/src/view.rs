@@ -2,6 +2,7 @@
 
 use crate::fees::{Rates, SplitParams};
 use crate::record::Source;
+use crate::spans::TraceBounds;
 use alloy_primitives::{Address, B256};
 
 /// The chain could not be read; nothing is said about the record. Worth another try.
@@ -18,6 +19,8 @@ pub struct ParamsAt {
     pub max_record_age: u64,
     /// Most bytes of a record.
     pub max_record_bytes: u32,
+    /// How long the lists of a trace may get.
+    pub bounds: TraceBounds,
 }
 
 /// A base model as of a block.

@@ -51,7 +51,7 @@ fn sign(seed: &str, digest: B256) -> Bytes {
 fn params() -> ParamsAt {
     let split =
         SplitParams { platform_fee: 1_000_003, model_bps: 2_500, stakers_bps: 1_500, base_share_bps: 4_000 };
-    ParamsAt { split, max_record_age: 900, max_record_bytes: 65_536 }
+    ParamsAt { split, max_record_age: 900, max_record_bytes: 65_536, bounds: TraceBounds::default() }
 }
 
 fn base() -> ModelAt {

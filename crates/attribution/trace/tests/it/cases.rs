@@ -1,6 +1,6 @@
 use crate::support::{document, indexed};
-use tributary_record::{BILLION, MAX_SPANS, contribution_id};
-use tributary_trace::{Corpus, trace};
+use tributary_record::{BILLION, MAX_SPANS, TraceBounds, contribution_id};
+use tributary_trace::{Corpus, trace, trace_within};
 
 fn corpus(documents: Vec<tributary_trace::CorpusDocument>) -> Corpus {
     Corpus { min_match: 8, documents }
@@ -79,4 +79,7 @@ fn of_very_many_spans_the_first_stand() {
     assert_eq!(traced.spans[MAX_SPANS - 1].start, (MAX_SPANS as u32 - 1) * 8);
     assert_eq!(traced.shares.len(), 32);
     assert_eq!(traced, trace(&output, &[&corpus]));
+    let few = trace_within(&output, &[&corpus], &TraceBounds::new(3, 4));
+    assert_eq!((few.spans.len(), few.shares.len()), (3, 2));
+    assert_eq!(few.spans, traced.spans[..3]);
 }

@@ -127,7 +127,7 @@ proptest! {
             assert_eq!(document.tokens[at..at + span.len as usize], output[span.start as usize..][..span.len as usize]);
             Placed { span: *span, commit_block: document.commit_block, live: !document.removed, min_match: corpus.min_match }
         }).collect();
-        let again = attribute(output.len() as u32, &placed);
+        let again = attribute(output.len() as u32, &placed, 32);
         check_spans(output.len() as u32, &placed, &again).unwrap();
         prop_assert_eq!(again.shares, fast.shares);
     }

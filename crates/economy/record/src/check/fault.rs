@@ -136,6 +136,14 @@ pub enum Fault {
     /// The fee cannot be computed or cut.
     #[error(transparent)]
     Arithmetic(#[from] FeeError),
+    /// More spans than `maxSpans`.
+    #[error("{got} spans, {max} are allowed")]
+    TooManySpans {
+        /// The record's.
+        got: usize,
+        /// The parameter.
+        max: usize,
+    },
     /// A span of a contribution that the pinned epochs do not hold.
     #[error("span {0} cites a contribution outside the pinned epochs")]
     Outside(usize),

@@ -175,7 +175,11 @@ fn check_model(view: &dyn ChainView, record: &Record) -> Result<(), CheckError> 
 fn check_attribution(view: &dyn ChainView, record: &Record) -> Result<(), CheckError> {
     let n = u32::try_from(record.output.len()).map_err(|_| Fault::Overflow("nOut"))?;
     let placed = place_spans(view, record)?;
-    let attributed = attribute(n, &placed);
+    let bounds = view.params(record.l2_block)?.bounds;
+    if record.spans.len() > bounds.spans {
+        return Err(Fault::TooManySpans { got: record.spans.len(), max: bounds.spans }.into());
+    }
+    let attributed = attribute(n, &placed, bounds.earners);
     check_spans(n, &placed, &attributed).map_err(Fault::from)?;
     if record.shares != attributed.shares {
         return Err(Fault::Shares.into());

@@ -43,7 +43,7 @@ proptest! {
         let block: BTreeMap<u64, u64> = spans.iter().map(|span| (span.2, span.3)).collect();
         let spans: Vec<Placed> =
             spans.iter().map(|span| placed(span.0, span.1, span.2, block[&span.2], live[&span.2])).collect();
-        let attributed = attribute(n, &spans);
+        let attributed = attribute(n, &spans, MAX_EARNERS);
         let (shares, unattributed) = naive(n, &spans);
         prop_assert_eq!(attributed.shares, shares);
         prop_assert_eq!(attributed.unattributed_ppb, unattributed);
@@ -52,14 +52,14 @@ proptest! {
 
 #[test]
 fn nothing_out_means_nothing_attributed() {
-    assert_eq!(attribute(0, &[]).unattributed_ppb, BILLION);
-    assert_eq!(attribute(0, &[placed(0, 5, 1, 1, true)]).unattributed_ppb, BILLION);
+    assert_eq!(attribute(0, &[], MAX_EARNERS).unattributed_ppb, BILLION);
+    assert_eq!(attribute(0, &[placed(0, 5, 1, 1, true)], MAX_EARNERS).unattributed_ppb, BILLION);
 }
 
 #[test]
 fn at_most_32_earn_and_ties_go_to_the_lower_id() {
     let spans: Vec<Placed> = (0..40).map(|at| placed(at, 1, u64::from(100 - at), 0, true)).collect();
-    let attributed = attribute(40, &spans);
+    let attributed = attribute(40, &spans, MAX_EARNERS);
     assert_eq!(attributed.shares.len(), MAX_EARNERS);
     assert_eq!(attributed.shares[0].contribution, 61);
     assert_eq!(attributed.unattributed_ppb, 8 * 25_000_000);
@@ -68,7 +68,7 @@ fn at_most_32_earn_and_ties_go_to_the_lower_id() {
 #[test]
 fn a_removed_contribution_keeps_its_tokens_from_the_others() {
     let spans = [placed(0, 10, 1, 5, false), placed(0, 20, 2, 6, true)];
-    let attributed = attribute(20, &spans);
+    let attributed = attribute(20, &spans, MAX_EARNERS);
     assert_eq!(attributed.won, [10, 10]);
     assert_eq!(attributed.shares, [Share { contribution: 2, ppb: 500_000_000 }]);
 }
@@ -81,7 +81,7 @@ fn impossible_spans_are_named() {
         live: true,
         min_match: 8,
     };
-    let fault = |spans: &[Placed]| check_spans(40, spans, &attribute(40, spans)).unwrap_err();
+    let fault = |spans: &[Placed]| check_spans(40, spans, &attribute(40, spans, MAX_EARNERS)).unwrap_err();
     assert_eq!(fault(&[span(33, 8, 1, 0)]), SpanFault::Bounds(0));
     assert_eq!(fault(&[span(u32::MAX, 8, 1, 0)]), SpanFault::Bounds(0));
     assert_eq!(fault(&[span(3, 7, 1, 0)]), SpanFault::Short(0));
@@ -90,5 +90,5 @@ fn impossible_spans_are_named() {
     assert_eq!(fault(&[span(0, 8, 1, 0), span(1, 8, 1, 1)]), SpanFault::NotMaximal(1));
     assert_eq!(fault(&[span(0, 20, 1 << 32, 0), span(5, 10, 2 << 32, 0)]), SpanFault::WinsNothing(1));
     let good = [span(0, 8, 1, 0), span(1, 8, 1, 5), span(3, 10, 2, 0)];
-    check_spans(40, &good, &attribute(40, &good)).unwrap();
+    check_spans(40, &good, &attribute(40, &good, MAX_EARNERS)).unwrap();
 }

@@ -178,6 +178,13 @@ fn order_repetition_and_size_are_checked() {
     view.recorded.clear();
     view.params.values_mut().for_each(|params| params.max_record_bytes = 100);
     assert!(matches!(fault(&view, &done), Fault::RecordBytes { max: 100, .. }));
+    view.params.values_mut().for_each(|params| {
+        params.max_record_bytes = 65_536;
+        params.bounds = TraceBounds::new(2, 34);
+    });
+    assert_eq!(fault(&view, &done), Fault::TooManySpans { got: 3, max: 2 });
+    view.params.values_mut().for_each(|params| params.bounds = TraceBounds::new(512, 3));
+    assert_eq!(fault(&view, &done), Fault::Shares);
     view.params.clear();
     let unread = run(&view, Prior::head(tree.root(), 0), &done, &tree);
     assert!(matches!(unread, Err(CheckError::View(_))));

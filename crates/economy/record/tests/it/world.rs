@@ -46,6 +46,7 @@ pub(crate) fn view() -> MemoryView {
         },
         max_record_age: 50,
         max_record_bytes: 65_536,
+        bounds: TraceBounds::default(),
     };
     let base = ModelAt {
         owner: account(100),
