@@ -1,7 +1,7 @@
 //! Prints two batches in a row with everything they follow from, for other implementations to check against.
 
 #[path = "../tests/it/world.rs"]
-mod world;
+pub(crate) mod world;
 
 use serde_json::{Value, json};
 use tributary_batch::{AgentState, Limits, Packed, pack};

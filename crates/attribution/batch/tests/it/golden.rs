@@ -2,7 +2,7 @@
 
 #[path = "../../examples/golden.rs"]
 #[expect(dead_code, reason = "the example's main is not called here")]
-mod generator;
+pub(crate) mod generator;
 
 #[test]
 fn committed_vectors_are_current() {

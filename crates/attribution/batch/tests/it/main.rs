@@ -4,4 +4,4 @@ mod golden;
 mod mutate;
 mod packing;
 mod proofs;
-mod world;
+pub(crate) use golden::generator::world;
