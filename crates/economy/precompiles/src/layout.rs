@@ -117,6 +117,7 @@ layout! {
         REGISTERED_BLOCK = "registeredBlock" @ 0, 22, 8;
         RETIRED_FROM = "retiredFrom" @ 1, 0, 8;
         HEAD = "head" @ 1, 8, 8;
+        REWARD = "reward" @ 1, 16, 16;
         ASSETS = "assets" @ 2, 0, 16;
         SHARES = "shares" @ 2, 16, 16;
         EARNING_SHARES = "earningShares" @ 3, 0, 16;
@@ -125,11 +126,10 @@ layout! {
         CARRY = "carry" @ 5, 0, 32;
         CHALLENGER = "challenger" @ 6, 0, 20;
         CHALLENGED_SEQ = "challengedSeq" @ 6, 20, 8;
-        REWARD = "reward" @ 7, 0, 16;
-        URI = "uri" @ 8, 0, 32;
-        PEER_ID = "peerId" @ 9, 0, 32;
-        OPERATORS = "operators" @ 10, 0, 32;
-        BUCKETS = "buckets" @ 11, 0, 32;
+        URI = "uri" @ 7, 0, 32;
+        PEER_ID = "peerId" @ 8, 0, 32;
+        OPERATORS = "operators" @ 9, 0, 32;
+        BUCKETS = "buckets" @ 10, 0, 32;
     }
     bucket = "Agents.Bucket" {
         EARNS_FROM = "earnsFrom" @ 0, 0, 8;

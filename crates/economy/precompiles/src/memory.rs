@@ -19,6 +19,7 @@ pub struct MemoryHost {
     balances: HashMap<Address, U256>,
     logs: Vec<Log>,
     undo: Vec<Undo>,
+    digest: B256,
     block: u64,
     timestamp: u64,
     gas: u64,
@@ -30,9 +31,9 @@ impl MemoryHost {
     pub fn from_genesis(accounts: &[(Address, alloy_genesis::GenesisAccount)]) -> Self {
         let mut host = Self::default();
         for (address, account) in accounts {
-            host.balances.insert(*address, account.balance);
+            host.write_balance(*address, account.balance);
             for (slot, value) in account.storage.iter().flatten() {
-                host.storage.insert((*address, U256::from_be_bytes(slot.0)), U256::from_be_bytes(value.0));
+                host.write_slot(*address, U256::from_be_bytes(slot.0), U256::from_be_bytes(value.0));
             }
         }
         host
@@ -46,7 +47,7 @@ impl MemoryHost {
 
     /// Gives an account a balance.
     pub fn set_balance(&mut self, account: Address, balance: U256) {
-        self.balances.insert(account, balance);
+        self.write_balance(account, balance);
     }
 
     /// An account's balance.
@@ -78,20 +79,18 @@ impl MemoryHost {
         self.balances.values().fold(U256::ZERO, |sum, balance| sum.saturating_add(*balance))
     }
 
-    /// A hash of all storage and balances, whatever their order; what is zero does not count.
+    /// A hash of all storage and balances, whatever their order; what is zero does not count. Kept up to date with
+    /// every write.
     #[must_use]
-    pub fn state_hash(&self) -> B256 {
-        let slots =
-            self.storage.iter().filter(|(_, value)| !value.is_zero()).map(|((account, slot), value)| {
-                keccak256(
-                    [account.as_slice(), &slot.to_be_bytes::<32>(), &value.to_be_bytes::<32>()].concat(),
-                )
-            });
-        let balances = self
-            .balances
-            .iter()
-            .filter(|(_, value)| !value.is_zero())
-            .map(|(account, value)| keccak256([account.as_slice(), &value.to_be_bytes::<32>()].concat()));
+    pub const fn state_hash(&self) -> B256 {
+        self.digest
+    }
+
+    /// The same hash, computed anew.
+    #[must_use]
+    pub fn recomputed_state_hash(&self) -> B256 {
+        let slots = self.storage.iter().map(|((account, slot), value)| slot_hash(*account, *slot, *value));
+        let balances = self.balances.iter().map(|(account, value)| balance_hash(*account, *value));
         slots.chain(balances).fold(B256::ZERO, |sum, hash| sum ^ hash)
     }
 
@@ -128,19 +127,47 @@ impl MemoryHost {
     fn undo_one(&mut self) {
         match self.undo.pop() {
             Some(Undo::Slot(contract, slot, value)) => {
-                self.storage.insert((contract, slot), value);
+                self.write_slot(contract, slot, value);
             }
             Some(Undo::Balance(account, value)) => {
-                self.balances.insert(account, value);
+                self.write_balance(account, value);
             }
             None => {}
         }
     }
 
-    fn put_balance(&mut self, account: Address, balance: U256) {
+    /// Writes a slot; returns what it held.
+    fn write_slot(&mut self, contract: Address, slot: U256, value: U256) -> U256 {
+        let before = self.storage.insert((contract, slot), value).unwrap_or_default();
+        self.digest ^= slot_hash(contract, slot, before) ^ slot_hash(contract, slot, value);
+        before
+    }
+
+    /// Writes a balance; returns what it was.
+    fn write_balance(&mut self, account: Address, balance: U256) -> U256 {
         let before = self.balances.insert(account, balance).unwrap_or_default();
+        self.digest ^= balance_hash(account, before) ^ balance_hash(account, balance);
+        before
+    }
+
+    fn put_balance(&mut self, account: Address, balance: U256) {
+        let before = self.write_balance(account, balance);
         self.undo.push(Undo::Balance(account, before));
     }
+}
+
+fn slot_hash(contract: Address, slot: U256, value: U256) -> B256 {
+    if value.is_zero() {
+        return B256::ZERO;
+    }
+    keccak256([contract.as_slice(), &slot.to_be_bytes::<32>(), &value.to_be_bytes::<32>()].concat())
+}
+
+fn balance_hash(account: Address, value: U256) -> B256 {
+    if value.is_zero() {
+        return B256::ZERO;
+    }
+    keccak256([account.as_slice(), &value.to_be_bytes::<32>()].concat())
 }
 
 impl Host for MemoryHost {
@@ -149,7 +176,7 @@ impl Host for MemoryHost {
     }
 
     fn sstore(&mut self, contract: Address, slot: U256, value: U256) -> Result<(), Halt> {
-        let before = self.storage.insert((contract, slot), value).unwrap_or_default();
+        let before = self.write_slot(contract, slot, value);
         self.undo.push(Undo::Slot(contract, slot, before));
         Ok(())
     }

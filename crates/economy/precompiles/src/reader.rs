@@ -10,7 +10,8 @@ use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use tributary_abi::{IDatanets, ISettlement};
 use tributary_record::fees::{Rates, SplitParams};
 use tributary_record::{
-    AdapterAt, ChainView, ChannelAt, ContributionAt, EpochAt, ModelAt, ParamsAt, Source, Standing, ViewError,
+    AdapterAt, ChainView, ChannelAt, ContributionAt, EpochAt, ModelAt, ParamsAt, Source, Standing, TraceBounds,
+    ViewError,
 };
 
 /// A storage reader of one block's state.
@@ -160,6 +161,7 @@ fn params_at(m: &mut Machine<'_>, block: u64) -> Result<ParamsAt, Halt> {
         },
         max_record_age: amount(Param::MaxRecordAge)? as u64,
         max_record_bytes: amount(Param::MaxRecordBytes)? as u32,
+        bounds: TraceBounds::new(amount(Param::MaxSpans)? as u32, amount(Param::MaxPayees)? as u32),
     })
 }
 

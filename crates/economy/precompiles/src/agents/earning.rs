@@ -1,6 +1,6 @@
 //! γ: what stakers earn, without a loop over them.
 //!
-//! `perShare` is the sum of all that one share earned so far, in 2⁻⁶⁴ wei; what a division leaves is carried to the
+//! `perShare` is the sum of all that one share earned so far, in 2⁻¹²⁸ wei; what a division leaves is carried to the
 //! next. Deposits wait in buckets of an eighth of `challengeWindow` until they earn, so few buckets are ever open.
 //! A bucket that is due notes `perShare`, and its shares earn from there.
 
@@ -13,8 +13,8 @@ use crate::storage::Slot;
 use alloy_primitives::U256;
 use tributary_abi::IAgents::{Collected, Earned, NothingToCollect, collectCall};
 
-/// `perShare` and `earned` count in units of 2⁻⁶⁴ wei.
-const FRACTION_BITS: usize = 64;
+/// `perShare` and `earned` count in units of 2⁻¹²⁸ wei.
+const FRACTION_BITS: usize = 128;
 /// A bucket spans this part of the challenge window.
 const BUCKETS_PER_WINDOW: u64 = 8;
 /// Slots of a bucket.

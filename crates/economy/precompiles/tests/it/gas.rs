@@ -1,0 +1,100 @@
+//! Gas: against the same work in Solidity, on the same EVM.
+
+use crate::fixture::{Payment, Service, batch, open, payouts, service};
+use crate::layout::artefact;
+use crate::world::{OPEN, Wallet, World};
+use alloy_primitives::{Address, B256, U256, hex};
+use alloy_sol_types::{SolCall, sol};
+use tributary_abi::IAttribution::{commitBatchCall, finalizeCall};
+use tributary_abi::ISettlement::claimCall;
+use tributary_abi::address::{ATTRIBUTION, SETTLEMENT};
+use tributary_precompiles::PARAMS;
+
+sol! {
+    function setParam(bytes32 key, uint192 value);
+    function addAgent(uint64 id, address owner, address operator, uint128 stake);
+    function addChannel(bytes32 id, uint64 agentId, address signer, address payer);
+}
+
+const REFERENCE: Address = Address::repeat_byte(0xee);
+
+/// A world with `channels` channels, opened in the precompiles and in the reference contract.
+fn ready(channels: usize) -> (World, Service, Vec<Payment>) {
+    let mut w = World::new();
+    let s = service(&mut w);
+    let code = artefact("Reference")["deployedBytecode"]["object"].as_str().unwrap().to_owned();
+    w.deploy(REFERENCE, hex::decode(code).unwrap());
+    for spec in PARAMS {
+        let call = setParamCall { key: spec.key(), value: alloy_primitives::aliases::U192::from(spec.dev) };
+        w.evm(s.owner.address, REFERENCE, 0, &call.abi_encode()).unwrap();
+    }
+    let agent = addAgentCall { id: s.agent, owner: s.owner.address, operator: s.operator.address, stake: OPEN };
+    w.evm(s.owner.address, REFERENCE, 0, &agent.abi_encode()).unwrap();
+    let payments = (0..channels)
+        .map(|n| {
+            let payer: Wallet = w.wallet(&format!("payer {n}"));
+            let id = open(&mut w, &payer, s.agent, OPEN);
+            let add = addChannelCall { id, agentId: s.agent, signer: payer.address, payer: payer.address };
+            w.evm(payer.address, REFERENCE, OPEN, &add.abi_encode()).unwrap();
+            Payment::new(id, &payer, OPEN / 2, OPEN / 4)
+        })
+        .collect();
+    (w, s, payments)
+}
+
+fn both(w: &mut World, from: Address, at: Address, call: &impl SolCall) -> [u64; 2] {
+    let data = call.abi_encode();
+    let ours = w.evm(from, at, 0, &data).unwrap();
+    let reference = w.evm(from, REFERENCE, 0, &data).unwrap();
+    assert_eq!(ours.output, reference.output, "the reference contract does the same");
+    [ours.gas, reference.gas]
+}
+
+#[test]
+fn no_dearer_than_solidity() {
+    let (mut w, s, mut payments) = ready(256);
+    let alice = Address::repeat_byte(0xa1);
+    let tree = payouts(&[(alice, OPEN), (Address::repeat_byte(0xb0), OPEN)]);
+    let call: commitBatchCall = batch(&mut w, s.agent, &mut payments, tree.root());
+    let commit = both(&mut w, s.operator.address, ATTRIBUTION, &call);
+    w.pass(5);
+    let id = w.evm(alice, ATTRIBUTION, 0, &tributary_abi::IAttribution::batchOfCall { agentId: s.agent, seq: 1 }.abi_encode());
+    let id = B256::from_slice(&id.unwrap().output);
+    let finalize = finalizeCall { batchId: id }.abi_encode();
+    w.evm(alice, ATTRIBUTION, 0, &finalize).unwrap();
+    w.evm(alice, REFERENCE, 0, &finalize).unwrap();
+    let claim = claimCall {
+        agentId: s.agent,
+        seq: 1,
+        index: 0,
+        account: alice,
+        cumulative: U256::from(OPEN),
+        proof: tree.proof(0).unwrap(),
+    };
+    let sender = w.wallet("anyone").address;
+    // Both pay an account that exists.
+    w.fund(alice, 1);
+    let claim = both(&mut w, sender, SETTLEMENT, &claim);
+    println!("commitBatch with 256 channels {commit:?}, claim {claim:?} (precompile, Solidity)");
+    for [ours, solidity] in [commit, claim] {
+        assert!(ours <= solidity, "{ours} against {solidity}");
+    }
+}
+
+#[test]
+fn a_cold_slot_costs_more_than_a_warm_one() {
+    let (mut w, s, mut payments) = ready(2);
+    let one: commitBatchCall = batch(&mut w, s.agent, &mut payments[..1], B256::ZERO);
+    let first = w.evm(s.operator.address, ATTRIBUTION, 0, &one.abi_encode()).unwrap();
+    // The same again writes its channel for the second time, but opens no more new slots than the first did.
+    let two: commitBatchCall = {
+        let id = B256::from_slice(&first.output);
+        let mut next = one.clone();
+        next.header.seq = 2;
+        next.header.prevBatch = id;
+        next
+    };
+    let second = w.evm(s.operator.address, ATTRIBUTION, 0, &two.abi_encode()).unwrap();
+    // settled was zero before and is not now: the field shares its slot with the deposit, so both are resets.
+    assert!(second.gas < first.gas);
+}
