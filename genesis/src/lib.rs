@@ -10,6 +10,7 @@ use alloy_eips::{
 use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, Bytes, U256, address, bytes};
 use serde_json::{Value, json};
+use tributary_precompiles::genesis::{GenesisError, GenesisParams, accounts};
 
 /// Chain id of the dev chain.
 pub const DEV_CHAIN_ID: u64 = 161_299;
@@ -34,6 +35,9 @@ pub const DEV_ACCOUNTS: [Address; 10] = [
 /// Governs the parameters until the governance contracts do: the tenth dev account.
 pub const DEV_GOVERNOR: Address = DEV_ACCOUNTS[9];
 
+/// Gets registration fees and what nobody earned: the tenth dev account as well.
+pub const DEV_TREASURY: Address = DEV_GOVERNOR;
+
 /// Kept for GOPEN, the governor and its timelock.
 pub const RESERVED: [Address; 3] = [
     address!("0000000000000000000000000000000000000A10"),
@@ -55,8 +59,20 @@ const PREDEPLOYS: &[u8] = include_bytes!("../predeploys-karst.json.gz");
 /// INVALID: a call reverts, a plain transfer too.
 const NO_CODE_HERE: Bytes = bytes!("fe");
 
+/// Why no genesis file could be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The predeploys are not what they should be.
+    #[error("predeploys: {0}")]
+    Predeploys(#[from] serde_json::Error),
+    /// The economy's first parameters break a rule.
+    #[error("economy: {0}")]
+    Economy(#[from] GenesisError),
+}
+
 /// The dev chain's genesis file, as it is committed.
-pub fn dev_genesis() -> Result<String, serde_json::Error> {
+pub fn dev_genesis() -> Result<String, Error> {
     let genesis = json!({
         "config": dev_config(),
         "nonce": "0x0",
@@ -116,12 +132,13 @@ fn dev_config() -> Value {
     config
 }
 
-fn dev_alloc() -> Result<BTreeMap<Address, GenesisAccount>, serde_json::Error> {
+fn dev_alloc() -> Result<BTreeMap<Address, GenesisAccount>, Error> {
     let mut alloc = predeploys()?;
     let contract =
         |code: Bytes| GenesisAccount { nonce: Some(1), code: Some(code), ..GenesisAccount::default() };
     alloc.insert(BEACON_ROOTS_ADDRESS, contract(BEACON_ROOTS_CODE.clone()));
     alloc.insert(HISTORY_STORAGE_ADDRESS, contract(HISTORY_STORAGE_CODE.clone()));
+    alloc.extend(accounts(&GenesisParams::dev(DEV_GOVERNOR, DEV_TREASURY))?);
     for address in RESERVED {
         alloc.insert(address, contract(NO_CODE_HERE));
     }
