@@ -1,0 +1,1 @@
+"""A second implementation of Tributary's books, sharing no code with the first."""
