@@ -215,6 +215,8 @@ struct Selection<'a> {
     limits: Limits,
     state: AgentState,
     bytes: usize,
+    /// A record found no room: the batch is closed, and those after it wait in their order.
+    full: bool,
     spent: BTreeMap<B256, u128>,
     keys: BTreeSet<(B256, B256)>,
     taken: Vec<Record>,
@@ -230,6 +232,7 @@ impl<'a> Selection<'a> {
             limits,
             state: state.clone(),
             bytes: BatchBytes::PREFIX_BYTES,
+            full: false,
             spent: BTreeMap::new(),
             keys: BTreeSet::new(),
             taken: Vec::new(),
@@ -240,6 +243,10 @@ impl<'a> Selection<'a> {
 
     /// Takes, leaves or refuses a record.
     fn offer(&mut self, record: Record) -> Result<(), PackError> {
+        if self.full {
+            self.left.push(record);
+            return Ok(());
+        }
         let (fee, bytes) = match self.vet(&record) {
             Ok(vetted) => vetted,
             Err(CheckError::Fault(fault)) => return self.refuse(record, fault),
@@ -249,7 +256,8 @@ impl<'a> Selection<'a> {
         if self.keys.contains(&record.key()) {
             return self.refuse(record, Fault::Order);
         }
-        if !self.fits(&record, bytes) {
+        self.full = !self.has_room(bytes);
+        if self.full || !self.has_channel(&record) {
             self.left.push(record);
             return Ok(());
         }
@@ -285,11 +293,14 @@ impl<'a> Selection<'a> {
         Ok((alone.fee, 4 + bytes))
     }
 
-    fn fits(&self, record: &Record, bytes: usize) -> bool {
-        let new_channel = !record.channel.is_zero() && !self.spent.contains_key(&record.channel);
-        self.bytes + bytes <= self.limits.bytes
-            && self.taken.len() < self.limits.records
-            && (!new_channel || self.spent.len() < self.limits.channels)
+    fn has_room(&self, bytes: usize) -> bool {
+        self.bytes + bytes <= self.limits.bytes && self.taken.len() < self.limits.records
+    }
+
+    fn has_channel(&self, record: &Record) -> bool {
+        record.channel.is_zero()
+            || self.spent.contains_key(&record.channel)
+            || self.spent.len() < self.limits.channels
     }
 
     /// What the channel has spent in this batch with this record, if its highest voucher and its deposit
