@@ -26,8 +26,8 @@ pub(crate) enum Part<'a> {
     Opening { index: u32 },
     /// A token came; `offset` characters of text came before it.
     Token { index: u32, event: &'a TokenEvent, offset: usize },
-    /// An answer ended.
-    End { index: u32, tail: String, reason: FinishReason, receipt: Option<Box<Receipt>> },
+    /// An answer ended; the only one's receipt belongs to the whole reply.
+    End { index: u32, tail: String, reason: FinishReason, receipt: Option<Box<Receipt>>, only: bool },
     /// All of them ended.
     Usage { usage: Option<Usage>, receipt: Option<Box<Receipt>> },
 }

@@ -120,10 +120,13 @@ impl Format for ChatFormat {
                     self.logprobs.then(|| ChatLogprobs { content: vec![detail(&self.text, event)] });
                 self.chunk_of(vec![choice], None, None)
             }
-            Part::End { index, tail, reason, receipt } => {
+            Part::End { index, tail, reason, receipt, only } => {
                 let delta = if tail.is_empty() { Delta::default() } else { content(tail) };
                 let mut choice = choice(index, delta);
                 choice.finish_reason = Some(finish_reason(reason).into());
+                if only {
+                    return self.chunk_of(vec![choice], None, receipt);
+                }
                 choice.tributary = receipt;
                 self.chunk_of(vec![choice], None, None)
             }

@@ -112,9 +112,12 @@ impl Format for CompletionFormat {
                 }
                 self.chunk_of(vec![choice], None, None)
             }
-            Part::End { index, tail, reason, receipt } => {
+            Part::End { index, tail, reason, receipt, only } => {
                 let mut choice = choice(index, tail);
                 choice.finish_reason = Some(finish_reason(reason).into());
+                if only {
+                    return self.chunk_of(vec![choice], None, receipt);
+                }
                 choice.tributary = receipt;
                 self.chunk_of(vec![choice], None, None)
             }

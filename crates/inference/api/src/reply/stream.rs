@@ -40,7 +40,8 @@ async fn run(job: Job, format: Arc<dyn Format>, include_usage: bool, sender: mps
         answer,
         format: Arc::clone(&format),
         sender: sender.clone(),
-        // The one receipt of a reply goes into its last chunk.
+        only: single,
+        // The only receipt of a reply goes into its last chunk.
         receipt_at_end: !(single && include_usage),
     });
     let ends = join_all(feeds.map(|feed| tokio::spawn(feed.run()))).await;
@@ -70,6 +71,7 @@ struct Feed {
     answer: Answer,
     format: Arc<dyn Format>,
     sender: mpsc::Sender<String>,
+    only: bool,
     receipt_at_end: bool,
 }
 
@@ -110,13 +112,13 @@ impl Feed {
     }
 
     async fn end(self, outcome: Outcome) -> Option<End> {
-        let Self { answer, format, sender, receipt_at_end } = self;
+        let Self { answer, format, sender, only, receipt_at_end } = self;
         match answer.meter.settle(&outcome).await {
             Ok(receipt) => {
                 let receipt = Box::new(receipt);
                 let shown = receipt_at_end.then(|| receipt.clone());
                 let Outcome { reason, tail, .. } = outcome;
-                let part = Part::End { index: answer.index, tail, reason, receipt: shown };
+                let part = Part::End { index: answer.index, tail, reason, receipt: shown, only };
                 send(&sender, format.chunk(part)).await;
                 Some(End { tokens: outcome.tokens.len() as u64, receipt: Some(receipt) })
             }

@@ -12,6 +12,10 @@ pub struct PaymentRequired {
     pub agent_id: u64,
     /// Chain of the EIP-712 domain.
     pub chain_id: u64,
+    /// The base model on chain, to be signed.
+    pub model_id: u64,
+    /// The adapter on chain, 0 for none, to be signed.
+    pub adapter_id: u64,
     /// Settled on chain.
     pub settled: U128,
     /// Served since, not settled yet.

@@ -1,0 +1,9 @@
+//! The API over HTTP: a tiny model on the deterministic CPU backend, a real socket, a real client.
+
+mod adapters;
+mod chat;
+mod completions;
+mod errors;
+mod operations;
+mod payment;
+mod server;
