@@ -28,6 +28,7 @@ abstract contract AgentsStorage {
         uint64 registeredBlock;
         uint64 retiredFrom;
         uint64 head;
+        uint128 reward;
         uint128 assets;
         uint128 shares;
         uint128 earningShares;
@@ -36,7 +37,6 @@ abstract contract AgentsStorage {
         uint256 carry;
         address challenger;
         uint64 challengedSeq;
-        uint128 reward;
         string uri;
         string peerId;
         OperatorAt[] operators;

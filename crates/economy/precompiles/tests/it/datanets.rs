@@ -173,8 +173,8 @@ fn reject_and_remove() {
     let id = datanet(&mut w, owner);
     let first = contribute(&mut w, alice, reveal_call(id, 1, 100));
     let second = contribute(&mut w, bob, reveal_call(id, 2, 50));
-    let reject = |contributionId| rejectCall { contributionId };
-    let remove = |contributionId| removeCall { contributionId };
+    let reject = |id| rejectCall { contributionId: id };
+    let remove = |id| removeCall { contributionId: id };
     let live = |w: &mut World, contribution_id, epoch| {
         w.datanets(Address::ZERO, 0, liveCall { contributionId: contribution_id, epoch }).unwrap()
     };

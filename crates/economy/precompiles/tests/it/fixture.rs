@@ -76,7 +76,7 @@ pub(crate) fn adapter_call(base: u64, name: &str, sources: &[(u64, u64)]) -> IMo
         name: name.into(),
         artifactHash: keccak256(name),
         rank: 16,
-        sources: sources.iter().map(|(datanetId, epoch)| IModels::Source { datanetId: *datanetId, epoch: *epoch }).collect(),
+        sources: sources.iter().map(|(net, epoch)| IModels::Source { datanetId: *net, epoch: *epoch }).collect(),
         uri: "file:///adapters/one".into(),
         inRate: U96::from(5_000_000),
         outRate: U96::from(7_000_000),

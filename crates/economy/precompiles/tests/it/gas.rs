@@ -1,46 +1,13 @@
 //! Gas: against the same work in Solidity, on the same EVM.
 
-use crate::fixture::{Payment, Service, batch, open, payouts, service};
-use crate::layout::artefact;
-use crate::world::{OPEN, Wallet, World};
-use alloy_primitives::{Address, B256, U256, hex};
-use alloy_sol_types::{SolCall, sol};
+use crate::fixture::{batch, payouts};
+use crate::reference::{REFERENCE, ready};
+use crate::world::{OPEN, World};
+use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::SolCall;
 use tributary_abi::IAttribution::{commitBatchCall, finalizeCall};
 use tributary_abi::ISettlement::claimCall;
 use tributary_abi::address::{ATTRIBUTION, SETTLEMENT};
-use tributary_precompiles::PARAMS;
-
-sol! {
-    function setParam(bytes32 key, uint192 value);
-    function addAgent(uint64 id, address owner, address operator, uint128 stake);
-    function addChannel(bytes32 id, uint64 agentId, address signer, address payer);
-}
-
-const REFERENCE: Address = Address::repeat_byte(0xee);
-
-/// A world with `channels` channels, opened in the precompiles and in the reference contract.
-fn ready(channels: usize) -> (World, Service, Vec<Payment>) {
-    let mut w = World::new();
-    let s = service(&mut w);
-    let code = artefact("Reference")["deployedBytecode"]["object"].as_str().unwrap().to_owned();
-    w.deploy(REFERENCE, hex::decode(code).unwrap());
-    for spec in PARAMS {
-        let call = setParamCall { key: spec.key(), value: alloy_primitives::aliases::U192::from(spec.dev) };
-        w.evm(s.owner.address, REFERENCE, 0, &call.abi_encode()).unwrap();
-    }
-    let agent = addAgentCall { id: s.agent, owner: s.owner.address, operator: s.operator.address, stake: OPEN };
-    w.evm(s.owner.address, REFERENCE, 0, &agent.abi_encode()).unwrap();
-    let payments = (0..channels)
-        .map(|n| {
-            let payer: Wallet = w.wallet(&format!("payer {n}"));
-            let id = open(&mut w, &payer, s.agent, OPEN);
-            let add = addChannelCall { id, agentId: s.agent, signer: payer.address, payer: payer.address };
-            w.evm(payer.address, REFERENCE, OPEN, &add.abi_encode()).unwrap();
-            Payment::new(id, &payer, OPEN / 2, OPEN / 4)
-        })
-        .collect();
-    (w, s, payments)
-}
 
 fn both(w: &mut World, from: Address, at: Address, call: &impl SolCall) -> [u64; 2] {
     let data = call.abi_encode();

@@ -13,5 +13,6 @@ mod models;
 mod params;
 mod property;
 mod reader;
+mod reference;
 mod settlement;
 mod world;

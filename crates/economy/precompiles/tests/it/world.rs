@@ -153,6 +153,27 @@ impl World {
         data: &[u8],
         gas_limit: u64,
     ) -> Result<Done, (Bytes, u64)> {
+        let result = self.run(true, (from, to, value, data, gas_limit));
+        let gas = result.tx_gas_used();
+        match result {
+            ExecutionResult::Success { output, logs, .. } => Ok(Done { output: output.into_data(), logs, gas }),
+            ExecutionResult::Revert { output, .. } => Err((output, gas)),
+            ExecutionResult::Halt { reason, .. } => Err((format!("{reason:?}").into_bytes().into(), gas)),
+        }
+    }
+
+    /// A transaction whose effects are thrown away; returns its gas.
+    pub(crate) fn dry_run(&mut self, from: Address, to: Address, data: &[u8]) -> u64 {
+        let result = self.run(false, (from, to, 0, data, GAS));
+        assert!(result.is_success(), "{result:?}");
+        result.tx_gas_used()
+    }
+
+    fn run(
+        &mut self,
+        keep: bool,
+        (from, to, value, data, gas_limit): (Address, Address, u128, &[u8], u64),
+    ) -> ExecutionResult {
         let mut cfg = CfgEnv::new_with_spec(SpecId::PRAGUE);
         cfg.chain_id = CHAIN_ID;
         cfg.disable_nonce_check = true;
@@ -178,13 +199,7 @@ impl World {
             chain_id: Some(CHAIN_ID),
             ..TxEnv::default()
         };
-        let result = evm.transact_commit(tx).unwrap();
-        let gas = result.tx_gas_used();
-        match result {
-            ExecutionResult::Success { output, logs, .. } => Ok(Done { output: output.into_data(), logs, gas }),
-            ExecutionResult::Revert { output, .. } => Err((output, gas)),
-            ExecutionResult::Halt { reason, .. } => Err((format!("{reason:?}").into_bytes().into(), gas)),
-        }
+        if keep { evm.transact_commit(tx).unwrap() } else { evm.transact_raw(tx).unwrap().result }
     }
 
     /// A transaction in both, which must agree on result, logs, balances and every slot.
@@ -258,14 +273,15 @@ impl World {
 
 /// A call that must revert with exactly this error.
 pub(crate) trait Refused {
+    #[track_caller]
     fn refused<E: SolError>(self, error: E);
 }
 
-impl<T: std::fmt::Debug> Refused for Result<T, Bytes> {
+impl<T> Refused for Result<T, Bytes> {
     #[track_caller]
     fn refused<E: SolError>(self, error: E) {
         REFUSED.lock().unwrap().insert(E::SELECTOR);
-        let got = self.expect_err(E::SIGNATURE);
+        let Err(got) = self else { panic!("expected {}, and it succeeded", E::SIGNATURE) };
         assert_eq!(got, Bytes::from(error.abi_encode()), "expected {}", E::SIGNATURE);
     }
 }
