@@ -50,8 +50,7 @@ impl Outcome {
         let hashed = HashedPostState::from_bundle(&run.bundle);
         let (state_root, trie) = state.state_root(&hashed)?;
         let isthmus = spec.forks().active(OpHardfork::Isthmus, timestamp);
-        let withdrawals_root =
-            isthmus.then(|| message_passer_root(state, &hashed, &trie)).transpose()?;
+        let withdrawals_root = isthmus.then(|| message_passer_root(state, &hashed, &trie)).transpose()?;
         Ok(Self {
             receipts: run.receipts,
             bundle: run.bundle,
@@ -82,9 +81,9 @@ fn message_passer_root(
     hashed: &HashedPostState,
     trie: &TrieUpdates,
 ) -> Result<B256, StateError> {
-    match trie.storage_roots.get(&keccak256(MESSAGE_PASSER)) {
-        Some(root) => Ok(*root),
-        None => state.storage_root(MESSAGE_PASSER, hashed),
+    match trie.leaves.get(&keccak256(MESSAGE_PASSER)) {
+        Some(Some(leaf)) => Ok(leaf.storage_root),
+        _ => state.storage_root(MESSAGE_PASSER, hashed),
     }
 }
 
