@@ -139,7 +139,8 @@ impl Executor {
         let mut header = open_header(spec, parent, &attributes)?;
         let env = self.evm_env(&header);
         let mut run = BlockRun::new(self, env, StateRef::clone(&state));
-        run.begin(parent.hash(), attributes.parent_beacon_block_root).map_err(|e| build_error(e, 0, B256::ZERO))?;
+        run.begin(parent.hash(), attributes.parent_beacon_block_root)
+            .map_err(|e| build_error(e, 0, B256::ZERO))?;
         let mut block = Filling::new(&header, &attributes);
         let deposits_only = spec.deposits_only(parent.timestamp, attributes.timestamp);
         block.take_forced(&mut run, attributes.transactions, deposits_only)?;
@@ -208,7 +209,9 @@ fn open_header(
         timestamp,
         extra_data: extra_data(spec, attributes)?,
         mix_hash: attributes.prev_randao,
-        base_fee_per_gas: Some(spec.next_base_fee(parent, timestamp).map_err(AttributesError::ParentExtraData)?),
+        base_fee_per_gas: Some(
+            spec.next_base_fee(parent, timestamp).map_err(AttributesError::ParentExtraData)?,
+        ),
         parent_beacon_block_root: attributes.parent_beacon_block_root,
         ..Header::default()
     })
@@ -221,7 +224,8 @@ fn extra_data(spec: &ChainSpec, attributes: &BuildAttributes) -> Result<Bytes, A
         Some(_) if !active(OpHardfork::Holocene) => return Err(AttributesError::UnexpectedEip1559Params),
         None => None,
         Some(wire) => Some(
-            spec.resolve_eip1559_params(wire, attributes.timestamp).map_err(AttributesError::Eip1559Params)?,
+            spec.resolve_eip1559_params(wire, attributes.timestamp)
+                .map_err(AttributesError::Eip1559Params)?,
         ),
     };
     match (params, attributes.min_base_fee) {
@@ -284,8 +288,9 @@ impl Filling {
             if deposits_only && !tx.is_deposit() {
                 return Err(AttributesError::UserTransactionAtActivation(index).into());
             }
-            let gas =
-                run.execute(tx.as_recovered_ref()).map_err(|error| build_error(error, index, tx.tx_hash()))?;
+            let gas = run
+                .execute(tx.as_recovered_ref())
+                .map_err(|error| build_error(error, index, tx.tx_hash()))?;
             let size = encoded_size(&tx);
             self.push(tx, gas, size);
         }

@@ -3,7 +3,7 @@
 
 use alloy_primitives::{B256, Bytes, b256, map::AddressMap};
 use revm::{Database, DatabaseCommit, state::Bytecode};
-use tributary_spec::{OpHardfork, ForkSchedule, predeploys::CREATE2_DEPLOYER};
+use tributary_spec::{ForkSchedule, OpHardfork, predeploys::CREATE2_DEPLOYER};
 
 const CODE: &[u8] = include_bytes!("create2_deployer.bin");
 const CODE_HASH: B256 = b256!("b0550b5b431e30d38000efb7107aaa0ade03d48a7198a140edda9d27134468b2");

@@ -1,6 +1,8 @@
 //! Checks that need no execution: the header against its parent and the forks, the body against its header.
 
-use alloy_consensus::{EMPTY_OMMER_ROOT_HASH, constants::EMPTY_WITHDRAWALS, proofs::calculate_transaction_root};
+use alloy_consensus::{
+    EMPTY_OMMER_ROOT_HASH, constants::EMPTY_WITHDRAWALS, proofs::calculate_transaction_root,
+};
 use alloy_eips::{Typed2718, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_primitives::U256;
 use op_alloy_consensus::OpTxType;
@@ -127,11 +129,7 @@ fn check_blob_fields(header: &Header, ecotone: bool, jovian: bool) -> Result<(),
 }
 
 /// The body against its header.
-pub(crate) fn check_body(
-    spec: &ChainSpec,
-    parent: &Header,
-    block: &RecoveredBlock,
-) -> Result<(), BodyError> {
+pub(crate) fn check_body(spec: &ChainSpec, parent: &Header, block: &RecoveredBlock) -> Result<(), BodyError> {
     let (header, body) = (block.header(), block.body());
     let (transactions, senders) = (body.transactions.len(), block.senders().len());
     if transactions != senders {

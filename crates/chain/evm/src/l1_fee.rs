@@ -144,7 +144,7 @@ mod tests {
         let mut db = db(&[(1, 1_000_000), (5, 188), (6, 684_000)]);
         for spec in [OpSpecId::ECOTONE, OpSpecId::FJORD] {
             let fees = L1Fees::fetch(&mut db, 1, spec).unwrap();
-            let expected = (3 * 16 + 188) * 1_000_000 * 684_000 / 1_000_000;
+            let expected: u64 = (3 * 16 + 188) * 1_000_000 * 684_000 / 1_000_000;
             assert_eq!(fees.l1_cost(&[0xfa, 0xca, 0xde]), U256::from(expected));
             assert_eq!(fees.for_evm(&[0xfa, 0xca, 0xde]).tx_l1_cost, Some(U256::from(expected)));
             assert_eq!(fees.l1_cost(&[0x7e, 1]), U256::ZERO);

@@ -21,7 +21,8 @@ pub use op_revm::{OpHaltReason, OpSpecId, OpTransactionError};
 
 pub use build::{BuildAttributes, Built, DaCaps, MAX_BLOCK_BYTES, Rejection, TransactionSource};
 pub use error::{
-    AttributesError, BodyError, BuildError, CallError, EstimateError, HeaderError, ImportError, InvalidBlock, Severity, TxFault,
+    AttributesError, BodyError, BuildError, CallError, EstimateError, HeaderError, ImportError, InvalidBlock,
+    Severity, TxFault,
 };
 pub use evm::{TributaryEvm, TributaryEvmFactory, tx_env};
 pub use executor::{Env, Executor, NextBlock};

@@ -174,7 +174,9 @@ impl Sandbox {
             Some(fees) => fees,
             None => {
                 let number = self.env.block_env.number.saturating_to();
-                L1Fees::fetch(&mut self.db, number, self.env.cfg_env.spec).map_err(EvmFault::from).map_err(fault)?
+                L1Fees::fetch(&mut self.db, number, self.env.cfg_env.spec)
+                    .map_err(EvmFault::from)
+                    .map_err(fault)?
             }
         };
         Ok(self.fees.insert(fees).for_evm(encoded))

@@ -135,7 +135,7 @@ mod tests {
         let decoded = ExtraData::decode_holocene(&bytes).unwrap();
         assert_eq!(decoded.params().denominator(), 250);
         assert_eq!(decoded.params().elasticity(), 6);
-        assert_eq!(decoded.encode(), bytes);
+        assert_eq!(decoded.encode().as_ref(), bytes);
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         let bytes = hex!("01000000fa0000000600000000000f4240");
         let decoded = ExtraData::decode_jovian(&bytes).unwrap();
         assert_eq!(decoded.min_base_fee(), Some(1_000_000));
-        assert_eq!(decoded.encode(), bytes);
+        assert_eq!(decoded.encode().as_ref(), bytes);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use tributary_evm::{
     BuildAttributes, BuildError, Built, ExecutedBlock, Executor, ImportError, Rejection, TransactionSource,
 };
 use tributary_spec::{
-    ChainSpec, DEV_GENESIS, Genesis, OpHardfork, RecoveredBlock, SealedHeader, Tx, predeploys::SEQUENCER_FEE_VAULT,
+    ChainSpec, DEV_GENESIS, Genesis, OpHardfork, RecoveredBlock, SealedHeader, Tx,
+    predeploys::SEQUENCER_FEE_VAULT,
 };
 use tributary_state::{MemoryState, StateRef};
 

@@ -37,8 +37,7 @@ fn recorded_calls() -> Vec<Value> {
 /// A block as `engine_newPayload` brought it, with the hash the answer called valid.
 fn new_payload(call: &Value) -> Option<(Block, B256)> {
     let params = &call["params"];
-    let cancun =
-        || CancunPayloadFields::new(serde_json::from_value(params[2].clone()).unwrap(), Vec::new());
+    let cancun = || CancunPayloadFields::new(serde_json::from_value(params[2].clone()).unwrap(), Vec::new());
     let (payload, sidecar) = match call["method"].as_str()? {
         "engine_newPayloadV3" => {
             let payload: ExecutionPayloadV3 = serde_json::from_value(params[0].clone()).unwrap();
@@ -117,7 +116,8 @@ fn all_46_recorded_blocks_have_equal_hashes_imported_and_rebuilt() {
 
 #[test]
 fn the_recorded_genesis_has_the_hash_op_node_expects() {
-    let rollup: Value = serde_json::from_slice(&fs::read(testdata("rollup-isthmus-jovian.json")).unwrap()).unwrap();
+    let rollup: Value =
+        serde_json::from_slice(&fs::read(testdata("rollup-isthmus-jovian.json")).unwrap()).unwrap();
     let expected: B256 = serde_json::from_value(rollup["genesis"]["l2"]["hash"].clone()).unwrap();
     assert_eq!(recorded_spec().genesis_hash(), expected);
 }

@@ -47,10 +47,23 @@ where
     Recovered::new_unchecked(tx.into_signed(signature).into(), wallet.address())
 }
 
-pub(crate) fn legacy(wallet: &PrivateKeySigner, nonce: u64, to: TxKind, value: u64, input: Bytes) -> Recovered<Tx> {
+pub(crate) fn legacy(
+    wallet: &PrivateKeySigner,
+    nonce: u64,
+    to: TxKind,
+    value: u64,
+    input: Bytes,
+) -> Recovered<Tx> {
     let value = U256::from(value);
-    let tx =
-        TxLegacy { chain_id: Some(CHAIN_ID), nonce, gas_price: FEE_CAP, gas_limit: 500_000, to, value, input };
+    let tx = TxLegacy {
+        chain_id: Some(CHAIN_ID),
+        nonce,
+        gas_price: FEE_CAP,
+        gas_limit: 500_000,
+        to,
+        value,
+        input,
+    };
     sign(wallet, tx)
 }
 
@@ -72,7 +85,13 @@ pub(crate) fn eip2930(wallet: &PrivateKeySigner, nonce: u64, to: TxKind, input: 
     sign(wallet, tx)
 }
 
-pub(crate) fn eip1559(wallet: &PrivateKeySigner, nonce: u64, to: TxKind, value: u64, input: Bytes) -> Recovered<Tx> {
+pub(crate) fn eip1559(
+    wallet: &PrivateKeySigner,
+    nonce: u64,
+    to: TxKind,
+    value: u64,
+    input: Bytes,
+) -> Recovered<Tx> {
     eip1559_with_gas(wallet, nonce, to, value, input, 500_000)
 }
 
@@ -154,7 +173,8 @@ pub(crate) fn deposit(
 pub(crate) const STORES_GAS: Bytes = alloy_primitives::bytes!("5a5f5500");
 
 /// Init code of a contract that adds one to slot 0 and logs.
-pub(crate) const COUNTER: Bytes = alloy_primitives::bytes!("600b600c600039600b6000f3" "5f5460010180" "5f55" "5f5fa0");
+pub(crate) const COUNTER: Bytes =
+    alloy_primitives::bytes!("600b600c600039600b6000f3" "5f5460010180" "5f55" "5f5fa0");
 
 /// Init code that reverts.
 pub(crate) const REVERTS: Bytes = alloy_primitives::bytes!("5f5ffd");
