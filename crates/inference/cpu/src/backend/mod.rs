@@ -1,0 +1,252 @@
+//! The backend: weights, cache, threads, and the trait.
+
+mod linear;
+mod plan;
+mod shared;
+mod step;
+mod weights;
+
+use crate::{
+    CpuError, Path,
+    blocks::BLOCK,
+    float_mode,
+    kernels::Kernels,
+    kv::{Cache, PAGE},
+    lora::{Prepared, Quantizer},
+    pool::Pool,
+    profile,
+    rope::RopeTable,
+    vectors,
+};
+use std::sync::Arc;
+use step::Workspace;
+use tributary_adapters::Geometry;
+use tributary_engine::{
+    Admission, BackendError, Health, Identity, InferenceBackend, Limits, LoraPart, PageId, Preparer, Row, SeqId,
+    StepOutput,
+};
+use tributary_weights::{Config, Hashes, Weights};
+use weights::PackedWeights;
+
+/// How much of the machine to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Threads, the engine's own included.
+    pub threads: usize,
+    /// A path to use instead of the fastest one.
+    pub path: Option<Path>,
+    /// Positions the cache holds over all sequences. Memory is taken as they are first used.
+    pub cache_tokens: usize,
+    /// Longest sequence; the model's own context bounds it.
+    pub context: usize,
+    /// Tokens of a step.
+    pub step_tokens: usize,
+    /// Rows of a step.
+    pub rows: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { threads, path: None, cache_tokens: 32_768, context: 8_192, step_tokens: 512, rows: 64 }
+    }
+}
+
+/// A Llama-family model on the CPU, by profile `f32-q8-1`.
+#[derive(Debug)]
+pub struct CpuBackend {
+    name: String,
+    limits: Limits,
+    identity: Identity,
+    model: Model,
+    cache: Cache,
+    pool: Pool,
+    workspace: Workspace,
+    /// By page, for [`race`].
+    owners: Vec<u32>,
+}
+
+/// What a step reads.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) config: Config,
+    pub(crate) weights: PackedWeights,
+    pub(crate) table: RopeTable,
+    pub(crate) kernels: Kernels,
+    pub(crate) geometry: Geometry,
+}
+
+impl CpuBackend {
+    /// Packs the weights, checks the path against the committed vectors and starts the threads.
+    pub fn new(config: Config, weights: Weights, hashes: &Hashes, options: &Options) -> Result<Self, CpuError> {
+        float_mode::check()?;
+        check_sizes(&config)?;
+        let kernels = Kernels::new(options.path.unwrap_or_else(Path::best))?;
+        vectors::self_test(&kernels)?;
+        let context = options.context.clamp(1, config.context);
+        let table = RopeTable::new(&config, context);
+        let identity = Identity { profile: profile::hash(&config, &weights, &table), weights: hashes.weights };
+        let pages = options.cache_tokens.div_ceil(PAGE).max(1);
+        let cache = Cache::new(config.layers, config.kv_heads, config.head_dim, pages)?;
+        let limits = limits(&config, options, context, pages)?;
+        let pool = Pool::new(options.threads)?;
+        let workspace = Workspace::new(&config, limits.step_tokens as usize, pool.threads());
+        let geometry = geometry(&config);
+        let model = Model { weights: PackedWeights::new(weights)?, config, table, kernels, geometry };
+        let name = format!("cpu-{}", kernels.path());
+        tracing::info!(backend = %name, threads = pool.threads(), profile = %identity.profile, "inference backend ready");
+        let owners = vec![0; cache.pages()];
+        Ok(Self { name, limits, identity, model, cache, pool, workspace, owners })
+    }
+
+    /// The path in use.
+    pub const fn path(&self) -> Path {
+        self.model.kernels.path()
+    }
+
+    /// Bytes of weights that a token reads.
+    pub fn weight_bytes(&self) -> usize {
+        self.model.weights.bytes()
+    }
+
+    /// Reads all weights once with the threads that steps use: the bound of decoding, to be measured beside it.
+    pub fn read_pass(&mut self) -> Result<u64, CpuError> {
+        self.model.weights.read_pass(&mut self.pool)
+    }
+}
+
+fn check_sizes(config: &Config) -> Result<(), CpuError> {
+    let sizes = [
+        ("hidden size", config.hidden),
+        ("intermediate size", config.intermediate),
+        ("head width", config.head_dim),
+        ("query width", config.query()),
+    ];
+    match sizes.into_iter().find(|(_, size)| size % BLOCK != 0) {
+        None => Ok(()),
+        Some((what, size)) => Err(CpuError::Model(format!("{what} {size} is not a multiple of {BLOCK}"))),
+    }
+}
+
+fn geometry(config: &Config) -> Geometry {
+    // Config bounds every size far below 2³².
+    Geometry {
+        layers: config.layers as u32,
+        hidden: config.hidden as u32,
+        intermediate: config.intermediate as u32,
+        query: config.query() as u32,
+        key: config.key() as u32,
+    }
+}
+
+fn limits(config: &Config, options: &Options, context: usize, pages: usize) -> Result<Limits, CpuError> {
+    let small = |what: &str, value: usize| {
+        u32::try_from(value).map_err(|_| CpuError::Model(format!("{what} of {value} is too large")))
+    };
+    Ok(Limits {
+        context: small("context", context)?,
+        vocab: small("vocabulary", config.vocab)?,
+        normed_bytes: small("hidden size", config.hidden + config.hidden / BLOCK * 4)?,
+        page_tokens: PAGE as u32,
+        pages: small("cache", pages)?,
+        rows: small("rows", options.rows.max(1))?,
+        step_tokens: small("step", options.step_tokens.max(1))?,
+    })
+}
+
+impl InferenceBackend for CpuBackend {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn health(&self) -> Health {
+        Health::Ok
+    }
+
+    fn preparer(&self) -> Arc<dyn Preparer> {
+        Arc::new(Quantizer { geometry: self.model.geometry })
+    }
+
+    fn admit(&mut self, _seq: SeqId, _lora: &[LoraPart]) -> Result<Admission, BackendError> {
+        Ok(Admission::Ready)
+    }
+
+    fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError> {
+        float_mode::check()?;
+        check_contract(rows, &self.limits, &mut self.owners)?;
+        out.begin(&self.limits, rows);
+        step::run(&self.model, &self.cache, &mut self.pool, &mut self.workspace, rows, out)?;
+        Ok(())
+    }
+
+    fn copy_page(&mut self, from: PageId, to: PageId, _tokens: u32) -> Result<(), BackendError> {
+        if from.max(to) >= self.limits.pages {
+            return Err(BackendError::Contract(format!("copy of page {from} to {to}")));
+        }
+        self.cache.copy(from, to);
+        Ok(())
+    }
+
+    fn release(&mut self, _seq: SeqId) {}
+}
+
+/// Everything that would otherwise be out of bounds below.
+fn check_contract(rows: &[Row<'_>], limits: &Limits, owners: &mut [u32]) -> Result<(), BackendError> {
+    let broken = |what: String| Err(BackendError::Contract(what));
+    let tokens: usize = rows.iter().map(|row| row.tokens.len()).sum();
+    if rows.len() > limits.rows as usize || tokens > limits.step_tokens as usize {
+        return broken(format!("{} rows of {tokens} tokens", rows.len()));
+    }
+    for (index, row) in rows.iter().enumerate() {
+        let end = row.pos as usize + row.tokens.len();
+        if row.tokens.is_empty() || end > limits.context as usize {
+            return broken(format!("row {index} ends at {end}"));
+        }
+        let needed = end.div_ceil(PAGE);
+        if row.pages.len() < needed || row.pages[..needed].iter().any(|page| *page >= limits.pages) {
+            return broken(format!("row {index} has no page for position {}", end - 1));
+        }
+    }
+    if let Some(index) = race(rows, owners) {
+        return broken(format!("row {index} writes a page that another row uses"));
+    }
+    Ok(())
+}
+
+/// A row that writes a page which another row reads or writes. `owners` is all zeros, before and after.
+fn race(rows: &[Row<'_>], owners: &mut [u32]) -> Option<usize> {
+    let end = |row: &Row<'_>| (row.pos as usize + row.tokens.len()).div_ceil(PAGE);
+    let mut found = None;
+    for (row, mark) in rows.iter().zip(1..) {
+        for page in &row.pages[row.pos as usize / PAGE..end(row)] {
+            if std::mem::replace(&mut owners[*page as usize], mark) != 0 {
+                found = Some(mark as usize - 1);
+            }
+        }
+    }
+    for (row, mark) in rows.iter().zip(1..) {
+        let foreign = |page: &PageId| ![0, mark].contains(&owners[*page as usize]);
+        if row.pages[..end(row)].iter().any(foreign) {
+            found = Some(mark as usize - 1);
+        }
+    }
+    for row in rows {
+        row.pages[row.pos as usize / PAGE..end(row)].iter().for_each(|page| owners[*page as usize] = 0);
+    }
+    found
+}
+
+/// A row's adapters in this backend's form, or `None` if one of them is not.
+fn prepared<'a>(lora: &'a [LoraPart], geometry: &Geometry) -> Option<Vec<&'a Prepared>> {
+    lora.iter()
+        .map(|part| part.prepared.as_any().downcast_ref::<Prepared>().filter(|prepared| prepared.fits(geometry)))
+        .collect()
+}

@@ -1,0 +1,372 @@
+//! One step: every token of every row through the model together.
+//!
+//! ```text
+//! embed ─> [ norm, Q8 ─> q k v ─> rotate, store ─> attend ─> Q8 ─> o ─> + ─> norm, Q8 ─> gate up ─> silu, Q8 ─> down ─> + ]×layers
+//!                                                                                          wanted tokens: norm, Q8 ─> head
+//! ```
+
+use super::{
+    Model,
+    linear::{self, Between, Input, Linear, Round},
+    plan::Plan,
+    shared::Shared,
+};
+use crate::{
+    CpuError,
+    backend::weights::PackedLayer,
+    blocks::BLOCK,
+    kernels::{Attend, AttendRow, Output, QBlock},
+    kv::{Cache, PAGE},
+    pool::Pool,
+};
+use tributary_adapters::Projection;
+use tributary_engine::{Row, StepOutput};
+use tributary_weights::Config;
+
+/// Below this many tokens, work on single tokens is not worth handing out.
+const ALONE: usize = 4;
+/// Tokens of one attention task: their queries share each key and value.
+const QUERIES: usize = 4;
+
+/// Buffers of a step, kept from one to the next.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    /// The residual stream, and what the last layer adds to it.
+    x: Shared<f32>,
+    y: Shared<f32>,
+    qkv: Shared<f32>,
+    attended: Shared<f32>,
+    gate: Shared<f32>,
+    up: Shared<f32>,
+    /// Input of the next linear layer.
+    input: Shared<QBlock>,
+    queries: Shared<QBlock>,
+    /// By thread: a normed vector, a quantised key and value, scores.
+    normed: Shared<f32>,
+    pair: Shared<QBlock>,
+    scores: Shared<f32>,
+    scores_each: usize,
+    between: Between,
+}
+
+impl Workspace {
+    pub(super) fn new(config: &Config, tokens: usize, threads: usize) -> Self {
+        let floats = |width: usize| Shared::new(0.0, tokens * width);
+        Self {
+            x: floats(config.hidden),
+            y: floats(config.hidden),
+            qkv: floats(config.query() + 2 * config.key()),
+            attended: floats(config.query()),
+            gate: floats(config.intermediate),
+            up: floats(config.intermediate),
+            input: Shared::new(QBlock::ZERO, tokens * input_blocks(config)),
+            queries: Shared::new(QBlock::ZERO, tokens * config.query() / BLOCK),
+            normed: Shared::new(0.0, threads * config.hidden),
+            pair: Shared::new(QBlock::ZERO, threads * 2 * config.head_dim / BLOCK),
+            scores: Shared::new(0.0, 0),
+            scores_each: 0,
+            between: Between::new(),
+        }
+    }
+
+    fn prepare(&mut self, config: &Config, plan: &Plan<'_>, threads: usize) {
+        let positions = plan.tokens.iter().map(|token| token.position + 1).max().unwrap_or(0);
+        let rows = QUERIES * config.heads / config.kv_heads;
+        self.scores_each = rows * positions.next_multiple_of(PAGE);
+        self.scores.grow(0.0, threads * self.scores_each);
+        self.between.prepare(plan);
+    }
+}
+
+/// Blocks of the widest input of a linear layer.
+fn input_blocks(config: &Config) -> usize {
+    config.hidden.max(config.intermediate).max(config.query()) / BLOCK
+}
+
+/// Runs a step whose rows keep the contract.
+pub(super) fn run(
+    model: &Model,
+    cache: &Cache,
+    pool: &mut Pool,
+    workspace: &mut Workspace,
+    rows: &[Row<'_>],
+    out: &mut StepOutput,
+) -> Result<(), CpuError> {
+    let plan = Plan::new(rows, &model.geometry, model.config.vocab as u32, out);
+    workspace.prepare(&model.config, &plan, pool.threads());
+    let mut step = Step { model, config: &model.config, cache, pool, w: workspace, plan: &plan };
+    step.embed()?;
+    for (index, layer) in model.weights.layers.iter().enumerate() {
+        step.attention(index, layer)?;
+        step.mlp(index, layer)?;
+    }
+    step.logits(out)?;
+    plan.report(out);
+    Ok(())
+}
+
+struct Step<'a> {
+    model: &'a Model,
+    config: &'a Config,
+    cache: &'a Cache,
+    pool: &'a mut Pool,
+    w: &'a Workspace,
+    plan: &'a Plan<'a>,
+}
+
+impl Step<'_> {
+    /// Runs `work(token, thread)` for every token.
+    fn each(&mut self, work: impl Fn(usize, usize) + Sync) -> Result<(), CpuError> {
+        each(self.pool, self.plan.tokens.len(), work)
+    }
+
+    fn embed(&mut self) -> Result<(), CpuError> {
+        let (w, plan, embedding, hidden) = (self.w, self.plan, &self.model.weights.embedding, self.config.hidden);
+        self.each(|token, _| {
+            // SAFETY: each token's part is its task's alone.
+            let x = unsafe { w.x.part_mut(token * hidden, hidden) };
+            embedding.dequantize_row(plan.tokens[token].id as usize, x);
+        })
+    }
+
+    fn input(&self) -> Input {
+        Input { start: self.w.input.at(0), stride: input_blocks(self.config) }
+    }
+
+    /// Adds what the layer before gave, norms and quantises.
+    fn norm(&mut self, scale: &[f32], residual: bool) -> Result<(), CpuError> {
+        let (w, plan, kernels, hidden) = (self.w, self.plan, self.model.kernels, self.config.hidden);
+        let (eps, stride) = (self.config.norm_eps, input_blocks(self.config));
+        self.each(|token, thread| {
+            // SAFETY: each token's parts are its task's alone, each thread's parts its own.
+            let (x, y, normed, input) = unsafe {
+                (
+                    w.x.part_mut(token * hidden, hidden),
+                    w.y.part(token * hidden, hidden),
+                    w.normed.part_mut(thread * hidden, hidden),
+                    w.input.part_mut(token * stride, hidden / BLOCK),
+                )
+            };
+            if residual {
+                kernels.add(x, y);
+            }
+            kernels.norm(x, scale, eps, normed);
+            if !kernels.quantize(normed, input) {
+                plan.fail(token);
+            }
+        })
+    }
+
+    fn attention(&mut self, index: usize, layer: &PackedLayer) -> Result<(), CpuError> {
+        self.norm(&layer.attention_norm, index > 0)?;
+        let (query, key) = (self.config.query(), self.config.key());
+        let stride = query + 2 * key;
+        let at = |offset: usize| Output { start: self.w.qkv.at(offset), stride };
+        let bias = |which: usize| layer.qkv_bias.as_ref().map(|all| all[which].as_slice());
+        let linears = [
+            Linear { weights: &layer.q, bias: bias(0), projection: Projection::Q, out: at(0) },
+            Linear { weights: &layer.k, bias: bias(1), projection: Projection::K, out: at(query) },
+            Linear { weights: &layer.v, bias: bias(2), projection: Projection::V, out: at(query + key) },
+        ];
+        self.linears(index, &linears)?;
+        self.rotate_and_store(index)?;
+        self.attend(index)?;
+        self.quantize_into_input(self.config.query())?;
+        let out = Output { start: self.w.y.at(0), stride: self.config.hidden };
+        self.linears(index, &[Linear { weights: &layer.o, bias: None, projection: Projection::O, out }])
+    }
+
+    fn mlp(&mut self, index: usize, layer: &PackedLayer) -> Result<(), CpuError> {
+        self.norm(&layer.mlp_norm, true)?;
+        let wide = self.config.intermediate;
+        let to = |buffer: &Shared<f32>| Output { start: buffer.at(0), stride: wide };
+        let linears = [
+            Linear { weights: &layer.gate, bias: None, projection: Projection::Gate, out: to(&self.w.gate) },
+            Linear { weights: &layer.up, bias: None, projection: Projection::Up, out: to(&self.w.up) },
+        ];
+        self.linears(index, &linears)?;
+        self.activate()?;
+        let out = Output { start: self.w.y.at(0), stride: self.config.hidden };
+        self.linears(index, &[Linear { weights: &layer.down, bias: None, projection: Projection::Down, out }])
+    }
+
+    fn linears(&mut self, index: usize, linears: &[Linear<'_>]) -> Result<(), CpuError> {
+        let input = self.input();
+        let round = Round { kernels: self.model.kernels, plan: self.plan, between: &self.w.between, layer: index };
+        // SAFETY: buffers hold every token of the step, and this round is the only one running.
+        unsafe { round.run(self.pool, linears, input) }
+    }
+
+    /// Rotates queries and keys, quantises all three and writes keys and values to the cache.
+    fn rotate_and_store(&mut self, layer: usize) -> Result<(), CpuError> {
+        let (w, plan, cache, model, config) = (self.w, self.plan, self.cache, self.model, self.config);
+        let (kernels, width, query, key) = (model.kernels, config.head_dim, config.query(), config.key());
+        let blocks = width / BLOCK;
+        self.each(|index, thread| {
+            let token = plan.tokens[index];
+            // SAFETY: each token's parts are its task's alone, each thread's parts its own.
+            let (qkv, queries, pair) = unsafe {
+                (
+                    w.qkv.part_mut(index * (query + 2 * key), query + 2 * key),
+                    w.queries.part_mut(index * query / BLOCK, query / BLOCK),
+                    w.pair.part_mut(thread * 2 * blocks, 2 * blocks),
+                )
+            };
+            let (cos, sin) = model.table.at(token.position);
+            let (rotated, values) = qkv.split_at_mut(query + key);
+            rotated.chunks_exact_mut(width).for_each(|head| kernels.rope(head, cos, sin));
+            let (q, keys) = rotated.split_at(query);
+            let mut finite = kernels.quantize(q, queries);
+            let page = plan.rows[token.row].pages[token.position / PAGE];
+            for (head, (k, v)) in keys.chunks_exact(width).zip(values.chunks_exact(width)).enumerate() {
+                let (key, value) = pair.split_at_mut(blocks);
+                finite &= kernels.quantize(k, key) & kernels.quantize(v, value);
+                // SAFETY: no two tokens of a step have the same page and slot, by the contract of rows.
+                unsafe { cache.write(cache.part(page, layer, head), token.position % PAGE, key, value) };
+            }
+            if !finite {
+                plan.fail(index);
+            }
+        })
+    }
+
+    /// Attention: a task is one key head over a few tokens of one row.
+    fn attend(&mut self, layer: usize) -> Result<(), CpuError> {
+        let (w, plan, cache, config, kernels) = (self.w, self.plan, self.cache, self.config, self.model.kernels);
+        let (query, width) = (config.query(), config.head_dim);
+        let group = config.heads / config.kv_heads;
+        let scale = 1.0 / (width as f32).sqrt();
+        let mut tasks: Vec<(usize, usize)> = Vec::new();
+        let mut first = 0;
+        while first < plan.tokens.len() {
+            let row = plan.tokens[first].row;
+            let same = plan.tokens[first..].iter().take(QUERIES).take_while(|token| token.row == row).count();
+            tasks.push((first, same));
+            first += same;
+        }
+        self.pool.run(tasks.len() * config.kv_heads, &|task, thread| {
+            let ((first, count), head) = (tasks[task / config.kv_heads], task % config.kv_heads);
+            let last = plan.tokens[first + count - 1];
+            let pages: Vec<*const u8> = plan.rows[last.row].pages[..=last.position / PAGE]
+                .iter()
+                .map(|page| cache.part(*page, layer, head).cast_const())
+                .collect();
+            let rows: Vec<AttendRow> = (first..first + count)
+                .flat_map(|token| (head * group..(head + 1) * group).map(move |head| (token, head)))
+                .map(|(token, head)| AttendRow {
+                    query: w.queries.at((token * query + head * width) / BLOCK),
+                    last: plan.tokens[token].position,
+                    out: w.attended.at(token * query + head * width),
+                })
+                .collect();
+            // SAFETY: each thread has scores of its own; keys and values of the step are written, and tasks have
+            // disjoint outputs.
+            unsafe {
+                let scores = w.scores.part_mut(thread * w.scores_each, w.scores_each);
+                kernels.attend(&mut Attend { rows: &rows, pages: &pages, head: cache.head(), scale, scores });
+            }
+        })
+    }
+
+    fn quantize_into_input(&mut self, width: usize) -> Result<(), CpuError> {
+        let (w, plan, kernels, stride) = (self.w, self.plan, self.model.kernels, input_blocks(self.config));
+        self.each(|token, _| {
+            // SAFETY: each token's parts are its task's alone.
+            let (x, input) = unsafe {
+                (w.attended.part(token * width, width), w.input.part_mut(token * stride, width / BLOCK))
+            };
+            if !kernels.quantize(x, input) {
+                plan.fail(token);
+            }
+        })
+    }
+
+    fn activate(&mut self) -> Result<(), CpuError> {
+        let (w, plan, kernels) = (self.w, self.plan, self.model.kernels);
+        let (wide, stride) = (self.config.intermediate, input_blocks(self.config));
+        self.each(|token, _| {
+            // SAFETY: each token's parts are its task's alone.
+            let (gate, up, input) = unsafe {
+                (
+                    w.gate.part_mut(token * wide, wide),
+                    w.up.part(token * wide, wide),
+                    w.input.part_mut(token * stride, wide / BLOCK),
+                )
+            };
+            kernels.silu_mul(gate, up);
+            if !kernels.quantize(gate, input) {
+                plan.fail(token);
+            }
+        })
+    }
+
+    /// The last norm and the head, for wanted tokens; their vectors move to the places of the output.
+    fn logits(&mut self, out: &mut StepOutput) -> Result<(), CpuError> {
+        let (w, plan, kernels, hidden) = (self.w, self.plan, self.model.kernels, self.config.hidden);
+        let (eps, stride, scale) = (self.config.norm_eps, input_blocks(self.config), &self.model.weights.norm);
+        let (logits, commitments) = out.buffers_mut();
+        each(self.pool, plan.wanted.len(), |index, thread| {
+            let token = plan.wanted[index].0 as usize;
+            // SAFETY: a token is wanted once, so each task's parts are its own, each thread's likewise.
+            let (x, y, normed, input) = unsafe {
+                (
+                    w.x.part_mut(token * hidden, hidden),
+                    w.y.part(token * hidden, hidden),
+                    w.normed.part_mut(thread * hidden, hidden),
+                    w.input.part_mut(index * stride, hidden / BLOCK),
+                )
+            };
+            kernels.add(x, y);
+            kernels.norm(x, scale, eps, normed);
+            if !kernels.quantize(normed, input) {
+                plan.fail(token);
+            }
+        })?;
+        let bytes = hidden + hidden / BLOCK * 4;
+        for (index, (_, place)) in plan.wanted.iter().enumerate() {
+            // SAFETY: the tasks above are done.
+            let q = unsafe { w.input.part(index * stride, hidden / BLOCK) };
+            commit(q, &mut commitments[place * bytes..][..bytes]);
+        }
+        self.head(logits)
+    }
+
+    /// Output places ascend with the wanted tokens, with gaps only where rows could not run.
+    fn head(&mut self, logits: &mut [f32]) -> Result<(), CpuError> {
+        let (vocab, head) = (self.config.vocab, self.model.weights.head());
+        let mut first = 0;
+        while first < self.plan.wanted.len() {
+            let place = self.plan.wanted[first].1;
+            let run = self.plan.wanted[first..].iter().zip(place..).take_while(|((_, p), expected)| p == expected).count();
+            let out = &mut logits[place * vocab..(place + run) * vocab];
+            let start = self.w.input.at(first * input_blocks(self.config));
+            let input = Input { start, stride: input_blocks(self.config) };
+            let output = Output { start: out.as_mut_ptr(), stride: vocab };
+            // SAFETY: `out` has a row of the vocabulary for each of the tokens, whose vectors lie in order.
+            unsafe { linear::head(self.model.kernels, self.pool, head, input, &self.plan.all[..run], output)? };
+            first += run;
+        }
+        Ok(())
+    }
+}
+
+/// Runs `work(index, thread)` for every index, shared out if there are enough.
+fn each(pool: &mut Pool, count: usize, work: impl Fn(usize, usize) + Sync) -> Result<(), CpuError> {
+    if count < ALONE {
+        (0..count).for_each(|index| work(index, 0));
+        return Ok(());
+    }
+    let tasks = count.min(pool.threads() * 4);
+    pool.run(tasks, &|task, thread| {
+        (count * task / tasks..count * (task + 1) / tasks).for_each(|index| work(index, thread));
+    })
+}
+
+/// Section 13: the Q8 bytes, then the scales, big-endian.
+fn commit(q: &[QBlock], out: &mut [u8]) {
+    let (values, scales) = out.split_at_mut(q.len() * BLOCK);
+    for ((block, values), scale) in q.iter().zip(values.chunks_exact_mut(BLOCK)).zip(scales.chunks_exact_mut(4)) {
+        values.iter_mut().zip(block.q).for_each(|(to, q)| *to = q as u8);
+        scale.copy_from_slice(&block.scale.to_bits().to_be_bytes());
+    }
+}

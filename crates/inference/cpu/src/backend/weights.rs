@@ -1,0 +1,122 @@
+//! Packed weights, all in one arena, in the order a token reads them.
+
+use crate::{
+    CpuError,
+    blocks::block,
+    memory::Arena,
+    packed::{Layout, Packed, Shape},
+    pool::Pool,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+use tributary_weights::{Layer, Matrix, Weights};
+
+/// One block.
+#[derive(Debug)]
+pub(crate) struct PackedLayer {
+    pub(crate) attention_norm: Vec<f32>,
+    pub(crate) q: Packed,
+    pub(crate) k: Packed,
+    pub(crate) v: Packed,
+    pub(crate) qkv_bias: Option<[Vec<f32>; 3]>,
+    pub(crate) o: Packed,
+    pub(crate) mlp_norm: Vec<f32>,
+    pub(crate) gate: Packed,
+    pub(crate) up: Packed,
+    pub(crate) down: Packed,
+}
+
+/// A model's weights.
+#[derive(Debug)]
+pub(crate) struct PackedWeights {
+    pub(crate) embedding: Packed,
+    pub(crate) layers: Vec<PackedLayer>,
+    pub(crate) norm: Vec<f32>,
+    head: Option<Packed>,
+    arena: Arc<Arena>,
+    streamed: usize,
+}
+
+struct Packer {
+    arena: Arc<Arena>,
+    offset: usize,
+}
+
+impl Packer {
+    /// Packs and frees.
+    fn pack(&mut self, matrix: Matrix) -> Result<Packed, CpuError> {
+        let packed = Packed::build(shape(&matrix), &self.arena, self.offset, |row, b| block(&matrix, row, b))?;
+        self.offset += packed.shape.bytes();
+        Ok(packed)
+    }
+
+    fn layer(&mut self, layer: Layer) -> Result<PackedLayer, CpuError> {
+        Ok(PackedLayer {
+            attention_norm: layer.attention_norm,
+            q: self.pack(layer.q)?,
+            k: self.pack(layer.k)?,
+            v: self.pack(layer.v)?,
+            qkv_bias: layer.qkv_bias,
+            o: self.pack(layer.o)?,
+            mlp_norm: layer.mlp_norm,
+            gate: self.pack(layer.gate)?,
+            up: self.pack(layer.up)?,
+            down: self.pack(layer.down)?,
+        })
+    }
+}
+
+fn shape(matrix: &Matrix) -> Shape {
+    Shape::new(Layout::of(matrix.format()), matrix.rows(), matrix.columns())
+}
+
+fn matrices(layer: &Layer) -> [&Matrix; 7] {
+    [&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down]
+}
+
+impl PackedWeights {
+    pub(crate) fn new(weights: Weights) -> Result<Self, CpuError> {
+        let bytes = |matrix: &Matrix| shape(matrix).bytes();
+        let blocks: usize = weights.layers.iter().flat_map(matrices).map(bytes).sum();
+        let head = weights.head.as_ref().map_or(0, bytes);
+        let embedding = bytes(&weights.embedding);
+        let arena = Arc::new(Arena::new(blocks + embedding + head)?);
+        let mut packer = Packer { arena: Arc::clone(&arena), offset: 0 };
+        let layers = weights.layers.into_iter().map(|layer| packer.layer(layer)).collect::<Result<_, _>>()?;
+        let streamed = blocks + if head > 0 { head } else { embedding };
+        let head = weights.head.map(|head| packer.pack(head)).transpose()?;
+        let embedding = packer.pack(weights.embedding)?;
+        Ok(Self { embedding, layers, norm: weights.norm, head, arena, streamed })
+    }
+
+    /// What makes logits.
+    pub(crate) fn head(&self) -> &Packed {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// Bytes that a token reads.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.streamed
+    }
+
+    /// Reads what a token reads, in the pieces a step hands out; the sum keeps the reads from being left out.
+    pub(crate) fn read_pass(&self, pool: &mut Pool) -> Result<u64, CpuError> {
+        const PIECE: usize = 64 << 10;
+        let total = AtomicU64::new(0);
+        let pieces = self.streamed.div_ceil(PIECE);
+        pool.run(pieces, &|piece, _| {
+            let start = piece * PIECE;
+            let len = PIECE.min(self.streamed - start) / 8;
+            // SAFETY: inside the arena, 8-byte aligned, and written only before the weights were complete.
+            let words = unsafe { std::slice::from_raw_parts(self.arena.start().add(start).cast::<u64>(), len) };
+            let sums = words.chunks(8).fold([0u64; 8], |mut sums, words| {
+                sums.iter_mut().zip(words).for_each(|(sum, word)| *sum ^= word);
+                sums
+            });
+            total.fetch_add(sums.iter().fold(0, |a, b| a ^ b), Ordering::Relaxed);
+        })?;
+        Ok(total.into_inner())
+    }
+}

@@ -1,0 +1,175 @@
+//! Section 10: attention in two passes over the quantised cache.
+//!
+//! All queries of one key head are run together, so that each key tile and each value is unpacked once for all of
+//! them. First pass: scores of sixteen positions at a time, a page's keys being a weight tile. Second pass: each segment of
+//! 64 positions sums from zero, segments are added in order; positions past a query's own are not touched at all.
+
+use super::{
+    QBlock, elementwise,
+    matmul::{self, dots},
+};
+use crate::{
+    blocks::BLOCK,
+    kv::HeadLayout,
+    packed::{Layout, Shape},
+    simd::{LANES, Simd},
+};
+
+/// Positions of a segment.
+const SEGMENT: usize = 64;
+
+/// One query head of one token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttendRow {
+    /// The quantised query.
+    pub(crate) query: *const QBlock,
+    /// The last position it sees: its own.
+    pub(crate) last: usize,
+    /// Where the head's result goes.
+    pub(crate) out: *mut f32,
+}
+
+/// Queries that share a key head and a page table.
+#[derive(Debug)]
+pub(crate) struct Attend<'a> {
+    pub(crate) rows: &'a [AttendRow],
+    /// The key head's part of each page, in order of position.
+    pub(crate) pages: &'a [*const u8],
+    pub(crate) head: HeadLayout,
+    /// 1/√d.
+    pub(crate) scale: f32,
+    /// Room for a score per row and position, positions rounded up to whole pages.
+    pub(crate) scores: &'a mut [f32],
+}
+
+/// # Safety
+///
+/// `S`'s features are present; pages reach to the last position of every row; pointers are valid, outputs the job's own.
+#[inline(always)]
+pub(super) unsafe fn attend<S: Simd>(job: &mut Attend<'_>) {
+    let pages = job.rows.iter().map(|row| row.last).max().map_or(0, |last| last / LANES + 1);
+    let stride = pages * LANES;
+    assert!(pages <= job.pages.len() && stride * job.rows.len() <= job.scores.len(), "attention out of bounds");
+    let scores = job.scores.as_mut_ptr();
+    let rows = job.rows;
+    // SAFETY: as this function's; scores are in bounds by the check above.
+    unsafe {
+        let mut at = 0;
+        while at < rows.len() {
+            let (these, to) = (&rows[at..], scores.add(at * stride));
+            at += match these.len() {
+                8.. => run::<S, 8>(job, these, pages, to),
+                4.. => run::<S, 4>(job, these, pages, to),
+                3 => run::<S, 3>(job, these, pages, to),
+                2 => run::<S, 2>(job, these, pages, to),
+                _ => run::<S, 1>(job, these, pages, to),
+            };
+        }
+    }
+}
+
+/// Both passes for the first `R` rows; gives `R`.
+#[inline(always)]
+unsafe fn run<S: Simd, const R: usize>(job: &Attend<'_>, rows: &[AttendRow], pages: usize, scores: *mut f32) -> usize {
+    let rows: [AttendRow; R] = std::array::from_fn(|r| rows[r]);
+    let stride = pages * LANES;
+    // SAFETY: as `attend`.
+    unsafe {
+        let queries = rows.map(|row| row.query);
+        let shape = Shape::new(Layout::Key, LANES, job.head.width);
+        let scale = S::splat(job.scale);
+        for (page, keys) in job.pages[..pages].iter().enumerate() {
+            let sums = dots::<S, matmul::Key, R>(&shape, *keys, &queries);
+            for r in 0..R {
+                S::store(scores.add(r * stride + page * LANES), S::mul(sums[r], scale));
+            }
+        }
+        let weights: [*mut f32; R] = std::array::from_fn(|r| scores.add(r * stride));
+        for r in 0..R {
+            exponentials::<S>(weights[r], rows[r].last);
+        }
+        values::<S, R>(job, &rows, &weights.map(<*mut f32>::cast_const));
+    }
+    R
+}
+
+/// Scores to e_j = exp(score − M), in place.
+#[inline(always)]
+unsafe fn exponentials<S: Simd>(scores: *mut f32, last: usize) {
+    // SAFETY: `scores` holds whole pages up to that of `last`.
+    unsafe {
+        let end = (last / LANES + 1) * LANES;
+        for at in last + 1..end {
+            *scores.add(at) = f32::NEG_INFINITY;
+        }
+        let mut most = S::load(scores);
+        for at in (LANES..end).step_by(LANES) {
+            most = S::max(most, S::load(scores.add(at)));
+        }
+        let most = S::splat(S::reduce_max(most));
+        for at in (0..end).step_by(LANES) {
+            S::store(scores.add(at), elementwise::exp::<S>(S::sub(S::load(scores.add(at)), most)));
+        }
+    }
+}
+
+/// out = Σ e_j · V_j / Σ e_j, sixteen columns at a time.
+#[inline(always)]
+unsafe fn values<S: Simd, const R: usize>(job: &Attend<'_>, rows: &[AttendRow; R], weights: &[*const f32; R]) {
+    let shared = rows.iter().map(|row| row.last + 1).min().unwrap_or(0);
+    let end = rows.iter().map(|row| row.last + 1).max().unwrap_or(0);
+    // SAFETY: as `attend`; positions stay below `end`, so pages and weights are in bounds.
+    unsafe {
+        let mut total = [S::splat(0.0); R];
+        for column in (0..job.head.width).step_by(LANES) {
+            let mut out = [S::splat(0.0); R];
+            for first in (0..end).step_by(SEGMENT) {
+                let stop = end.min(first + SEGMENT);
+                let mut sums = [S::splat(0.0); R];
+                let mut norms = [S::splat(0.0); R];
+                for j in first..stop.min(shared) {
+                    let v = value::<S>(job, j, column);
+                    for r in 0..R {
+                        let e = S::splat(*weights[r].add(j));
+                        sums[r] = S::fma(e, v, sums[r]);
+                        if column == 0 {
+                            norms[r] = S::add(norms[r], e);
+                        }
+                    }
+                }
+                for j in first.max(shared)..stop {
+                    let v = value::<S>(job, j, column);
+                    for r in 0..R {
+                        if j <= rows[r].last {
+                            let e = S::splat(*weights[r].add(j));
+                            sums[r] = S::fma(e, v, sums[r]);
+                            norms[r] = S::add(norms[r], e);
+                        }
+                    }
+                }
+                for r in 0..R {
+                    out[r] = S::add(out[r], sums[r]);
+                    if column == 0 {
+                        total[r] = S::add(total[r], norms[r]);
+                    }
+                }
+            }
+            for r in 0..R {
+                S::store(rows[r].out.add(column), S::div(out[r], total[r]));
+            }
+        }
+    }
+}
+
+/// rn(s_V · q_V) of sixteen columns.
+#[inline(always)]
+unsafe fn value<S: Simd>(job: &Attend<'_>, position: usize, column: usize) -> S::F {
+    // SAFETY: as `values`.
+    unsafe {
+        let (page, slot) = (job.pages[position / LANES], position % LANES);
+        let scale = page.add(job.head.value_scales_at()).cast::<f32>();
+        let scale = *scale.add(slot * (job.head.width / BLOCK) + column / BLOCK);
+        let codes = page.add(job.head.values_at() + slot * job.head.width + column);
+        S::mul(S::splat(scale), S::load_i8(codes.cast()))
+    }
+}

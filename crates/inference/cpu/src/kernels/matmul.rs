@@ -1,0 +1,268 @@
+//! Sections 4 and 5: dot products of weight tiles with quantised activations.
+
+use super::QBlock;
+use crate::{
+    packed::{Layout, Packed, Scale, Shape},
+    simd::{LANES, Simd},
+};
+use std::ops::Range;
+
+/// Where results go: `[token][row]`, rows contiguous.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    pub(crate) start: *mut f32,
+    /// Floats from a token to the next, at least the weight's rows.
+    pub(crate) stride: usize,
+}
+
+/// A linear layer, or some tiles of it, over some tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Matmul<'a> {
+    pub(crate) weights: &'a Packed,
+    pub(crate) tiles: Range<usize>,
+    /// Activations, `[token][stride]`.
+    pub(crate) x: *const QBlock,
+    pub(crate) x_stride: usize,
+    /// Which tokens, in `x` as in the output.
+    pub(crate) tokens: &'a [u32],
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Adds to what is there instead of replacing it.
+    pub(crate) accumulate: bool,
+    pub(crate) out: Output,
+}
+
+/// A layout as a type, so that each gets code of its own.
+pub(super) trait Kind {
+    const LAYOUT: Layout;
+}
+
+macro_rules! kinds {
+    ($($name:ident)*) => {
+        $(
+            #[derive(Debug)]
+            pub(super) struct $name;
+            impl Kind for $name {
+                const LAYOUT: Layout = Layout::$name;
+            }
+        )*
+    };
+}
+kinds!(Four FourMin FourWide Five FiveWide Six Eight Float Key);
+
+/// Tokens whose sums live in registers together.
+const WIDE: usize = 8;
+
+/// # Safety
+///
+/// `S`'s features are present, the job's layout is `K`'s, its pointers are valid and its outputs its own.
+#[inline(always)]
+pub(super) unsafe fn run<S: Simd, K: Kind>(job: &Matmul<'_>) {
+    for tile in job.tiles.clone() {
+        let mut tokens = job.tokens;
+        // SAFETY: as this function's.
+        unsafe {
+            while let Some((these, rest)) = tokens.split_first_chunk::<WIDE>() {
+                step::<S, K, WIDE>(job, tile, these);
+                tokens = rest;
+            }
+            if let Some((these, rest)) = tokens.split_first_chunk::<4>() {
+                step::<S, K, 4>(job, tile, these);
+                tokens = rest;
+            }
+            if let Some((these, rest)) = tokens.split_first_chunk::<2>() {
+                step::<S, K, 2>(job, tile, these);
+                tokens = rest;
+            }
+            if let Some((these, _)) = tokens.split_first_chunk::<1>() {
+                step::<S, K, 1>(job, tile, these);
+            }
+        }
+    }
+}
+
+/// One tile over `T` tokens, and what is done with the sums.
+#[inline(always)]
+unsafe fn step<S: Simd, K: Kind, const T: usize>(job: &Matmul<'_>, tile: usize, tokens: &[u32; T]) {
+    // SAFETY: as `run`: tokens index `x` and the output, the tile is one of the weight's.
+    unsafe {
+        let x = tokens.map(|token| job.x.add(token as usize * job.x_stride));
+        let sums = dots::<S, K, T>(&job.weights.shape, job.weights.tile(tile), &x);
+        let first = tile * LANES;
+        let lanes = LANES.min(job.weights.shape.rows - first);
+        for t in 0..T {
+            let out = job.out.start.add(tokens[t] as usize * job.out.stride + first);
+            if lanes == LANES {
+                finish::<S>(job, sums[t], first, out, out);
+            } else {
+                let mut part = [0.0; LANES];
+                std::ptr::copy_nonoverlapping(out, part.as_mut_ptr(), lanes);
+                let mut bias = [0.0; LANES];
+                if let Some(all) = job.bias {
+                    bias[..lanes].copy_from_slice(&all[first..first + lanes]);
+                }
+                let sum = if job.bias.is_some() { S::add(sums[t], S::load(bias.as_ptr())) } else { sums[t] };
+                let sum = if job.accumulate { S::add(S::load(part.as_ptr()), sum) } else { sum };
+                S::store(part.as_mut_ptr(), sum);
+                std::ptr::copy_nonoverlapping(part.as_ptr(), out, lanes);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn finish<S: Simd>(job: &Matmul<'_>, sum: S::F, first: usize, from: *const f32, to: *mut f32) {
+    // SAFETY: a whole tile of rows lies at `first`; pointers as `run`.
+    unsafe {
+        let sum = match job.bias {
+            Some(bias) => S::add(sum, S::load(bias.as_ptr().add(first))),
+            None => sum,
+        };
+        let sum = if job.accumulate { S::add(S::load(from), sum) } else { sum };
+        S::store(to, sum);
+    }
+}
+
+/// Section 4 for sixteen rows and `T` tokens.
+///
+/// # Safety
+///
+/// `S`'s features are present; `tile` points to a tile of `shape`, of layout `K`, each of `x` to its blocks.
+#[inline(always)]
+pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
+    shape: &Shape,
+    tile: *const u8,
+    x: &[*const QBlock; T],
+) -> [S::F; T] {
+    // SAFETY: as this function's; block indices stay below the shape's.
+    unsafe {
+        let mut y = [S::splat(0.0); T];
+        let mut b = 0;
+        while b < shape.blocks {
+            let end = shape.blocks.min(b + 8);
+            let mut segment = [S::splat(0.0); T];
+            while b < end {
+                let i = integer::<S, K, T>(shape, tile, b, x);
+                let d = scales::<S, K>(tile.add(shape.scales_at()), b);
+                for t in 0..T {
+                    let d = S::mul(d, S::splat((*x[t].add(b)).scale));
+                    segment[t] = S::fma(d, S::to_f(i[t]), segment[t]);
+                }
+                if K::LAYOUT.has_min() {
+                    let m = scales::<S, K>(tile.add(shape.mins_at()), b);
+                    for t in 0..T {
+                        segment[t] = S::fma(m, S::splat((*x[t].add(b)).weighted), segment[t]);
+                    }
+                }
+                b += 1;
+            }
+            for t in 0..T {
+                y[t] = S::add(y[t], segment[t]);
+            }
+        }
+        y
+    }
+}
+
+/// Σ q·a of one block.
+#[inline(always)]
+unsafe fn integer<S: Simd, K: Kind, const T: usize>(
+    shape: &Shape,
+    tile: *const u8,
+    b: usize,
+    x: &[*const QBlock; T],
+) -> [S::I; T] {
+    // SAFETY: as `dots`; a QBlock begins with its 32 values, so group offsets below 8 stay inside.
+    unsafe {
+        if K::LAYOUT.nibbles() {
+            let codes = tile.add(b * (4 * 64));
+            let mut sums = start::<S, K, T>(b, x);
+            for g in 0..4 {
+                let (low, high) = S::load_nibbles(codes.add(g * 64));
+                for t in 0..T {
+                    let a = x[t].add(b).cast::<i32>();
+                    sums[t] = S::dot_narrow(sums[t], low, *a.add(g));
+                    sums[t] = S::dot_narrow(sums[t], high, *a.add(g + 4));
+                }
+            }
+            return sums;
+        }
+        let groups = if matches!(K::LAYOUT, Layout::Float) { shape.groups } else { 8 };
+        let codes = tile.add(b * (groups * 64));
+        if K::LAYOUT.halves() {
+            return halves::<S, T>(shape, tile, codes, b, x);
+        }
+        let mut sums = start::<S, K, T>(b, x);
+        for g in 0..groups {
+            let codes = S::load_codes(codes.add(g * 64));
+            for t in 0..T {
+                let a = *x[t].add(b).cast::<i32>().add(g);
+                sums[t] = match K::LAYOUT.offset() {
+                    128 => S::dot_wide(sums[t], codes, a),
+                    _ => S::dot_narrow(sums[t], codes, a),
+                };
+            }
+        }
+        sums
+    }
+}
+
+/// −offset · σ: takes back what the codes' offset will add.
+#[inline(always)]
+unsafe fn start<S: Simd, K: Kind, const T: usize>(b: usize, x: &[*const QBlock; T]) -> [S::I; T] {
+    let offset = match K::LAYOUT.offset() {
+        128 if !S::WIDE_IS_OFFSET => 0,
+        offset => offset,
+    };
+    std::array::from_fn(|t| {
+        // SAFETY: as `dots`.
+        unsafe {
+            if offset == 0 {
+                return S::splat_i(0);
+            }
+            let sums = &(*x[t].add(b)).sums;
+            S::splat_i(-offset * (sums[0] + sums[1]))
+        }
+    })
+}
+
+/// Q6_K: each half has a scale of its own, applied in integers.
+#[inline(always)]
+unsafe fn halves<S: Simd, const T: usize>(
+    shape: &Shape,
+    tile: *const u8,
+    codes: *const u8,
+    b: usize,
+    x: &[*const QBlock; T],
+) -> [S::I; T] {
+    // SAFETY: as `dots`.
+    unsafe {
+        let mut total = [S::splat_i(0); T];
+        for half in 0..2 {
+            let mut sums: [S::I; T] =
+                std::array::from_fn(|t| S::splat_i(-32 * (*x[t].add(b)).sums[half]));
+            for g in half * 4..half * 4 + 4 {
+                let codes = S::load_codes(codes.add(g * 64));
+                for t in 0..T {
+                    sums[t] = S::dot_narrow(sums[t], codes, *x[t].add(b).cast::<i32>().add(g));
+                }
+            }
+            let scale = S::load_i8_i32(tile.add(shape.halves_at() + (b * 2 + half) * LANES).cast());
+            for t in 0..T {
+                total[t] = S::add_i(total[t], S::mul_i(scale, sums[t]));
+            }
+        }
+        total
+    }
+}
+
+#[inline(always)]
+unsafe fn scales<S: Simd, K: Kind>(section: *const u8, b: usize) -> S::F {
+    // SAFETY: as `dots`: each block has sixteen scales.
+    unsafe {
+        match K::LAYOUT.scale() {
+            Scale::F16 => S::load_f16(section.cast::<u16>().add(b * LANES)),
+            Scale::Bf16 => S::load_bf16(section.cast::<u16>().add(b * LANES)),
+            Scale::F32 => S::load(section.cast::<f32>().add(b * LANES)),
+        }
+    }
+}

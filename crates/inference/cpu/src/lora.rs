@@ -1,0 +1,134 @@
+//! Adapters as this backend runs them: section 6 of the profile.
+
+use crate::{
+    CpuError,
+    blocks::{BLOCK, Block, quantize_weights},
+    memory::Arena,
+    packed::{Layout, Packed, Shape},
+};
+use std::{any::Any, sync::Arc};
+use tributary_adapters::{Adapter, Geometry, LoraModule, Projection};
+use tributary_engine::{PrepareError, PreparedAdapter, Preparer};
+
+/// One layer's change: `δ = B · Q8(A · x)`.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) a: Packed,
+    pub(crate) b: Packed,
+}
+
+/// A quantised adapter with its composition weight folded into B.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    geometry: Geometry,
+    /// By block and projection.
+    changes: Vec<Option<Change>>,
+    rank: usize,
+    bytes: usize,
+}
+
+impl PreparedAdapter for Prepared {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Prepared {
+    pub(crate) fn change(&self, layer: usize, projection: Projection) -> Option<&Change> {
+        self.changes[layer * Projection::ALL.len() + projection as usize].as_ref()
+    }
+
+    /// The largest rank of any layer.
+    pub(crate) const fn rank(&self) -> usize {
+        self.rank
+    }
+
+    pub(crate) fn fits(&self, geometry: &Geometry) -> bool {
+        self.geometry == *geometry
+    }
+}
+
+/// Quantises adapters for models of one shape.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quantizer {
+    pub(crate) geometry: Geometry,
+}
+
+impl Preparer for Quantizer {
+    fn prepare(&self, adapter: &Adapter, weight: f32) -> Result<Arc<dyn PreparedAdapter>, PrepareError> {
+        if adapter.is_dora() {
+            return Err(PrepareError::Unsupported("DoRA"));
+        }
+        for module in &adapter.modules {
+            self.check(module)?;
+        }
+        let shapes = |module: &LoraModule| {
+            let (rank, inputs, outputs) = (module.rank as usize, module.inputs as usize, module.outputs as usize);
+            (Shape::new(Layout::Float, rank, inputs), Shape::new(Layout::Float, outputs, rank))
+        };
+        let total = adapter.modules.iter().map(|m| shapes(m).0.bytes() + shapes(m).1.bytes()).sum();
+        let arena = Arc::new(Arena::new(total).map_err(memory)?);
+        let mut changes = vec![None; self.geometry.layers as usize * Projection::ALL.len()];
+        let mut offset = 0;
+        for module in &adapter.modules {
+            let (a, b) = shapes(module);
+            let scaled = scaled(module, weight)?;
+            let change = Change {
+                a: pack(a, &arena, offset, &module.a)?,
+                b: pack(b, &arena, offset + a.bytes(), &scaled)?,
+            };
+            offset += a.bytes() + b.bytes();
+            changes[module.layer as usize * Projection::ALL.len() + module.projection as usize] = Some(change);
+        }
+        let rank = adapter.max_rank() as usize;
+        Ok(Arc::new(Prepared { geometry: self.geometry, changes, rank, bytes: total }))
+    }
+}
+
+impl Quantizer {
+    fn check(&self, module: &LoraModule) -> Result<(), PrepareError> {
+        let (inputs, outputs) = self.geometry.shape(module.projection);
+        let shape = (module.inputs, module.outputs) == (inputs, outputs) && module.layer < self.geometry.layers;
+        let rank = module.rank as usize;
+        let sizes = rank > 0
+            && module.a.len() == rank * inputs as usize
+            && module.b.len() == rank * outputs as usize
+            && (inputs as usize).is_multiple_of(BLOCK);
+        if shape && sizes {
+            return Ok(());
+        }
+        let (layer, projection) = (module.layer, module.projection);
+        Err(PrepareError::Mismatch(format!(
+            "layer {layer} {projection}: rank {rank}, {} → {}; the model has {inputs} → {outputs}",
+            module.inputs, module.outputs
+        )))
+    }
+}
+
+/// w · scale · B, left to right.
+fn scaled(module: &LoraModule, weight: f32) -> Result<Vec<f32>, PrepareError> {
+    let factor = weight * module.scale;
+    let scaled: Vec<f32> = module.b.iter().map(|value| factor * value).collect();
+    if scaled.iter().chain(&module.a).all(|value| value.is_finite()) {
+        return Ok(scaled);
+    }
+    Err(PrepareError::NonFinite(format!("layer {} {}", module.layer, module.projection)))
+}
+
+fn pack(shape: Shape, arena: &Arc<Arena>, offset: usize, values: &[f32]) -> Result<Packed, PrepareError> {
+    Packed::build(shape, arena, offset, |row, b| quantized(values, shape.columns, row, b)).map_err(memory)
+}
+
+/// Block `b` of a row of floats, padded with zeros.
+pub(crate) fn quantized(values: &[f32], columns: usize, row: usize, b: usize) -> Block {
+    let row = &values[row * columns..(row + 1) * columns];
+    quantize_weights(&row[b * BLOCK..columns.min((b + 1) * BLOCK)])
+}
+
+fn memory(error: CpuError) -> PrepareError {
+    PrepareError::Mismatch(error.to_string())
+}

@@ -1,0 +1,32 @@
+//! What answers depend on besides the request: section 13.
+
+use crate::rope::RopeTable;
+use alloy_primitives::{B256, hex, keccak256};
+use serde_json::json;
+use tributary_weights::{Config, TensorRef, Weights};
+
+/// The profile's name.
+pub const PROFILE: &str = "f32-q8-1";
+/// Version of the text that defines it; any change to a bit of any result raises it.
+const VERSION: u32 = 1;
+
+/// keccak-256 of the canonical JSON: keys sorted, no spaces, floats as bits in hex.
+pub(crate) fn hash(config: &Config, weights: &Weights, table: &RopeTable) -> B256 {
+    let formats: Vec<&str> = weights
+        .tensors()
+        .iter()
+        .filter_map(|(_, tensor)| match tensor {
+            TensorRef::Matrix(matrix) => Some(matrix.format().name()),
+            TensorRef::Vector(_) => None,
+        })
+        .collect();
+    let value = json!({
+        "config": config.canonical(),
+        "formats": formats,
+        "grammar": "none",
+        "profile": PROFILE,
+        "ropeSha256": hex::encode(table.hash()),
+        "version": VERSION,
+    });
+    keccak256(value.to_string())
+}
