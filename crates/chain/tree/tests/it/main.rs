@@ -1,1 +1,10 @@
 //! Integration tests of the tree.
+
+mod crash;
+mod dev;
+mod fail;
+mod heads;
+mod imports;
+mod labels;
+mod random;
+mod toy;

@@ -1,0 +1,51 @@
+//! A disk that fails.
+
+use crate::toy::{config, extend, grow, open};
+use std::process::Command;
+use tributary_tree::{ChainConfig, Durability, verify};
+
+const DIR: &str = "TRIBUTARY_TEST_FAIL_DIR";
+
+/// Runs in a process of its own, in which no file can grow beyond a limit.
+#[test]
+fn child_writes_until_the_disk_fails() {
+    let Some(dir) = std::env::var_os(DIR) else { return };
+    let config = ChainConfig { durability: Durability::Acknowledged, ..config() };
+    let chain = open(dir.as_ref(), config).unwrap();
+    let mut at = chain.head().hash();
+    for seed in chain.head().number + 1.. {
+        let next = grow(&chain, at, seed);
+        match chain.set_forkchoice(next, None, None) {
+            Ok(_) => println!("acknowledged {seed}"),
+            Err(error) => {
+                println!("failed {:?}", error.severity());
+                // From now on nothing is accepted.
+                assert!(chain.set_forkchoice(next, None, None).is_err());
+                assert!(chain.flush().is_err());
+                assert!(chain.shutdown().is_err());
+                return;
+            }
+        }
+        at = next;
+    }
+}
+
+#[test]
+fn a_failing_disk_is_fatal_and_loses_nothing_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    // Genesis first, without the limit.
+    drop(open(dir.path(), config()).unwrap());
+    let exe = std::env::current_exe().unwrap();
+    let script = "trap '' XFSZ; ulimit -f 512; exec \"$0\" --exact fail::child_writes_until_the_disk_fails --nocapture";
+    let output = Command::new("bash").arg("-c").arg(script).arg(exe).env(DIR, dir.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("failed Fatal"), "{text}");
+    let last = text.lines().filter_map(|line| line.strip_prefix("acknowledged ")).next_back().unwrap();
+    let last: u64 = last.parse().unwrap();
+
+    let chain = open(dir.path(), config()).unwrap();
+    assert!(chain.head().number >= last, "{} acknowledged, {} there", last, chain.head().number);
+    verify(chain.store(), |_, _, _| ()).unwrap();
+    extend(&chain, chain.head().hash(), 900..903);
+}
