@@ -1,0 +1,5 @@
+//! Jobs and dev blocks over a real tree and a real pool.
+
+mod dev;
+mod node;
+mod payload;
