@@ -18,7 +18,8 @@ use std::{
 };
 use tempfile::TempDir;
 use tributary_adapters::{
-    AdapterError, Artifact, Bounds, CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Severity, Source, TENSORS_FILE,
+    AdapterError, Artifact, Bounds, CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Severity, Source,
+    TENSORS_FILE,
 };
 use tributary_testkit::{AdapterSpec, artifact};
 
@@ -157,7 +158,8 @@ async fn servers_that_misbehave() {
     let config = wanted.config().to_vec();
     let endless = async || Body::from_stream(futures_stream(Duration::ZERO));
     let slow = async || Body::from_stream(futures_stream(Duration::from_millis(100)));
-    let huge = async || ([(header::CONTENT_LENGTH, "999999999")], Body::from_stream(futures_stream(Duration::ZERO)));
+    let huge =
+        async || ([(header::CONTENT_LENGTH, "999999999")], Body::from_stream(futures_stream(Duration::ZERO)));
     let base = server(
         Router::new()
             .route("/{kind}/adapter_config.json", get(async move || config.clone()))

@@ -135,10 +135,17 @@ async fn limits_and_stops() {
         let reply = server.ok(PATH, hello(more)).await;
         let choice = reply["choices"][0].clone();
         let text = choice["message"]["content"].as_str().unwrap().to_owned();
-        (text, choice["finish_reason"].as_str().unwrap().to_owned(), reply["usage"]["completion_tokens"].as_u64())
+        (
+            text,
+            choice["finish_reason"].as_str().unwrap().to_owned(),
+            reply["usage"]["completion_tokens"].as_u64(),
+        )
     };
-    let letters: Value =
-        (0..260).filter(|t| !(97..123).contains(t)).map(|t| (t.to_string(), json!(-100))).collect::<serde_json::Map<_, _>>().into();
+    let letters: Value = (0..260)
+        .filter(|t| !(97..123).contains(t))
+        .map(|t| (t.to_string(), json!(-100)))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
     let free = json!({ "seed": 3, "logit_bias": letters, "max_completion_tokens": 30 });
     let (text, reason, tokens) = ask(free.clone()).await;
     assert_eq!((text.len(), reason.as_str(), tokens), (30, "length", Some(30)));
@@ -165,7 +172,8 @@ async fn messages_in_all_their_forms() {
         { "type": "text", "text": "one " }, { "type": "text", "text": "two" }
     ] }]);
     assert_eq!(count(parts).await, plain);
-    let system = count(json!([{ "role": "system", "content": "s" }, { "role": "user", "content": "u" }])).await;
+    let system =
+        count(json!([{ "role": "system", "content": "s" }, { "role": "user", "content": "u" }])).await;
     let developer =
         count(json!([{ "role": "developer", "content": "s" }, { "role": "user", "content": "u" }])).await;
     assert_eq!(system, developer);

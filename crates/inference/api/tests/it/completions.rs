@@ -10,7 +10,8 @@ const PATH: &str = "/v1/completions";
 async fn prompts_in_all_their_forms() {
     let server = Server::plain().await;
     let ask = async |prompt: Value| {
-        let body = json!({ "model": BASE, "prompt": prompt, "max_tokens": 6, "temperature": 0, "ignore_eos": true });
+        let body =
+            json!({ "model": BASE, "prompt": prompt, "max_tokens": 6, "temperature": 0, "ignore_eos": true });
         server.ok(PATH, body).await
     };
     let text = ask(json!("ab")).await;
@@ -66,7 +67,8 @@ async fn streams_and_log_probabilities() {
 #[tokio::test]
 async fn tokens_are_counted_as_they_are_charged() {
     let server = Server::plain().await;
-    let messages = json!([{ "role": "system", "content": "be brief" }, { "role": "user", "content": "héllo €" }]);
+    let messages =
+        json!([{ "role": "system", "content": "be brief" }, { "role": "user", "content": "héllo €" }]);
     let counted = server.ok("/tokenize", json!({ "messages": messages })).await;
     let reply = server.chat(json!({ "messages": messages, "max_tokens": 1 })).await;
     assert_eq!(counted["count"], reply["usage"]["prompt_tokens"]);

@@ -35,7 +35,10 @@ async fn fields_out_of_range_are_named() {
         (json!({ "tools": [{ "type": "function" }] }), "tools"),
         (json!({ "response_format": { "type": "json_schema" } }), "response_format"),
         (json!({ "model": "" }), "model"),
-        (json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }), "messages.content.image_url"),
+        (
+            json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
+            "messages.content.image_url",
+        ),
     ];
     for (fields, param) in cases {
         let mut body = json!({ "model": BASE, "messages": [{ "role": "user", "content": "x" }] });
@@ -51,7 +54,8 @@ async fn fields_out_of_range_are_named() {
 #[tokio::test]
 async fn bodies_that_are_no_requests() {
     let server = Server::plain().await;
-    for body in ["", "{", "null", "[]", "\"x\"", "{\"model\":1}", "{\"model\":\"tiny\"}", "\u{0}", "[[[[[[[["] {
+    for body in ["", "{", "null", "[]", "\"x\"", "{\"model\":1}", "{\"model\":\"tiny\"}", "\u{0}", "[[[[[[[["]
+    {
         for path in ["/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"] {
             let request = server.client.post(format!("{}{path}", server.url)).body(body.to_owned());
             let response = request.send().await.unwrap();
@@ -93,8 +97,9 @@ async fn prompts_and_bodies_that_are_too_long() {
     assert_eq!((status, &error["param"]), (400, &json!("prompt")));
     let (status, error) = refused(&server, "/detokenize", json!({ "tokens": [99_999] })).await;
     assert_eq!((status, &error["param"]), (400, &json!("tokens")));
-    for prompt in [json!(""), json!([]), json!([[]]), json!(["a"; 99])] {
-        let (status, _) = refused(&server, "/v1/completions", json!({ "model": BASE, "prompt": prompt })).await;
+    for prompt in [json!(""), json!([]), json!([[]]), json!(vec!["a"; 99])] {
+        let (status, _) =
+            refused(&server, "/v1/completions", json!({ "model": BASE, "prompt": prompt })).await;
         assert_eq!(status, 400);
     }
 }

@@ -41,7 +41,9 @@ async fn while_the_model_loads() {
 async fn metrics_version_ids_and_browsers() {
     let server = Server::start(Options { metrics: true, ..Options::default() }).await;
     assert_eq!(server.get("/metrics").send().await.unwrap().text().await.unwrap(), "up 1\n");
-    assert!(server.get("/version").send().await.unwrap().json::<Value>().await.unwrap()["version"].is_string());
+    assert!(
+        server.get("/version").send().await.unwrap().json::<Value>().await.unwrap()["version"].is_string()
+    );
     let own = server.get("/health").header("x-request-id", "mine").send().await.unwrap();
     assert_eq!(own.headers()["x-request-id"], "mine");
     let fresh = server.get("/health").send().await.unwrap();

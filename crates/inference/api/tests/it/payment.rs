@@ -50,6 +50,8 @@ impl Gate for Counter {
                 channel: ask.voucher.as_ref().map(|voucher| voucher.channel),
                 agent_id: 1,
                 chain_id: 161_299,
+                model_id: 1,
+                adapter_id: 0,
                 settled: U128::ZERO,
                 spent: U128::ZERO,
                 reserved: U128::ZERO,
@@ -64,7 +66,9 @@ impl Gate for Counter {
             };
             Refusal::Payment { message: message.into(), code, terms: Box::new(terms) }
         };
-        let Some(voucher) = &ask.voucher else { return Err(refuse("voucher_required", "a voucher is required")) };
+        let Some(voucher) = &ask.voucher else {
+            return Err(refuse("voucher_required", "a voucher is required"));
+        };
         if voucher.n_in != ask.prompt_tokens {
             return Err(refuse("voucher_mismatch", "nIn is not the prompt's"));
         }
@@ -90,7 +94,12 @@ impl Meter for Sale {
         }
         self.till.settled.lock().await.push((self.request_id, outcome.tokens.len(), outcome.reason));
         let fee = U128::from(outcome.prompt_tokens as usize + outcome.tokens.len());
-        Ok(Receipt { request_id: self.request_id, fee, signature: Some(vec![1; 65].into()), ..Receipt::default() })
+        Ok(Receipt {
+            request_id: self.request_id,
+            fee,
+            signature: Some(vec![1; 65].into()),
+            ..Receipt::default()
+        })
     }
 }
 
@@ -125,8 +134,20 @@ async fn without_a_voucher_the_terms_come_back() {
     let reply: Value = response.json().await.unwrap();
     assert_eq!(reply["error"]["code"], "voucher_required");
     for field in [
-        "channel", "agentId", "chainId", "settled", "spent", "reserved", "deposit", "nIn", "maxFee", "cumulative",
-        "inRate", "outRate", "platformFee", "l2Block",
+        "channel",
+        "agentId",
+        "chainId",
+        "settled",
+        "spent",
+        "reserved",
+        "deposit",
+        "nIn",
+        "maxFee",
+        "cumulative",
+        "inRate",
+        "outRate",
+        "platformFee",
+        "l2Block",
     ] {
         assert!(reply.get(field).is_some(), "{field}");
     }
@@ -135,9 +156,13 @@ async fn without_a_voucher_the_terms_come_back() {
     let terms = typed.payment.unwrap();
     // A client that signs what the terms say is let in.
     let paid = voucher(terms.n_in, terms.max_fee.to());
-    let response = server.post("/v1/completions", &body(10)).header(VOUCHER_HEADER, paid.encode()).send().await;
+    let response =
+        server.post("/v1/completions", &body(10)).header(VOUCHER_HEADER, paid.encode()).send().await;
     let reply: Value = response.unwrap().json().await.unwrap();
-    assert_eq!((&reply["usage"]["completion_tokens"], &reply["tributary"]["fee"]), (&json!(10), &json!("0xf")));
+    assert_eq!(
+        (&reply["usage"]["completion_tokens"], &reply["tributary"]["fee"]),
+        (&json!(10), &json!("0xf"))
+    );
     assert_eq!(reply["tributary"]["requestId"], json!(B256::repeat_byte(4)));
     assert_eq!(reply["id"], format!("cmpl-{}", "04".repeat(32)));
     assert_eq!(till.open.load(Ordering::SeqCst), 0);
@@ -147,13 +172,15 @@ async fn without_a_voucher_the_terms_come_back() {
 async fn decoding_stops_before_the_cap() {
     let (server, till) = shop(false).await;
     let paid = voucher(5, 5 + 7).encode();
-    let response = server.post("/v1/completions", &body(100)).header(VOUCHER_HEADER, &paid).send().await.unwrap();
+    let response =
+        server.post("/v1/completions", &body(100)).header(VOUCHER_HEADER, &paid).send().await.unwrap();
     let reply: Value = response.json().await.unwrap();
     assert_eq!(reply["usage"]["completion_tokens"], 7);
     assert_eq!(reply["choices"][0]["finish_reason"], "length");
     assert_eq!(till.settled.lock().await[..], [(B256::repeat_byte(4), 7, FinishReason::Length)]);
     let nothing = voucher(5, 5).encode();
-    let response = server.post("/v1/completions", &body(9)).header(VOUCHER_HEADER, nothing).send().await.unwrap();
+    let response =
+        server.post("/v1/completions", &body(9)).header(VOUCHER_HEADER, nothing).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert_eq!(till.open.load(Ordering::SeqCst), 0, "what was reserved is given back");
 }
@@ -168,7 +195,8 @@ async fn vouchers_that_are_none() {
         assert_eq!(response.json::<Value>().await.unwrap()["error"]["code"], "invalid_voucher");
     }
     let wrong = voucher(6, 100).encode();
-    let response = server.post("/v1/completions", &body(1)).header(VOUCHER_HEADER, wrong).send().await.unwrap();
+    let response =
+        server.post("/v1/completions", &body(1)).header(VOUCHER_HEADER, wrong).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::PAYMENT_REQUIRED);
     let reply: Value = response.json().await.unwrap();
     assert_eq!((&reply["nIn"], &reply["channel"]), (&json!(5), &json!(B256::repeat_byte(3))));
@@ -218,7 +246,8 @@ async fn clients_that_leave() {
     assert!((1..450).contains(&settled[0].1), "{settled:?}");
     assert_eq!(settled[0].2, FinishReason::Cancelled);
 
-    let request = server.post("/v1/completions", &body(450)).header(VOUCHER_HEADER, voucher(5, 1000).encode());
+    let request =
+        server.post("/v1/completions", &body(450)).header(VOUCHER_HEADER, voucher(5, 1000).encode());
     let gone = tokio::time::timeout(Duration::from_millis(20), request.send()).await;
     assert!(gone.is_err(), "the answer takes longer than that");
     wait(|| till.open.load(Ordering::SeqCst) == 0).await;

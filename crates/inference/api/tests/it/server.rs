@@ -8,7 +8,9 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tributary_adapters::{
     Artifact, CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Geometry, ResidencyConfig, Source, TENSORS_FILE,
 };
-use tributary_api::{Api, ApiConfig, ApiParts, FreeGate, Gate, StaticResolver, TextModel, serve, types::ModelCard};
+use tributary_api::{
+    Api, ApiConfig, ApiParts, FreeGate, Gate, StaticResolver, TextModel, serve, types::ModelCard,
+};
 use tributary_cpu::CpuBackend;
 use tributary_engine::{AdapterStore, BackendError, Engine, EngineConfig, InferenceBackend};
 use tributary_testkit::{AdapterSpec, artifact, model_folder};

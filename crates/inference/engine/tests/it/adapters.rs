@@ -13,7 +13,8 @@ async fn every_adapter_its_own_answer() {
     let engine = tiny.engine(quick(), 64);
     engine.ready().await.unwrap();
     let store = tiny.store(&engine, 64 << 20);
-    let sources: Vec<_> = [1, 2, 3].map(|seed| tiny.adapter(&AdapterSpec::new(seed).rank(seed as u32 * 5))).into();
+    let sources: Vec<_> =
+        [1, 2, 3].map(|seed| tiny.adapter(&AdapterSpec::new(seed).rank(seed as u32 * 5))).into();
     let mut answers = vec![bits(&run(&engine, request("same prompt", 16)).await.unwrap())];
     for source in &sources {
         let mut asked = request("same prompt", 16);
@@ -83,9 +84,9 @@ async fn overflow_fails_alone() {
     let engine = tiny.engine(quick(), 64);
     engine.ready().await.unwrap();
     let store = tiny.store(&engine, 64 << 20);
-    let huge = AdapterSpec::new(1)
-        .targets(&[Projection::O, Projection::Down])
-        .config("lora_alpha", json!(3.0e37));
+    // The product of the two, at the input of `down_proj`, is beyond f32.
+    let huge =
+        AdapterSpec::new(1).targets(&[Projection::Gate, Projection::Up]).config("lora_alpha", json!(1.0e30));
     let huge = store.lease(&[(tiny.adapter(&huge), 1.0)]).await.unwrap();
     let alone = bits(&run(&engine, request("neighbour", 40)).await.unwrap());
     let neighbour = engine.submit(request("neighbour", 40)).unwrap();

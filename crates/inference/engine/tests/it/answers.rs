@@ -2,9 +2,7 @@
 
 use crate::tiny::{Tiny, bits, quick, request, run, sampled};
 use std::time::{Duration, Instant};
-use tributary_engine::{
-    Event, FinishReason, GenerateError, SamplingParams, Status, StopRules, SubmitError,
-};
+use tributary_engine::{Event, FinishReason, GenerateError, SamplingParams, Status, StopRules, SubmitError};
 
 #[tokio::test]
 async fn length_and_repeatability() {
@@ -124,10 +122,7 @@ async fn bad_requests_are_refused_at_the_door() {
     assert_eq!(refused(|r| r.prompt.clear()), SubmitError::EmptyPrompt);
     assert_eq!(refused(|r| r.prompt = vec![1_000_000]), SubmitError::BadToken(1_000_000));
     assert_eq!(refused(|r| r.stop.max_tokens = 0), SubmitError::NoTokens);
-    assert_eq!(
-        refused(|r| r.prompt = vec![1; 100_000]),
-        SubmitError::TooLong { prompt: 100_000, context }
-    );
+    assert_eq!(refused(|r| r.prompt = vec![1; 100_000]), SubmitError::TooLong { prompt: 100_000, context });
     // What fits is cut to what the context leaves.
     let mut long = request("x", 1000);
     long.prompt = vec![5; context as usize - 3];

@@ -2,9 +2,7 @@
 
 use crate::tiny::{Tiny, quick, request, run, sampled};
 use alloy_primitives::keccak256;
-use tributary_engine::{
-    HashChain, InferenceBackend, PageId, Row, SeqId, StepOutput, Wanted, exec_hash,
-};
+use tributary_engine::{HashChain, InferenceBackend, PageId, Row, SeqId, StepOutput, Wanted, exec_hash};
 use tributary_testkit::AdapterSpec;
 
 #[tokio::test]
