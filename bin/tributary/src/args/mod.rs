@@ -16,7 +16,7 @@ mod wallet;
 pub(crate) use self::{
     chain::ChainArgs,
     da::DaArgs,
-    datadir::{DatadirArgs, Layout},
+    datadir::{DatadirArgs, Layout, data_home},
     dev::DevArgs,
     inference::{InferenceArgs, Payments},
     log::LogArgs,

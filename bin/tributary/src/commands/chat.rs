@@ -1,0 +1,99 @@
+//! `tributary chat`: one question to a model, paid for.
+
+use alloy_primitives::B256;
+use clap::Args;
+use eyre::Result;
+use serde_json::json;
+use tributary_api::types::{ChatReply, Content};
+use url::Url;
+
+use crate::{
+    args::WalletArgs,
+    commands::channel_for,
+    output::{open, print, table},
+    payer::Payer,
+};
+
+/// Ask a model, and see whose data answered.
+#[derive(Debug, Args)]
+pub(crate) struct ChatCommand {
+    /// The base model or an adapter.
+    model: String,
+    /// The question.
+    question: String,
+    /// The OpenAI-compatible API.
+    #[arg(long, env = "TRIBUTARY_API", default_value = "http://127.0.0.1:8000")]
+    api: Url,
+    /// The channel that pays; your newest open one with this node's agent without it.
+    #[arg(long)]
+    channel: Option<B256>,
+    /// Tokens of answer at most.
+    #[arg(long, default_value_t = 160)]
+    max_tokens: u32,
+    /// 0 is greedy.
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f64,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+impl ChatCommand {
+    pub(crate) async fn run(self) -> Result<()> {
+        let client = self.wallet.client().await?;
+        let channel = channel_for(&client, self.channel).await?;
+        let payer = Payer::new(client, self.api, channel)?;
+        let reply = payer
+            .chat(&json!({
+                "model": self.model,
+                "messages": [{"role": "user", "content": self.question}],
+                "max_tokens": self.max_tokens,
+                "temperature": self.temperature,
+            }))
+            .await?;
+        print(self.wallet.json, &reply, |reply| {
+            println!("{}\n", text_of(reply));
+            sources(reply)
+        })
+    }
+}
+
+/// The answer's text.
+pub(crate) fn text_of(reply: &ChatReply) -> String {
+    match reply.choices.first().and_then(|choice| choice.message.content.as_ref()) {
+        Some(Content::Text(text)) => text.clone(),
+        _ => String::new(),
+    }
+}
+
+fn sources(reply: &ChatReply) -> comfy_table::Table {
+    let mut table = table(&["contribution", "contributor", "share", "earns", "words"]);
+    let Some(receipt) = &reply.tributary else { return table };
+    for share in &receipt.shares {
+        let words: Vec<&str> = receipt
+            .spans
+            .iter()
+            .filter(|span| span.contribution_id == share.contribution_id)
+            .map(|span| span.text.as_str())
+            .collect();
+        table.add_row([
+            share.contribution_id.to_string(),
+            share.contributor.to_string(),
+            percent(share.ppb),
+            open(share.amount),
+            words.join(" … "),
+        ]);
+    }
+    table.add_row([
+        "–".to_owned(),
+        "nobody (treasury)".to_owned(),
+        percent(receipt.unattributed_ppb),
+        String::new(),
+        format!("fee {}, request {} in channel {}", open(receipt.fee), receipt.request_id, receipt.channel),
+    ]);
+    table
+}
+
+/// Parts per billion as a percentage.
+pub(crate) fn percent(ppb: u32) -> String {
+    format!("{}.{} %", ppb / 10_000_000, ppb / 1_000_000 % 10)
+}

@@ -1,0 +1,17 @@
+//! What a wallet does on chain, step by step: the by-hand commands and the demo share it.
+
+mod adapter;
+mod agent;
+mod channel;
+mod claim;
+mod datanet;
+mod documents;
+
+pub(crate) use self::{
+    adapter::{AdapterSpec, base_model, find_model, register_adapter, register_base},
+    agent::{find_agent, register_agent},
+    channel::{Closing, close_channel, open_channel},
+    claim::{Claimed, claim_all, collect, pending_claims},
+    datanet::{Contributed, contribute, create_datanet, find_datanet, param, seal},
+    documents::{Prepared, file_uri, prepare},
+};

@@ -1,0 +1,85 @@
+//! A local OpenAI endpoint that signs the vouchers, so that unmodified clients pay for each request.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{DefaultBodyLimit, Path, State},
+    http::{HeaderMap, HeaderName, Method, StatusCode},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use eyre::{Context, Result};
+use futures::TryStreamExt;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::{Payer, watch::ReceiptWatch};
+
+/// Largest body that is passed on.
+const MAX_BODY: usize = 8 * 1024 * 1024;
+
+/// Request headers that are passed on.
+const PASSED: [&str; 3] = ["authorization", "accept", "x-request-id"];
+
+/// Serves until the process ends; tells `ready` where.
+pub(crate) async fn serve_proxy(
+    payer: Arc<Payer>,
+    address: SocketAddr,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<()> {
+    let listener = TcpListener::bind(address).await.wrap_err_with(|| format!("cannot listen on {address}"))?;
+    ready(listener.local_addr()?);
+    let router = Router::new()
+        .route("/{*path}", any(pass))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(payer);
+    Ok(axum::serve(listener, router).await?)
+}
+
+async fn pass(
+    State(payer): State<Arc<Payer>>,
+    Path(path): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let path = format!("/{path}");
+    let passed: Vec<(String, String)> = PASSED
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.to_owned())))
+        .collect();
+    let answer = if method == Method::POST {
+        payer.post_through(&path, body.to_vec(), passed).await
+    } else {
+        payer.get_through(&path, passed).await.map(|response| (response, None))
+    };
+    match answer {
+        Ok((response, watch)) => relay(response, watch),
+        Err(failure) => refuse(&format!("{failure:#}")),
+    }
+}
+
+/// Passes an answer back as it comes, looking out for its receipt.
+fn relay(response: reqwest::Response, mut watch: Option<ReceiptWatch>) -> Response {
+    let mut relayed = Response::builder().status(response.status().as_u16());
+    for name in ["content-type", "x-request-id", "retry-after"] {
+        if let (Ok(key), Some(value)) = (HeaderName::try_from(name), response.headers().get(name)) {
+            relayed = relayed.header(key, value.as_bytes());
+        }
+    }
+    relayed
+        .body(Body::from_stream(response.bytes_stream().inspect_ok(move |chunk| {
+            if let Some(watch) = &mut watch {
+                watch.feed(chunk);
+            }
+        })))
+        .unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
+}
+
+/// What the wallet would not pay for, in the shape OpenAI's clients expect.
+fn refuse(message: &str) -> Response {
+    let body = json!({"error": {"message": message, "type": "payment_required", "param": null, "code": "payment_failed"}});
+    (StatusCode::PAYMENT_REQUIRED, axum::Json(body)).into_response()
+}

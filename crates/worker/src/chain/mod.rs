@@ -1,0 +1,16 @@
+//! The chain as the worker sees it.
+
+mod node;
+mod port;
+mod registry;
+mod view;
+
+pub use self::{
+    node::NodeChain,
+    port::{ChainError, ChainPort, Head, Outcome, view as call_view},
+    registry::Registry,
+    view::RegistryView,
+};
+pub(crate) use self::{
+    view::standing,
+};
