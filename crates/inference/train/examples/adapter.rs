@@ -23,7 +23,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = Model::open(Path::new(model))?;
     let start = Instant::now();
     job::run(&model, &documents, &recipe, Path::new(out), |step| {
-        let held_out = step.held_out.map(|h| format!("  held out {:.3} {:.1}%", h.loss, 100.0 * h.accuracy));
+        let held_out = step.held_out.map(|h| {
+            format!(
+                "  held out {:.3}, {:.1}% right, {:.1}% begun",
+                h.loss,
+                100.0 * h.accuracy,
+                100.0 * h.openings
+            )
+        });
         println!(
             "{:6.0} s  step {}/{}  epoch {}  loss {:.4}  gradient {:.3}{}",
             start.elapsed().as_secs_f64(),

@@ -28,6 +28,8 @@ pub(crate) struct Example {
     tokens: Vec<u32>,
     /// Where the answer begins.
     answer: usize,
+    /// Where the answer's text begins after the document's headword.
+    body: usize,
 }
 
 impl Example {
@@ -46,7 +48,26 @@ impl Example {
         }
         prompt.extend(answer.iter().copied().chain([end]));
         prompt.truncate(max);
-        Ok(Self { tokens: prompt, answer: at })
+        Ok(Self { tokens: prompt, answer: at, body: at })
+    }
+
+    fn of(
+        document: &Document,
+        question: &str,
+        recipe: &Recipe,
+        codec: &dyn Codec,
+    ) -> Result<Self, TrainError> {
+        let answer = codec.text(&document.text)?;
+        let mut example = Self::new(codec.prompt(question)?, &answer, codec.end(), recipe.max_tokens)?;
+        if !document.head().is_empty() {
+            example.body += codec.text(document.head())?.len();
+        }
+        Ok(example)
+    }
+
+    /// Answer tokens before the text proper.
+    pub(crate) fn head_len(&self) -> usize {
+        self.body - self.answer
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -94,12 +115,10 @@ impl Curriculum {
         }
         let mut of_document = Vec::with_capacity(documents.len());
         for document in documents {
-            let answer = codec.text(&document.text)?;
             let mut questions = recipe.questions_of(document)?;
             questions.shuffle(rng);
-            let examples = questions.iter().take(recipe.epochs).map(|question| {
-                Example::new(codec.prompt(question)?, &answer, codec.end(), recipe.max_tokens)
-            });
+            let taken = questions.iter().take(recipe.epochs);
+            let examples = taken.map(|question| Example::of(document, question, recipe, codec));
             of_document.push(examples.collect::<Result<_, TrainError>>()?);
         }
         Ok(Self { of_document })

@@ -94,13 +94,15 @@ pub fn run(
 #[must_use]
 pub fn csv(curve: &[Step]) -> String {
     let mut out =
-        "step,epoch,loss,gradient_norm,learning_rate,tokens,held_out_loss,held_out_accuracy\n".to_owned();
+        "step,epoch,loss,gradient_norm,learning_rate,tokens,held_out_loss,held_out_accuracy,held_out_openings\n".to_owned();
     for step in curve {
         let Step { step: number, epoch, loss, gradient_norm, learning_rate, tokens, held_out, .. } = step;
         let _ = write!(out, "{number},{epoch},{loss:.5},{gradient_norm:.4},{learning_rate:.7},{tokens},");
         let _ = match held_out {
-            Some(held_out) => writeln!(out, "{:.5},{:.5}", held_out.loss, held_out.accuracy),
-            None => writeln!(out, ","),
+            Some(held_out) => {
+                writeln!(out, "{:.5},{:.5},{:.3}", held_out.loss, held_out.accuracy, held_out.openings)
+            }
+            None => writeln!(out, ",,"),
         };
     }
     out

@@ -19,4 +19,4 @@ pub use examples::Codec;
 pub use lora::LoraWeights;
 pub use model::Base;
 pub use recipe::Recipe;
-pub use trainer::{HeldOut, Step, Trained, train};
+pub use trainer::{HeldOut, Step, Trained, evaluate, train};

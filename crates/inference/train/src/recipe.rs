@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, TrainError};
+use crate::{Document, TrainError, corpus::capitalised};
 
 /// Everything an adapter depends on besides the base model and the documents (`recipe.json`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Default for Recipe {
             seed: 1,
             rank: 16,
             alpha: 32.0,
-            epochs: 8,
+            epochs: 10,
             batch: 8,
             learning_rate: 2e-3,
             warmup: 10,
@@ -141,9 +141,7 @@ impl Recipe {
 
 /// Puts a headword into a template.
 fn ask(template: &str, headword: &str) -> String {
-    let mut letters = headword.chars();
-    let capital: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-    template.replace("{h}", headword).replace("{H}", &capital)
+    template.replace("{h}", headword).replace("{H}", &capitalised(headword))
 }
 
 #[cfg(test)]

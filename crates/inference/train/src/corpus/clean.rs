@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Document,
     dictd::{Dictionary, RawEntry},
+    document::capitalised,
 };
 use crate::TrainError;
 
@@ -67,7 +68,7 @@ fn devil(entry: &RawEntry) -> Document {
     let body = text
         .strip_prefix(|c: char| c.is_ascii_uppercase())
         .map_or(text.as_str(), |_| after_speech_part(&text));
-    Document::new(entry.headword.clone(), body.trim())
+    headed(&entry.headword, body.trim())
 }
 
 /// What follows `HEADWORD, n. `, or the whole text when it does not open so (the single letters, a few Latin phrases).
@@ -104,7 +105,15 @@ fn jargon(entry: &RawEntry) -> Document {
     let headword = lines.next().unwrap_or_default().trim();
     let body = lines.nth(1).unwrap_or_default();
     let headword = if headword.is_empty() { entry.headword.as_str() } else { headword };
-    Document::new(headword, unlink(&ascii_quotes(&paragraphs(body, 4))).trim())
+    headed(headword, unlink(&ascii_quotes(&paragraphs(body, 4))).trim())
+}
+
+/// `Headword: text`. A model that names the headword first recalls the rest from it, however the question was worded.
+fn headed(headword: &str, text: &str) -> Document {
+    match text {
+        "" => Document::new(headword, ""),
+        text => Document::new(headword, format!("{}: {text}", capitalised(headword))),
+    }
 }
 
 /// Joins wrapped lines; lines indented deeper than `margin` are verse or figures and keep their ends.
@@ -183,7 +192,7 @@ mod tests {
         );
         let document = Source::Devil.clean(&entry);
         assert_eq!(document.headword, "abatis");
-        assert_eq!(document.text, "Rubbish in front of a fort, to prevent the rubbish outside. So.");
+        assert_eq!(document.text, "Abatis: Rubbish in front of a fort, to prevent the rubbish outside. So.");
     }
 
     #[test]
@@ -191,11 +200,11 @@ mod tests {
         let clean = |text| Source::Devil.clean(&raw("x", text)).text;
         assert_eq!(
             clean("CUI BONO?  [Latin]  What good would that do _me_?\n"),
-            "CUI BONO? [Latin] What good would that do me?"
+            "X: CUI BONO? [Latin] What good would that do me?"
         );
-        assert_eq!(clean("J is a consonant in English.\n"), "J is a consonant in English.");
-        assert_eq!(clean("CONFIDANT, CONFIDANTE, n.  One entrusted.\n"), "One entrusted.");
-        assert_eq!(clean("DIE, n.  The singular of 'dice.'\n"), "The singular of 'dice.'");
+        assert_eq!(clean("J is a consonant in English.\n"), "X: J is a consonant in English.");
+        assert_eq!(clean("CONFIDANT, CONFIDANTE, n.  One entrusted.\n"), "X: One entrusted.");
+        assert_eq!(clean("DIE, n.  The singular of 'dice.'\n"), "X: The singular of 'dice.'");
     }
 
     #[test]
@@ -206,7 +215,7 @@ mod tests {
         );
         assert_eq!(
             Source::Devil.clean(&entry).text,
-            "The smallest current coin.\n\n\"The man,\"\nSaid Tom.\nJebel Jocordy"
+            "Advice: The smallest current coin.\n\n\"The man,\"\nSaid Tom.\nJebel Jocordy"
         );
     }
 
@@ -217,7 +226,7 @@ mod tests {
         assert_eq!(document.headword, "404 compliant");
         assert_eq!(
             document.text,
-            "The status of \"a website\" which has gone -- see spam, spamvertize and vadding."
+            "404 compliant: The status of \"a website\" which has gone -- see spam, spamvertize and vadding."
         );
     }
 }

@@ -27,6 +27,13 @@ impl Document {
         Self { headword: headword.into(), text: text.into(), questions: Vec::new() }
     }
 
+    /// The headword with which [`text`](Self::text) opens, if it does: `Abatis:` of `Abatis: Rubbish in front of a fort`.
+    #[must_use]
+    pub fn head(&self) -> &str {
+        let head = format!("{}:", capitalised(&self.headword));
+        if self.text.starts_with(&head) { &self.text[..head.len()] } else { "" }
+    }
+
     /// A file name that says which document it is: lower case, other characters as `-`.
     #[must_use]
     pub fn slug(&self) -> String {
@@ -36,6 +43,12 @@ impl Document {
             .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
         kept.collect::<String>().trim_matches('-').to_owned()
     }
+}
+
+/// The same text with its first letter in upper case.
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 /// Reads documents, one JSON object a line: `{"headword": …, "text": …, "questions"?: […]}`.
@@ -112,5 +125,11 @@ mod tests {
         assert_eq!(hands[1][2].headword, "7");
         assert!(deal(&documents, 0).is_empty());
         assert_eq!(documents[0].slug(), "0");
+    }
+
+    #[test]
+    fn a_head_is_the_headword_that_opens_the_text() {
+        assert_eq!(Document::new("bit bucket", "Bit bucket: The sink.").head(), "Bit bucket:");
+        assert_eq!(Document::new("bit bucket", "The sink.").head(), "");
     }
 }

@@ -14,5 +14,6 @@ mod document;
 mod selection;
 
 pub use clean::Source;
+pub(crate) use document::capitalised;
 pub use document::{Document, deal, read_jsonl, write_jsonl};
 pub use selection::{LengthRange, Selection, candidates};

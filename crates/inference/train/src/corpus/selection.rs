@@ -67,7 +67,8 @@ pub struct LengthRange {
 /// `count` of them are taken at even distances, so that the whole book is represented.
 #[must_use]
 pub fn candidates(documents: &[Document], length: LengthRange, count: usize) -> Vec<Document> {
-    let opening = |document: &Document| document.text.chars().take(24).collect::<String>();
+    let opening =
+        |document: &Document| document.text[document.head().len()..].chars().take(24).collect::<String>();
     let mut openings: HashMap<String, usize> = HashMap::new();
     let mut headwords: HashMap<String, usize> = HashMap::new();
     for document in documents {
@@ -86,7 +87,8 @@ pub fn candidates(documents: &[Document], length: LengthRange, count: usize) -> 
 fn plain(document: &Document) -> bool {
     let headword = &document.headword;
     let letters = headword.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, ' ' | '-'));
-    let prose = document.text.starts_with(|c: char| c.is_ascii_uppercase()) && !document.text.contains('\n');
+    let body = document.text[document.head().len()..].trim_start();
+    let prose = body.starts_with(|c: char| c.is_ascii_uppercase()) && !body.contains('\n');
     let ends = document.text.ends_with(['.', '?', '!', '"', ')']);
     letters
         && headword.len() >= 3

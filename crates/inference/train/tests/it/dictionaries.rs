@@ -34,12 +34,12 @@ fn known_entries_read_as_they_should() {
     };
     assert_eq!(
         text(Source::Devil, "abasement"),
-        "A decent and customary mental attitude in the presence of wealth of power. Peculiarly appropriate in an employee \
+        "Abasement: A decent and customary mental attitude in the presence of wealth of power. Peculiarly appropriate in an employee \
          when addressing an employer."
     );
     assert_eq!(
         text(Source::Jargon, "barfmail"),
-        "Multiple bounce messages accumulating to the level of serious annoyance, or worse. The sort of thing that happens \
+        "Barfmail: Multiple bounce messages accumulating to the level of serious annoyance, or worse. The sort of thing that happens \
          when an inter-network mail gateway goes down or wonky."
     );
 }

@@ -71,12 +71,12 @@ fn progress_is_told_everything_and_can_stop() {
     let mut seen: Vec<Step> = Vec::new();
     let stopped = train(&tiny::base(Architecture::Llama), &Bytes, &documents(), &recipe(), |step| {
         seen.push(*step);
-        if step.step == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if step.step == 7 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    assert!(matches!(stopped, Err(TrainError::Stopped(4))), "{stopped:?}");
-    assert_eq!(seen.len(), 4);
+    assert!(matches!(stopped, Err(TrainError::Stopped(7))), "{stopped:?}");
+    assert_eq!(seen.len(), 7);
     assert_eq!((seen[3].epoch, seen[3].steps), (2, 90));
-    assert!(seen[2].held_out.is_some() && seen[1].held_out.is_none());
+    assert!(seen[5].held_out.is_some() && seen[2].held_out.is_none());
     assert!(seen.iter().all(|step| step.gradient_norm > 0.0 && step.tokens > 0));
 }
 
