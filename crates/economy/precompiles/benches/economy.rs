@@ -1,14 +1,13 @@
 //! Time and gas of what is called most, in the precompiles and as a Solidity contract on the same EVM, and the time
-//! of what has a price of its own (`docs/decisions/0020-economy-gas.md`).
+//! of what has a price of its own (`docs/decisions/0007-economy-gas.md`).
 //!
 //! `cargo bench -p tributary-precompiles`
 
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/it/fixture.rs"]
 mod fixture;
-#[expect(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../tests/it/layout.rs"]
-mod layout;
+#[path = "../tests/it/forge.rs"]
+mod forge;
 #[path = "../tests/it/reference.rs"]
 mod reference;
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
@@ -77,7 +76,15 @@ fn prices(c: &mut Criterion) {
     let wallet = Wallet::new("bench");
     let voucher = Voucher { channel: B256::ZERO, cumulative: U256::ONE, request_hash: B256::ZERO };
     let signature = wallet.sign(voucher.digest(CHAIN_ID));
-    group.bench_function("a voucher's signer", |b| b.iter(|| voucher.signer(CHAIN_ID, black_box(&signature))));
+    group.bench_function("signer, as formats do", |b| {
+        b.iter(|| voucher.signer(CHAIN_ID, black_box(&signature)));
+    });
+    let digest = voucher.digest(CHAIN_ID);
+    let scalars = signature.first_chunk().expect("65 bytes");
+    let odd = signature[64] - 27;
+    group.bench_function("signer, as the EVM does", |b| {
+        b.iter(|| revm::precompile::crypto().secp256k1_ecrecover(black_box(scalars), odd, &digest.0));
+    });
     let (mut w, s, mut payments) = ready(256);
     let call = batch(&mut w, s.agent, &mut payments, B256::ZERO);
     let data = call.abi_encode();

@@ -1,7 +1,7 @@
 //! The price of everything that is not a storage access, a log or a balance move.
 //!
 //! Those three cost what the EVM takes for SLOAD, SSTORE, LOG and CALL with value (EIP-2200, 2929, 3529), cold and
-//! warm. The prices here are for work done natively; how they were measured is in `docs/decisions/0020-economy-gas.md`.
+//! warm. The prices here are for work done natively; how they were measured is in `docs/decisions/0007-economy-gas.md`.
 
 use revm::interpreter::gas as evm;
 

@@ -10,8 +10,8 @@ use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use tributary_abi::{IDatanets, ISettlement};
 use tributary_record::fees::{Rates, SplitParams};
 use tributary_record::{
-    AdapterAt, ChainView, ChannelAt, ContributionAt, EpochAt, ModelAt, ParamsAt, Source, Standing, TraceBounds,
-    ViewError,
+    AdapterAt, ChainView, ChannelAt, ContributionAt, EpochAt, ModelAt, ParamsAt, Source, Standing,
+    TraceBounds, ViewError,
 };
 
 /// A storage reader of one block's state.

@@ -78,21 +78,30 @@ fn typed_digest(domain: B256, message: B256) -> B256 {
     keccak256(bytes)
 }
 
+/// r ‖ s and whether the nonce point's y is odd, of a signature in its one accepted form: 65 bytes, v 27 or 28, low s.
+///
+/// # Errors
+/// When the signature is malformed or malleable.
+pub fn canonical(signature: &[u8]) -> Result<(&[u8; 64], bool), SignatureError> {
+    let (scalars, last) = signature.split_first_chunk::<64>().ok_or(SignatureError::Form)?;
+    let odd = match last {
+        [27] => false,
+        [28] => true,
+        _ => return Err(SignatureError::Form),
+    };
+    if Signature::from_bytes_and_parity(scalars, odd).normalize_s().is_some() {
+        return Err(SignatureError::HighS);
+    }
+    Ok((scalars, odd))
+}
+
 /// Recovers the signer of `digest` from r ‖ s ‖ v with a low s and v 27 or 28.
 ///
 /// # Errors
 /// When the signature is malformed, malleable or of nobody.
 pub fn recover(digest: B256, signature: &[u8]) -> Result<Address, SignatureError> {
-    let bytes: &[u8; SIGNATURE_BYTES] = signature.try_into().map_err(|_| SignatureError::Form)?;
-    let odd = match bytes[64] {
-        27 => false,
-        28 => true,
-        _ => return Err(SignatureError::Form),
-    };
-    let signature = Signature::from_bytes_and_parity(&bytes[..64], odd);
-    if signature.normalize_s().is_some() {
-        return Err(SignatureError::HighS);
-    }
+    let (scalars, odd) = canonical(signature)?;
+    let signature = Signature::from_bytes_and_parity(scalars, odd);
     let signer =
         signature.recover_address_from_prehash(&digest).map_err(|_| SignatureError::Unrecoverable)?;
     if signer.is_zero() { Err(SignatureError::Unrecoverable) } else { Ok(signer) }

@@ -45,17 +45,20 @@ fn what_register_refuses() {
     long.peerId = "p".repeat(65);
     w.agents(owner, OPEN, long).refused(TooLong { length: U256::from(65), max: U256::from(64) });
     w.fund(owner, u128::MAX);
-    w.agents(owner, 1 << 96, agent_call(0, owner)).refused(AmountTooLarge { amount: U256::from(1u128 << 96) });
+    w.agents(owner, 1 << 96, agent_call(0, owner))
+        .refused(AmountTooLarge { amount: U256::from(1u128 << 96) });
     w.agents(owner, 0, getCall { id: 1 }).refused(UnknownAgent { id: 1 });
 }
 
 #[test]
 fn the_owner_s_functions() {
     let mut w = World::new();
-    let (owner, operator, next) = (w.wallet("owner").address, w.wallet("operator").address, w.wallet("next").address);
+    let (owner, operator, next) =
+        (w.wallet("owner").address, w.wallet("operator").address, w.wallet("next").address);
     let id = agent(&mut w, owner, operator);
     let endpoint = |uri: &str| setEndpointCall { id, uri: uri.into(), peerId: "q".into() };
-    w.agents(operator, 0, setOperatorCall { id, operator: next }).refused(NotOwner { caller: operator, owner });
+    w.agents(operator, 0, setOperatorCall { id, operator: next })
+        .refused(NotOwner { caller: operator, owner });
     w.agents(operator, 0, endpoint("x")).refused(NotOwner { caller: operator, owner });
     w.agents(operator, 0, retireCall { id }).refused(NotOwner { caller: operator, owner });
     w.agents(owner, 0, setOperatorCall { id, operator: Address::ZERO }).refused(ZeroAddress {});
@@ -66,7 +69,8 @@ fn the_owner_s_functions() {
     w.agents(owner, 0, endpoint("http://elsewhere")).unwrap();
     assert_eq!(w.agents(owner, 0, getCall { id }).unwrap().uri, "http://elsewhere");
     w.agents(owner, 0, retireCall { id }).unwrap();
-    let retired = |w: &mut World, block| w.agents(owner, 0, retiredAtCall { id, blockNumber: block }).unwrap();
+    let retired =
+        |w: &mut World, block| w.agents(owner, 0, retiredAtCall { id, blockNumber: block }).unwrap();
     assert!(!retired(&mut w, block) && retired(&mut w, block + 1));
     w.agents(owner, 0, retireCall { id }).refused(AgentRetired { id });
     w.agents(owner, OPEN, stakeCall { id }).refused(AgentRetired { id });
@@ -162,9 +166,15 @@ fn with_nobody_earning_the_treasury_does() {
     let id = agent(&mut w, owner.address, owner.address);
     let channel = crate::fixture::open(&mut w, &payer, id, 10 * OPEN);
     // A longer window: the owner's own deposit does not earn when the first batch is final.
-    let keys = ["challengeWindow", "unstakeCooldown", "closeDelay"].map(tributary_precompiles::key_of).to_vec();
+    let keys =
+        ["challengeWindow", "unstakeCooldown", "closeDelay"].map(tributary_precompiles::key_of).to_vec();
     let values = [20, 100, 700].map(U256::from).to_vec();
-    let call = crate::fixture::batch(&mut w, id, &mut [crate::fixture::Payment::new(channel, &payer, OPEN, OPEN)], B256::ZERO);
+    let call = crate::fixture::batch(
+        &mut w,
+        id,
+        &mut [crate::fixture::Payment::new(channel, &payer, OPEN, OPEN)],
+        B256::ZERO,
+    );
     let batch = w.attribution(owner.address, 0, call).unwrap();
     w.params(crate::world::GOVERNOR, tributary_abi::IParams::setManyCall { keys, values }).unwrap();
     w.next_block();

@@ -101,7 +101,8 @@ fn what_commit_refuses_of_a_header() {
     let algo = keccak256("tributary.trace.2");
     wrong(&mut w, &s, |call| call.header.algoId = algo).refused(UnknownAlgo { algoId: algo });
     for records in [0, 65_537] {
-        wrong(&mut w, &s, |call| call.header.nRecords = records).refused(BadRecordCount { nRecords: records });
+        wrong(&mut w, &s, |call| call.header.nRecords = records)
+            .refused(BadRecordCount { nRecords: records });
     }
     wrong(&mut w, &s, |call| call.header.nBytes = 122_881)
         .refused(BatchTooLarge { nBytes: U256::from(122_881), max: U256::from(122_880) });

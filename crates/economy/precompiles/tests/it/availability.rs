@@ -58,7 +58,8 @@ fn a_challenge_answered_in_pieces() {
     // Past its deadline, but not before the answer.
     w.attribution(operator, 0, finalizeCall { batchId: id }).refused(ChallengeOpen { respondBy: respond_by });
     w.attribution(challenger, 0, timeoutCall { batchId: id }).refused(TooEarly { from: respond_by });
-    w.attribution(challenger, 0, publish_call(id, 0, 1)).refused(NotOperator { caller: challenger, operator });
+    w.attribution(challenger, 0, publish_call(id, 0, 1))
+        .refused(NotOperator { caller: challenger, operator });
     w.attribution(operator, 0, publish_call(id, 1, 1)).refused(WrongIndex { expected: 0 });
     w.attribution(operator, 0, publish_call(id, 0, 1)).unwrap();
     w.attribution(operator, 0, publish_call(id, 0, 1)).refused(WrongIndex { expected: 1 });
@@ -88,7 +89,8 @@ fn what_publish_refuses() {
         change(&mut call);
         w.attribution(operator, 0, call)
     };
-    let mismatch = |left: u64, right: u64| LengthMismatch { left: U256::from(left), right: U256::from(right) };
+    let mismatch =
+        |left: u64, right: u64| LengthMismatch { left: U256::from(left), right: U256::from(right) };
     bad(&mut w, &|call| call.records.clear()).refused(mismatch(0, 32));
     bad(&mut w, &|call| call.proofs.truncate(31)).refused(mismatch(32, 31));
     bad(&mut w, &|call| {
@@ -240,7 +242,10 @@ fn views_check_proofs() {
     };
     w.attribution(alice, 0, share(1, &proof)).refused(BadRecord { index: 1 });
     w.attribution(alice, 0, share(0, &proof)).refused(BadProof { index: 0 });
-    assert_eq!(record_tree.root(), merkle::root_from_proof(1, merkle::record_leaf(1, keccak256(&records[1])), &proof).unwrap());
+    assert_eq!(
+        record_tree.root(),
+        merkle::root_from_proof(1, merkle::record_leaf(1, keccak256(&records[1])), &proof).unwrap()
+    );
 }
 
 pub(crate) fn provoke_all() {

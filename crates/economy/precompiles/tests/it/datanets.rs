@@ -25,7 +25,10 @@ fn create() {
     assert_eq!(w.balance(DATANETS), 0);
     assert_eq!(w.datanets(owner, 0, countCall {}).unwrap(), 2);
     let got = w.datanets(owner, 0, getCall { id: 2 }).unwrap();
-    assert_eq!((got.owner, got.name.as_str(), got.contributions, got.changed), (owner, "Devil's dictionary", 0, false));
+    assert_eq!(
+        (got.owner, got.name.as_str(), got.contributions, got.changed),
+        (owner, "Devil's dictionary", 0, false)
+    );
 }
 
 #[test]
@@ -97,7 +100,8 @@ fn the_first_block_of_a_commitment_stands() {
     w.datanets(alice, 0, commitCall { id, commitment: mine }).unwrap();
     let block = w.block;
     w.datanets(alice, fee, call.clone()).refused(RevealTooEarly { fromBlock: block + 1 });
-    w.datanets(alice, 0, commitCall { id, commitment: mine }).refused(AlreadyCommitted { blockNumber: block });
+    w.datanets(alice, 0, commitCall { id, commitment: mine })
+        .refused(AlreadyCommitted { blockNumber: block });
     w.next_block();
     // Another who copies the commitment can not reveal it: it binds its sender.
     w.datanets(bob, 0, commitCall { id, commitment: mine }).unwrap();
@@ -223,7 +227,8 @@ fn pages_of_contributions() {
     for number in 0..5 {
         contribute(&mut w, alice, reveal_call(id, number, 10 + number));
     }
-    let page = |w: &mut World, first, limit| w.datanets(owner, 0, contributionsCall { id, first, limit }).unwrap();
+    let page =
+        |w: &mut World, first, limit| w.datanets(owner, 0, contributionsCall { id, first, limit }).unwrap();
     assert_eq!(page(&mut w, 0, 100).len(), 5);
     let two: Vec<u64> = page(&mut w, 3, 2).iter().map(|c| c.tokens).collect();
     assert_eq!(two, [13, 14]);

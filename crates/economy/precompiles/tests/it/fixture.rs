@@ -76,7 +76,10 @@ pub(crate) fn adapter_call(base: u64, name: &str, sources: &[(u64, u64)]) -> IMo
         name: name.into(),
         artifactHash: keccak256(name),
         rank: 16,
-        sources: sources.iter().map(|(net, epoch)| IModels::Source { datanetId: *net, epoch: *epoch }).collect(),
+        sources: sources
+            .iter()
+            .map(|(net, epoch)| IModels::Source { datanetId: *net, epoch: *epoch })
+            .collect(),
         uri: "file:///adapters/one".into(),
         inRate: U96::from(5_000_000),
         outRate: U96::from(7_000_000),
@@ -149,7 +152,8 @@ pub(crate) fn payouts(accounts: &[(Address, u128)]) -> Tree {
 /// Records that are only bytes here, and their tree.
 pub(crate) fn records(count: usize) -> (Vec<Bytes>, Tree) {
     let records: Vec<Bytes> = (0..count).map(|n| vec![n as u8; 40 + n].into()).collect();
-    let leaves = records.iter().zip(0..).map(|(record, n)| merkle::record_leaf(n, keccak256(record))).collect();
+    let leaves =
+        records.iter().zip(0..).map(|(record, n)| merkle::record_leaf(n, keccak256(record))).collect();
     (records, Tree::new(DEPTH_NARROW, leaves).unwrap())
 }
 

@@ -11,9 +11,11 @@ use tributary_abi::address::{ATTRIBUTION, SETTLEMENT};
 
 fn both(w: &mut World, from: Address, at: Address, call: &impl SolCall) -> [u64; 2] {
     let data = call.abi_encode();
+    let tried = w.dry_run(from, at, &data);
     let ours = w.evm(from, at, 0, &data).unwrap();
     let reference = w.evm(from, REFERENCE, 0, &data).unwrap();
     assert_eq!(ours.output, reference.output, "the reference contract does the same");
+    assert_eq!(tried, ours.gas, "the same twice");
     [ours.gas, reference.gas]
 }
 
@@ -25,7 +27,12 @@ fn no_dearer_than_solidity() {
     let call: commitBatchCall = batch(&mut w, s.agent, &mut payments, tree.root());
     let commit = both(&mut w, s.operator.address, ATTRIBUTION, &call);
     w.pass(5);
-    let id = w.evm(alice, ATTRIBUTION, 0, &tributary_abi::IAttribution::batchOfCall { agentId: s.agent, seq: 1 }.abi_encode());
+    let id = w.evm(
+        alice,
+        ATTRIBUTION,
+        0,
+        &tributary_abi::IAttribution::batchOfCall { agentId: s.agent, seq: 1 }.abi_encode(),
+    );
     let id = B256::from_slice(&id.unwrap().output);
     let finalize = finalizeCall { batchId: id }.abi_encode();
     w.evm(alice, ATTRIBUTION, 0, &finalize).unwrap();

@@ -39,13 +39,8 @@ fn through(w: &mut World, opcode: u8, target: Address, value: u128, data: &[u8])
 }
 
 fn create() -> Vec<u8> {
-    IDatanets::createCall {
-        name: "a".into(),
-        uri: String::new(),
-        tokenizerHash: B256::ZERO,
-        minMatch: 8,
-    }
-    .abi_encode()
+    IDatanets::createCall { name: "a".into(), uri: String::new(), tokenizerHash: B256::ZERO, minMatch: 8 }
+        .abi_encode()
 }
 
 #[test]
@@ -80,7 +75,10 @@ fn a_contract_can_call_and_is_the_caller() {
     let output = through(&mut w, CALL, DATANETS, DATANET_FEE, &create()).unwrap();
     assert_eq!(IDatanets::createCall::abi_decode_returns(&output).unwrap(), 1);
     let got = w.evm(GOVERNOR, DATANETS, 0, &IDatanets::getCall { id: 1 }.abi_encode()).unwrap();
-    assert_eq!(IDatanets::getCall::abi_decode_returns(&got.output).unwrap().owner, Address::repeat_byte(0xc0));
+    assert_eq!(
+        IDatanets::getCall::abi_decode_returns(&got.output).unwrap().owner,
+        Address::repeat_byte(0xc0)
+    );
 }
 
 #[test]

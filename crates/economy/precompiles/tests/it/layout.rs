@@ -1,21 +1,9 @@
 //! Storage is where Solidity would put it.
 
+use crate::forge::artefact;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use tributary_precompiles::{LAYOUT, LayoutEntry};
-
-pub(crate) fn contracts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../contracts")
-}
-
-pub(crate) fn artefact(name: &str) -> Value {
-    let built = Command::new(contracts().join("build.sh")).arg("build").output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    let bytes = std::fs::read(contracts().join(format!("out/{name}.sol/{name}.json"))).unwrap();
-    serde_json::from_slice(&bytes).unwrap()
-}
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
@@ -52,8 +40,9 @@ fn storage_is_laid_out_as_solidity_does() {
     // Items of versioned lists: one slot, whose first eight bytes are the block; the rest is the value.
     let versioned = ["ParamAt", "RatesAt", "OwnerAt", "OperatorAt"];
     for contract in ["Datanets", "Models", "Agents", "Settlement", "Attribution", "Params"] {
-        let (items, theirs): (BTreeSet<_>, BTreeSet<_>) =
-            forge_layout(contract).into_iter().partition(|line| versioned.iter().any(|v| line.0.ends_with(v)));
+        let (items, theirs): (BTreeSet<_>, BTreeSet<_>) = forge_layout(contract)
+            .into_iter()
+            .partition(|line| versioned.iter().any(|v| line.0.ends_with(v)));
         for (owner, label, slot, offset, bytes) in items {
             assert_eq!(slot, 0, "{owner}.{label}");
             let place = if label == "fromBlock" { (0, 8) } else { (offset, bytes) };

@@ -6,6 +6,7 @@ mod availability;
 mod complete;
 mod datanets;
 mod fixture;
+mod forge;
 mod gas;
 mod guards;
 mod layout;

@@ -60,8 +60,10 @@ fn what_registration_refuses() {
     let many: Vec<_> = (1..=9).map(|id| (id, 1)).collect();
     w.models(owner, adapter_call(base, "c", &many))
         .refused(TooManySources { sources: U256::from(9), max: U256::from(8) });
-    w.models(owner, adapter_call(base, "c", &[(2, 1), (1, 1)])).refused(SourcesNotSorted { index: U256::ONE });
-    w.models(owner, adapter_call(base, "c", &[(1, 1), (1, 1)])).refused(SourcesNotSorted { index: U256::ONE });
+    w.models(owner, adapter_call(base, "c", &[(2, 1), (1, 1)]))
+        .refused(SourcesNotSorted { index: U256::ONE });
+    w.models(owner, adapter_call(base, "c", &[(1, 1), (1, 1)]))
+        .refused(SourcesNotSorted { index: U256::ONE });
     w.models(owner, adapter_call(base, "c", &[(0, 1)])).refused(SourcesNotSorted { index: U256::ZERO });
     for epoch in [0, 2] {
         w.models(owner, adapter_call(base, "c", &[(1, epoch)])).refused(NotSealed { datanetId: 1, epoch });
@@ -105,11 +107,13 @@ fn rates_and_retirement_hold_from_the_next_block() {
 #[test]
 fn ownership_moves_in_two_steps() {
     let mut w = World::new();
-    let (owner, heir, thief) = (w.wallet("owner").address, w.wallet("heir").address, w.wallet("thief").address);
+    let (owner, heir, thief) =
+        (w.wallet("owner").address, w.wallet("heir").address, w.wallet("thief").address);
     let id = w.models(owner, base_call("base")).unwrap();
     w.models(thief, transferCall { id, to: thief }).refused(NotOwner { caller: thief, owner });
     w.models(thief, setUriCall { id, uri: String::new() }).refused(NotOwner { caller: thief, owner });
-    w.models(heir, acceptTransferCall { id }).refused(NotOffered { caller: heir, pendingOwner: Address::ZERO });
+    w.models(heir, acceptTransferCall { id })
+        .refused(NotOffered { caller: heir, pendingOwner: Address::ZERO });
     w.models(Address::ZERO, acceptTransferCall { id })
         .refused(NotOffered { caller: Address::ZERO, pendingOwner: Address::ZERO });
     w.models(owner, transferCall { id, to: heir }).unwrap();

@@ -13,7 +13,9 @@ fn set(name: &str, value: u64) -> setCall {
 #[test]
 fn a_write_holds_from_the_next_block_on_and_the_past_stays() {
     let mut w = World::new();
-    let at = |w: &mut World, block| w.params(GOVERNOR, atCall { key: key_of("tokenFee"), blockNumber: block }).unwrap();
+    let at = |w: &mut World, block| {
+        w.params(GOVERNOR, atCall { key: key_of("tokenFee"), blockNumber: block }).unwrap()
+    };
     let start = w.block;
     w.params(GOVERNOR, set("tokenFee", 7)).unwrap();
     let event = ParamSet::decode_log_data(&w.last_logs[0].data).unwrap();

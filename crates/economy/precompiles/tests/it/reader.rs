@@ -33,9 +33,15 @@ fn views_without_an_evm() {
     let got = read(IDatanets::getCall { id: 1 }.abi_encode(), address::DATANETS).unwrap();
     assert_eq!(IDatanets::getCall::abi_decode_returns(&got).unwrap().owner, owner);
     let unknown = IDatanets::UnknownDatanet { id: 2 }.abi_encode().into();
-    assert_eq!(read(IDatanets::getCall { id: 2 }.abi_encode(), address::DATANETS), Err(ReadError::Reverted(unknown)));
+    assert_eq!(
+        read(IDatanets::getCall { id: 2 }.abi_encode(), address::DATANETS),
+        Err(ReadError::Reverted(unknown))
+    );
     let seal = IDatanets::StaticCall {}.abi_encode().into();
-    assert_eq!(read(IDatanets::sealCall { id: 1 }.abi_encode(), address::DATANETS), Err(ReadError::Reverted(seal)));
+    assert_eq!(
+        read(IDatanets::sealCall { id: 1 }.abi_encode(), address::DATANETS),
+        Err(ReadError::Reverted(seal))
+    );
     let broken = view(&CONFIG, &Broken, (1, 1), address::DATANETS, &IDatanets::countCall {}.abi_encode());
     assert_eq!(broken, Err(ReadError::State("disk".into())));
 }

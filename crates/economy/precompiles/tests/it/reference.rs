@@ -1,7 +1,7 @@
 //! The same work as a Solidity contract, ready to be called.
 
 use crate::fixture::{Payment, Service, open, service};
-use crate::layout::artefact;
+use crate::forge::artefact;
 use crate::world::{OPEN, Wallet, World};
 use alloy_primitives::{Address, aliases::U192, hex};
 use alloy_sol_types::{SolCall, sol};
@@ -26,7 +26,8 @@ pub(crate) fn ready(channels: usize) -> (World, Service, Vec<Payment>) {
         let call = setParamCall { key: spec.key(), value: U192::from(spec.dev) };
         w.evm(s.owner.address, REFERENCE, 0, &call.abi_encode()).unwrap();
     }
-    let agent = addAgentCall { id: s.agent, owner: s.owner.address, operator: s.operator.address, stake: OPEN };
+    let agent =
+        addAgentCall { id: s.agent, owner: s.owner.address, operator: s.operator.address, stake: OPEN };
     w.evm(s.owner.address, REFERENCE, 0, &agent.abi_encode()).unwrap();
     let payments = (0..channels)
         .map(|n| {

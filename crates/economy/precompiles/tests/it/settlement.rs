@@ -79,7 +79,14 @@ fn what_channels_refuse() {
     w.settlement(payer, OPEN, open(s.agent, payer)).refused(AgentRetired { id: s.agent });
 }
 
-fn claim_call(agent: u64, seq: u64, index: u32, account: Address, cumulative: u128, proof: Vec<B256>) -> claimCall {
+fn claim_call(
+    agent: u64,
+    seq: u64,
+    index: u32,
+    account: Address,
+    cumulative: u128,
+    proof: Vec<B256>,
+) -> claimCall {
     claimCall { agentId: agent, seq, index, account, cumulative: U256::from(cumulative), proof }
 }
 
@@ -168,7 +175,8 @@ fn vouchers_are_eip_712() {
         cumulative: U256::from(7),
         request_hash: keccak256("r"),
     };
-    let call = voucherDigestCall { channel: s.channel, cumulative: U256::from(7), requestHash: keccak256("r") };
+    let call =
+        voucherDigestCall { channel: s.channel, cumulative: U256::from(7), requestHash: keccak256("r") };
     assert_eq!(w.settlement(s.payer.address, 0, call).unwrap(), voucher.digest(CHAIN_ID));
     let domain = alloy_sol_types::Eip712Domain::new(
         Some("Tributary".into()),
@@ -191,7 +199,8 @@ fn a_void_batch_gives_back_what_it_took() {
     let mut payments = [s.pay(10 * OPEN, 9 * OPEN), Payment::new(closing, &other, 20 * OPEN, 20 * OPEN)];
     let call = batch(&mut w, s.agent, &mut payments, B256::ZERO);
     let second = w.attribution(s.operator.address, 0, call).unwrap();
-    let debits: Vec<_> = payments.iter().map(|p| ChannelAmount { channel: p.channel, amount: p.amount }).collect();
+    let debits: Vec<_> =
+        payments.iter().map(|p| ChannelAmount { channel: p.channel, amount: p.amount }).collect();
     let refund = |id, debits: &[ChannelAmount]| refundCall { batchId: id, debits: debits.to_vec() };
     let payer = s.payer.address;
     w.settlement(payer, 0, refund(B256::ZERO, &debits)).refused(UnknownBatch { batchId: B256::ZERO });

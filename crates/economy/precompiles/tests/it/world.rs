@@ -92,8 +92,7 @@ impl World {
             }
         }
         let memory = MemoryHost::from_genesis(&accounts);
-        let mut world =
-            Self { db, memory, config, block: 0, now: 1_000, last_gas: 0, last_logs: Vec::new() };
+        let mut world = Self { db, memory, config, block: 0, now: 1_000, last_gas: 0, last_logs: Vec::new() };
         world.next_block();
         world
     }
@@ -141,7 +140,13 @@ impl World {
     }
 
     /// A transaction in the EVM alone.
-    pub(crate) fn evm(&mut self, from: Address, to: Address, value: u128, data: &[u8]) -> Result<Done, Bytes> {
+    pub(crate) fn evm(
+        &mut self,
+        from: Address,
+        to: Address,
+        value: u128,
+        data: &[u8],
+    ) -> Result<Done, Bytes> {
         self.evm_with_gas(from, to, value, data, GAS).map_err(|(output, _)| output)
     }
 
@@ -156,7 +161,9 @@ impl World {
         let result = self.run(true, (from, to, value, data, gas_limit));
         let gas = result.tx_gas_used();
         match result {
-            ExecutionResult::Success { output, logs, .. } => Ok(Done { output: output.into_data(), logs, gas }),
+            ExecutionResult::Success { output, logs, .. } => {
+                Ok(Done { output: output.into_data(), logs, gas })
+            }
             ExecutionResult::Revert { output, .. } => Err((output, gas)),
             ExecutionResult::Halt { reason, .. } => Err((format!("{reason:?}").into_bytes().into(), gas)),
         }
@@ -203,7 +210,13 @@ impl World {
     }
 
     /// A transaction in both, which must agree on result, logs, balances and every slot.
-    pub(crate) fn raw(&mut self, from: Address, to: Address, value: u128, data: &[u8]) -> Result<Bytes, Bytes> {
+    pub(crate) fn raw(
+        &mut self,
+        from: Address,
+        to: Address,
+        value: u128,
+        data: &[u8],
+    ) -> Result<Bytes, Bytes> {
         let selector = data.first_chunk::<4>().copied().unwrap_or_default();
         CALLED.lock().unwrap().insert((to, selector));
         let before = self.memory.state_hash();
@@ -241,12 +254,23 @@ impl World {
         }
     }
 
-    fn typed<C: SolCall>(&mut self, from: Address, to: Address, value: u128, call: C) -> Result<C::Return, Bytes> {
+    fn typed<C: SolCall>(
+        &mut self,
+        from: Address,
+        to: Address,
+        value: u128,
+        call: C,
+    ) -> Result<C::Return, Bytes> {
         let output = self.raw(from, to, value, &call.abi_encode())?;
         Ok(C::abi_decode_returns_validate(&output).unwrap())
     }
 
-    pub(crate) fn datanets<C: SolCall>(&mut self, from: Address, value: u128, call: C) -> Result<C::Return, Bytes> {
+    pub(crate) fn datanets<C: SolCall>(
+        &mut self,
+        from: Address,
+        value: u128,
+        call: C,
+    ) -> Result<C::Return, Bytes> {
         self.typed(from, address::DATANETS, value, call)
     }
 
@@ -254,15 +278,30 @@ impl World {
         self.typed(from, address::MODELS, 0, call)
     }
 
-    pub(crate) fn agents<C: SolCall>(&mut self, from: Address, value: u128, call: C) -> Result<C::Return, Bytes> {
+    pub(crate) fn agents<C: SolCall>(
+        &mut self,
+        from: Address,
+        value: u128,
+        call: C,
+    ) -> Result<C::Return, Bytes> {
         self.typed(from, address::AGENTS, value, call)
     }
 
-    pub(crate) fn settlement<C: SolCall>(&mut self, from: Address, value: u128, call: C) -> Result<C::Return, Bytes> {
+    pub(crate) fn settlement<C: SolCall>(
+        &mut self,
+        from: Address,
+        value: u128,
+        call: C,
+    ) -> Result<C::Return, Bytes> {
         self.typed(from, address::SETTLEMENT, value, call)
     }
 
-    pub(crate) fn attribution<C: SolCall>(&mut self, from: Address, value: u128, call: C) -> Result<C::Return, Bytes> {
+    pub(crate) fn attribution<C: SolCall>(
+        &mut self,
+        from: Address,
+        value: u128,
+        call: C,
+    ) -> Result<C::Return, Bytes> {
         self.typed(from, address::ATTRIBUTION, value, call)
     }
 
