@@ -4,6 +4,7 @@
 mod account;
 mod cursor;
 mod error;
+mod fan;
 mod layer;
 mod memory;
 mod past;

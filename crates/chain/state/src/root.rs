@@ -1,14 +1,14 @@
 //! The state root after a block, from the state before it.
 
 use crate::{
-    HashedPostState, HashedStorage, StateError, StorageTrieUpdates, TrieUpdates,
+    HashedPostState, HashedStorage, StateError, StorageTrieUpdates, TrieUpdates, fan,
     layer::sorted,
     source::Source,
     walk::{Walk, Walked},
 };
 use alloy_primitives::{B256, U256, map::B256Map};
 use alloy_rlp::Encodable;
-use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, Nibbles};
+use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use rayon::prelude::*;
 use tributary_store::AccountLeaf;
 
@@ -87,10 +87,11 @@ fn changed_storage(
     let keys: Vec<_> = slots.iter().map(|(slot, _)| Nibbles::unpack(slot)).collect();
     // The changed slots outlive the walk only here, so the source is borrowed anew for their lifetime.
     let source = Source { layers: source.layers.clone(), snapshot: source.snapshot };
-    let leaves = source.slots(hashed, &slots, storage.wiped)?;
-    let nodes = source.storage_nodes(hashed, storage.wiped)?;
-    let builder = HashBuilder::default().with_updates(true);
-    let Walked { root, nodes, .. } = Walk::new(leaves, nodes, encode_slot, builder).run(&keys)?;
+    let Walked { root, nodes, .. } = fan::walk(&keys, |builder| {
+        let leaves = source.slots(hashed, &slots, storage.wiped)?;
+        let nodes = source.storage_nodes(hashed, storage.wiped)?;
+        Ok(Walk::new(leaves, nodes, encode_slot, builder))
+    })?;
     Ok(StorageRoot { root, updates: StorageTrieUpdates { wiped: storage.wiped, nodes } })
 }
 
@@ -136,6 +137,7 @@ fn new_leaf(
 fn walk_accounts(source: &Source<'_>, leaves: &[(B256, Option<AccountLeaf>)]) -> Result<Walked, StateError> {
     let keys: Vec<_> = leaves.iter().map(|(hashed, _)| Nibbles::unpack(hashed)).collect();
     let source = Source { layers: source.layers.clone(), snapshot: source.snapshot };
-    let builder = HashBuilder::default().with_updates(true);
-    Walk::new(source.accounts(leaves)?, source.account_nodes()?, encode_leaf, builder).run(&keys)
+    fan::walk(&keys, |builder| {
+        Ok(Walk::new(source.accounts(leaves)?, source.account_nodes()?, encode_leaf, builder))
+    })
 }

@@ -28,6 +28,8 @@ pub(crate) struct Walked {
     pub(crate) root: B256,
     pub(crate) nodes: NodeUpdates,
     pub(crate) proof: ProofNodes,
+    /// The topmost path walked has a stored node now.
+    pub(crate) stored: bool,
 }
 
 impl<'a, V, L, C> Walk<'a, L, C, V>
@@ -45,13 +47,29 @@ where
         Self { leaves, nodes, builder, visited: HashMap::default(), encode, value: Vec::with_capacity(128) }
     }
 
+    /// The branch at the root, if it is stored.
+    pub(crate) fn root_node(&mut self) -> Result<Option<BranchNodeCompact>, StateError> {
+        Ok(self.nodes.top(&Nibbles::new())?.filter(|(path, _)| path.is_empty()).map(|(_, node)| node))
+    }
+
     /// Walks to the changed keys, which are sorted.
-    pub(crate) fn run(mut self, keys: &[Nibbles]) -> Result<Walked, StateError> {
-        self.subtree(Nibbles::new(), keys, true)?;
+    pub(crate) fn run(self, keys: &[Nibbles]) -> Result<Walked, StateError> {
+        self.run_under(Nibbles::new(), keys, true)
+    }
+
+    /// Walks to the changed keys under a path, as if there were no others in the trie.
+    pub(crate) fn run_under(
+        mut self,
+        path: Nibbles,
+        keys: &[Nibbles],
+        stored: bool,
+    ) -> Result<Walked, StateError> {
+        self.subtree(path, keys, stored)?;
         let root = self.builder.root();
         let proof = self.builder.take_proof_nodes();
         let (_, built) = self.builder.split();
-        Ok(Walked { root, nodes: updates(self.visited, built), proof })
+        let stored = built.contains_key(&path);
+        Ok(Walked { root, nodes: branch_updates(self.visited, built), proof, stored })
     }
 
     fn subtree(&mut self, path: Nibbles, keys: &[Nibbles], stored: bool) -> Result<(), StateError> {
@@ -117,7 +135,7 @@ where
 }
 
 /// The keys that begin with `prefix`.
-fn under<'k>(keys: &'k [Nibbles], prefix: &Nibbles) -> &'k [Nibbles] {
+pub(crate) fn under<'k>(keys: &'k [Nibbles], prefix: &Nibbles) -> &'k [Nibbles] {
     let start = keys.partition_point(|key| key < prefix);
     let length = keys[start..].partition_point(|key| key.starts_with(prefix));
     &keys[start..start + length]
@@ -132,7 +150,7 @@ fn lowest(path: &Nibbles) -> B256 {
 }
 
 /// Nodes that were built and are not stored so; nodes that were stored and were not built.
-fn updates(
+pub(crate) fn branch_updates(
     visited: HashMap<Nibbles, BranchNodeCompact>,
     built: HashMap<Nibbles, BranchNodeCompact>,
 ) -> NodeUpdates {

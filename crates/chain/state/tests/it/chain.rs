@@ -191,3 +191,47 @@ fn a_wide_state_keeps_its_roots() {
     }
     model.verify();
 }
+
+/// Blocks with more changed keys than leaves: whole subtries come and go, down to one leaf and to none.
+#[test]
+fn large_changes_of_small_tries_keep_their_roots() {
+    use alloy_primitives::{U256, keccak256};
+    use tributary_state::Account;
+
+    let key = |index: u64| keccak256(index.to_be_bytes());
+    let owner = key(0);
+    let set = |keys: std::ops::Range<u64>, present: bool| {
+        let mut change = HashedPostState::default();
+        change
+            .accounts
+            .insert(owner, Some(Account { nonce: keys.end + u64::from(present), ..Default::default() }));
+        for index in keys {
+            change
+                .accounts
+                .insert(key(index + 1), present.then(|| Account { nonce: index + 1, ..Default::default() }));
+            let value = if present { U256::from(index + 1) } else { U256::ZERO };
+            change.storages.entry(owner).or_default().slots.insert(key(index), value);
+        }
+        change
+    };
+    let mut model = Model::new(&HashedPostState::default());
+    let steps = [
+        (0..400, true),
+        (3..400, false),
+        (100..300, true),
+        (0..399, false),
+        (0..600, true),
+        (1..600, false),
+        (0..1, false),
+        (0..200, true),
+        (20..220, false),
+        (0..1_500, true),
+        (300..700, false),
+    ];
+    for (keys, present) in steps {
+        model.extend(&set(keys, present));
+        model.persist();
+        model.verify();
+    }
+    (0..=model.head()).for_each(|number| model.check_root(number));
+}

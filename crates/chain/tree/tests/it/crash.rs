@@ -65,7 +65,7 @@ fn a_killed_process_loses_nothing_acknowledged() {
             .filter(|line| line.is_ascii())
             .collect();
         let complete = |line: &&String| line.len() >= "acknowledged 1 0x".len() + 64;
-        let last = lines.iter().filter(complete).next_back().unwrap();
+        let last = lines.iter().rfind(complete).unwrap();
         let mut words = last.split(' ').skip(1);
         let number: u64 = words.next().unwrap().parse().unwrap();
         let hash: B256 = words.next().unwrap().parse().unwrap();
