@@ -1,2 +1,33 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+
+mod blocking;
+mod config;
+mod context;
+mod convert;
+mod debug;
+mod error;
+mod eth;
+mod net;
+mod provider;
+mod server;
+mod tributary;
+mod txpool;
+mod web3;
+
+pub use config::{
+    CorsDomains, EndpointConfig, EthConfig, Namespace, Namespaces, RpcConfig, ServerLimits, VirtualHosts,
+};
+pub use context::{RpcContext, RpcParts};
+pub use convert::{RpcBlock, RpcHeader, RpcReceipt, RpcTransaction};
+pub use debug::DebugApiServer;
+pub use error::RpcError;
+pub use eth::{EthApiClient, EthApiServer, EthFilterApiServer, EthPubSubApiServer};
+pub use net::NetApiServer;
+pub use server::{Modules, RpcHandle, ServerError};
+pub use tributary::{
+    ModelKey, NoWorker, TributaryApi, TributaryError, TributaryEvents, TributaryQuery, TributaryRpcClient,
+    TributaryRpcServer,
+};
+pub use txpool::TxpoolApiServer;
+pub use web3::Web3ApiServer;

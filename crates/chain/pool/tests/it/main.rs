@@ -1,0 +1,6 @@
+//! The pool on a chain that moves.
+
+mod chain;
+mod journal;
+mod moves;
+mod rules;

@@ -1,0 +1,64 @@
+//! What all methods share.
+
+use crate::{EthConfig, TributaryApi, blocking::Lanes, eth::FeeCache, eth::Filters};
+use std::{ops::Deref, sync::Arc};
+use tributary_evm::Executor;
+use tributary_pool::Pool;
+use tributary_spec::ChainSpec;
+use tributary_tree::Chain;
+
+/// The parts of the node that the methods speak to.
+#[derive(Debug)]
+pub struct RpcParts {
+    /// The chain's constants.
+    pub spec: Arc<ChainSpec>,
+    /// Blocks and states.
+    pub chain: Chain,
+    /// Waiting transactions.
+    pub pool: Pool,
+    /// The EVM.
+    pub executor: Executor,
+    /// The economy's reads.
+    pub tributary: Arc<dyn TributaryApi>,
+    /// Limits.
+    pub config: EthConfig,
+    /// `web3_clientVersion`.
+    pub client_version: String,
+}
+
+/// The parts, and what the methods remember between calls. Clones share.
+#[derive(Clone, Debug)]
+pub struct RpcContext(Arc<Shared>);
+
+/// The parts, and what is remembered.
+#[derive(Debug)]
+pub struct Shared {
+    parts: RpcParts,
+    pub(crate) lanes: Lanes,
+    pub(crate) fees: FeeCache,
+    pub(crate) filters: Filters,
+}
+
+impl RpcContext {
+    /// Joins the parts.
+    pub fn new(parts: RpcParts) -> Self {
+        let lanes = Lanes::new(&parts.config);
+        Self(Arc::new(Shared { parts, lanes, fees: FeeCache::default(), filters: Filters::default() }))
+    }
+}
+
+impl Deref for RpcContext {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Deref for Shared {
+    type Target = RpcParts;
+
+    fn deref(&self) -> &RpcParts {
+        &self.parts
+    }
+}

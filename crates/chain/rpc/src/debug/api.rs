@@ -1,0 +1,150 @@
+//! The methods and their parameters.
+
+use crate::{RpcContext, blocking::Lane};
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{B256, Bytes};
+use alloy_rpc_types_eth::TransactionRequest;
+use alloy_rpc_types_trace::{
+    common::TraceResult,
+    geth::{GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace},
+};
+use jsonrpsee::{
+    core::{RpcResult, async_trait},
+    proc_macros::rpc,
+};
+
+/// What became of each transaction of a block.
+pub(crate) type BlockTrace = Vec<TraceResult<GethTrace, String>>;
+
+/// Traces and raw data.
+#[rpc(server, namespace = "debug")]
+pub trait DebugApi {
+    /// Runs a transaction of the chain again, under a tracer.
+    #[method(name = "traceTransaction")]
+    async fn trace_transaction(
+        &self,
+        hash: B256,
+        options: Option<GethDebugTracingOptions>,
+    ) -> RpcResult<GethTrace>;
+
+    /// Runs a call under a tracer.
+    #[method(name = "traceCall")]
+    async fn trace_call(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+        options: Option<GethDebugTracingCallOptions>,
+    ) -> RpcResult<GethTrace>;
+
+    /// Runs all transactions of a block again, under a tracer.
+    #[method(name = "traceBlockByHash")]
+    async fn trace_block_by_hash(
+        &self,
+        hash: B256,
+        options: Option<GethDebugTracingOptions>,
+    ) -> RpcResult<BlockTrace>;
+
+    /// Runs all transactions of a block again, under a tracer.
+    #[method(name = "traceBlockByNumber")]
+    async fn trace_block_by_number(
+        &self,
+        number: BlockNumberOrTag,
+        options: Option<GethDebugTracingOptions>,
+    ) -> RpcResult<BlockTrace>;
+
+    /// A header in RLP.
+    #[method(name = "getRawHeader")]
+    async fn raw_header(&self, block: BlockId) -> RpcResult<Bytes>;
+
+    /// A block in RLP.
+    #[method(name = "getRawBlock")]
+    async fn raw_block(&self, block: BlockId) -> RpcResult<Bytes>;
+
+    /// A transaction's EIP-2718 bytes; none if it is unknown.
+    #[method(name = "getRawTransaction")]
+    async fn raw_transaction(&self, hash: B256) -> RpcResult<Option<Bytes>>;
+
+    /// All transactions of a block, in EIP-2718 bytes.
+    #[method(name = "getRawTransactions")]
+    async fn raw_transactions(&self, block: BlockId) -> RpcResult<Vec<Bytes>>;
+
+    /// All receipts of a block, in EIP-2718 bytes.
+    #[method(name = "getRawReceipts")]
+    async fn raw_receipts(&self, block: BlockId) -> RpcResult<Vec<Bytes>>;
+
+    /// The `config` section of the chain's genesis file.
+    #[method(name = "chainConfig")]
+    async fn chain_config(&self) -> RpcResult<serde_json::Value>;
+}
+
+/// The methods.
+#[derive(Debug)]
+pub(crate) struct DebugMethods(pub(crate) RpcContext);
+
+#[async_trait]
+impl DebugApiServer for DebugMethods {
+    async fn trace_transaction(
+        &self,
+        hash: B256,
+        options: Option<GethDebugTracingOptions>,
+    ) -> RpcResult<GethTrace> {
+        let options = options.unwrap_or_default();
+        self.0.run(Lane::Trace, move |context| context.trace_transaction(hash, options)).await
+    }
+
+    async fn trace_call(
+        &self,
+        request: TransactionRequest,
+        block: Option<BlockId>,
+        options: Option<GethDebugTracingCallOptions>,
+    ) -> RpcResult<GethTrace> {
+        let options = options.unwrap_or_default();
+        self.0.run(Lane::Trace, move |context| context.trace_call(request, block, options)).await
+    }
+
+    async fn trace_block_by_hash(
+        &self,
+        hash: B256,
+        options: Option<GethDebugTracingOptions>,
+    ) -> RpcResult<BlockTrace> {
+        let options = options.unwrap_or_default();
+        self.0.run(Lane::Trace, move |context| context.trace_block(BlockId::hash(hash), options)).await
+    }
+
+    async fn trace_block_by_number(
+        &self,
+        number: BlockNumberOrTag,
+        options: Option<GethDebugTracingOptions>,
+    ) -> RpcResult<BlockTrace> {
+        let options = options.unwrap_or_default();
+        self.0.run(Lane::Trace, move |context| context.trace_block(BlockId::Number(number), options)).await
+    }
+
+    async fn raw_header(&self, block: BlockId) -> RpcResult<Bytes> {
+        self.0.read(move |context| context.raw_header(block)).await
+    }
+
+    async fn raw_block(&self, block: BlockId) -> RpcResult<Bytes> {
+        self.0.read(move |context| context.raw_block(block)).await
+    }
+
+    async fn raw_transaction(&self, hash: B256) -> RpcResult<Option<Bytes>> {
+        self.0.read(move |context| context.raw_transaction(hash)).await
+    }
+
+    async fn raw_transactions(&self, block: BlockId) -> RpcResult<Vec<Bytes>> {
+        self.0.read(move |context| context.raw_transactions(block)).await
+    }
+
+    async fn raw_receipts(&self, block: BlockId) -> RpcResult<Vec<Bytes>> {
+        self.0.read(move |context| context.raw_receipts(block)).await
+    }
+
+    async fn chain_config(&self) -> RpcResult<serde_json::Value> {
+        self.0
+            .read(|context| {
+                serde_json::to_value(&context.spec.genesis().config).map_err(crate::RpcError::internal)
+            })
+            .await
+    }
+}

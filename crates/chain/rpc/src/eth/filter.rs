@@ -1,0 +1,214 @@
+//! Filters that are polled.
+
+use crate::{
+    RpcContext, RpcError, RpcTransaction,
+    convert::pooled_to_rpc,
+    eth::{EthFilterApiServer, logs::matching_logs},
+};
+use alloy_consensus::BlockHeader;
+use alloy_eips::{BlockId, BlockNumHash};
+use alloy_primitives::B256;
+use alloy_rpc_types_eth::{Filter, FilterBlockOption, FilterChanges, FilterId, Log};
+use jsonrpsee::core::{RpcResult, async_trait};
+use parking_lot::Mutex;
+use std::{collections::HashMap, sync::Arc, time::Instant};
+use tokio::sync::broadcast::{self, error::TryRecvError};
+use tributary_pool::PooledTransaction;
+use tributary_spec::RecoveredBlock;
+
+/// Filters at the same time.
+const MAX_FILTERS: usize = 10_000;
+
+/// How far back a poll follows a chain that is no longer canonical.
+const MAX_REORG: usize = 64;
+
+/// The installed filters.
+#[derive(Debug, Default)]
+pub(crate) struct Filters(Mutex<HashMap<FilterId, Arc<Mutex<Installed>>>>);
+
+#[derive(Debug)]
+struct Installed {
+    kind: Kind,
+    polled: Instant,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// What was told: up to this block.
+    Logs(Box<Filter>, BlockNumHash),
+    /// What was told: up to this block.
+    Blocks(BlockNumHash),
+    Pending {
+        full: bool,
+        news: broadcast::Receiver<Arc<PooledTransaction>>,
+    },
+}
+
+/// What happened to the chain since a filter was polled.
+struct Moves {
+    /// Blocks that left it, latest first.
+    left: Vec<Arc<RecoveredBlock>>,
+    /// Blocks that came, in order.
+    came: Vec<Arc<RecoveredBlock>>,
+    head: BlockNumHash,
+}
+
+impl RpcContext {
+    fn head_id(&self) -> BlockNumHash {
+        let head = self.chain.head();
+        BlockNumHash::new(head.number(), head.hash())
+    }
+
+    fn install(&self, kind: Kind) -> Result<FilterId, RpcError> {
+        let mut filters = self.filters.0.lock();
+        let ttl = self.config.stale_filter_ttl;
+        filters.retain(|_, filter| filter.try_lock().is_none_or(|filter| filter.polled.elapsed() < ttl));
+        if filters.len() >= MAX_FILTERS {
+            return Err(RpcError::LimitExceeded(format!("too many filters: at most {MAX_FILTERS}")));
+        }
+        let id = FilterId::Str(format!("0x{:032x}", rand::random::<u128>()));
+        filters.insert(id.clone(), Arc::new(Mutex::new(Installed { kind, polled: Instant::now() })));
+        Ok(id)
+    }
+
+    fn installed(&self, id: &FilterId) -> Result<Arc<Mutex<Installed>>, RpcError> {
+        let filters = self.filters.0.lock();
+        let filter = filters.get(id).cloned().ok_or(RpcError::FilterNotFound)?;
+        let stale = filter.lock().polled.elapsed() >= self.config.stale_filter_ttl;
+        if stale { Err(RpcError::FilterNotFound) } else { Ok(filter) }
+    }
+
+    fn poll(&self, id: &FilterId) -> Result<FilterChanges<RpcTransaction>, RpcError> {
+        let filter = self.installed(id)?;
+        let mut filter = filter.lock();
+        filter.polled = Instant::now();
+        match &mut filter.kind {
+            Kind::Blocks(told) => {
+                let moves = self.moves(*told)?;
+                *told = moves.head;
+                Ok(FilterChanges::Hashes(moves.came.iter().map(|block| block.hash()).collect()))
+            }
+            Kind::Logs(filter, told) => {
+                let moves = self.moves(*told)?;
+                let logs = self.logs_of_moves(filter, &moves)?;
+                *told = moves.head;
+                Ok(FilterChanges::Logs(logs))
+            }
+            Kind::Pending { full, news } => Ok(pending_changes(news, *full)),
+        }
+    }
+
+    /// The way from a block that was told of to the head.
+    fn moves(&self, told: BlockNumHash) -> Result<Moves, RpcError> {
+        let mut left = Vec::new();
+        let mut at = told;
+        while self.canonical_hash(at.number)? != Some(at.hash) && left.len() < MAX_REORG {
+            let Some(block) = self.block(BlockId::hash(at.hash))? else { break };
+            at = BlockNumHash::new(at.number.saturating_sub(1), block.parent_hash());
+            left.push(block);
+        }
+        let head = self.chain.head();
+        let most = self.config.max_blocks_per_filter;
+        if most > 0 && head.number().saturating_sub(at.number) > most {
+            return Err(RpcError::InvalidParams(format!("query exceeds max block range {most}")));
+        }
+        let mut came = Vec::new();
+        for number in at.number + 1..=head.number() {
+            match self.block(BlockId::number(number))? {
+                Some(block) => came.push(block),
+                None => break,
+            }
+        }
+        let head = came.last().map_or(at, |block| BlockNumHash::new(block.number(), block.hash()));
+        Ok(Moves { left, came, head })
+    }
+
+    fn logs_of_moves(&self, filter: &Filter, moves: &Moves) -> Result<Vec<Log>, RpcError> {
+        let mut logs = Vec::new();
+        for (block, removed) in
+            moves.left.iter().map(|block| (block, true)).chain(moves.came.iter().map(|block| (block, false)))
+        {
+            if !in_range(filter, block.number()) || !filter.matches_bloom(block.header().logs_bloom()) {
+                continue;
+            }
+            let receipts = self.receipts(block.hash())?.unwrap_or_default();
+            let filter = Filter { block_option: FilterBlockOption::default(), ..filter.clone() };
+            logs.extend(matching_logs(&filter, block.header(), block.transactions(), &receipts, removed));
+        }
+        Ok(logs)
+    }
+}
+
+/// Whether the filter's range has the block; labels mean "as it goes on".
+fn in_range(filter: &Filter, number: u64) -> bool {
+    let (from, to) = filter.extract_block_range();
+    from.is_none_or(|from| number >= from) && to.is_none_or(|to| number <= to)
+}
+
+fn pending_changes(
+    news: &mut broadcast::Receiver<Arc<PooledTransaction>>,
+    full: bool,
+) -> FilterChanges<RpcTransaction> {
+    let mut txs = Vec::new();
+    loop {
+        match news.try_recv() {
+            Ok(tx) => txs.push(tx),
+            Err(TryRecvError::Lagged(_)) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+        }
+    }
+    if full {
+        FilterChanges::Transactions(txs.iter().map(|tx| pooled_to_rpc(tx)).collect())
+    } else {
+        FilterChanges::Hashes(txs.iter().map(|tx| tx.hash()).collect::<Vec<B256>>())
+    }
+}
+
+/// The methods.
+#[derive(Debug)]
+pub(crate) struct FilterMethods(pub(crate) RpcContext);
+
+#[async_trait]
+impl EthFilterApiServer for FilterMethods {
+    async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>> {
+        self.0.read(move |context| context.logs(&filter)).await
+    }
+
+    async fn new_filter(&self, filter: Filter) -> RpcResult<FilterId> {
+        let told = self.0.head_id();
+        Ok(self.0.install(Kind::Logs(Box::new(filter), told))?)
+    }
+
+    async fn new_block_filter(&self) -> RpcResult<FilterId> {
+        Ok(self.0.install(Kind::Blocks(self.0.head_id()))?)
+    }
+
+    async fn new_pending_transaction_filter(&self, full: Option<bool>) -> RpcResult<FilterId> {
+        let news = self.0.pool.subscribe_pending();
+        Ok(self.0.install(Kind::Pending { full: full.unwrap_or_default(), news })?)
+    }
+
+    async fn filter_changes(&self, id: FilterId) -> RpcResult<FilterChanges<RpcTransaction>> {
+        self.0.read(move |context| context.poll(&id)).await
+    }
+
+    async fn filter_logs(&self, id: FilterId) -> RpcResult<Vec<Log>> {
+        self.0
+            .read(move |context| {
+                let filter = context.installed(&id)?;
+                let filter = match &mut *filter.lock() {
+                    Installed { kind: Kind::Logs(filter, _), polled } => {
+                        *polled = Instant::now();
+                        filter.clone()
+                    }
+                    _ => return Err(RpcError::FilterNotFound),
+                };
+                context.logs(&filter)
+            })
+            .await
+    }
+
+    async fn uninstall_filter(&self, id: FilterId) -> RpcResult<bool> {
+        Ok(self.0.filters.0.lock().remove(&id).is_some())
+    }
+}

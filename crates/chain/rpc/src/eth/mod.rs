@@ -1,0 +1,22 @@
+//! `eth_*`.
+
+mod access_list;
+mod api;
+mod block;
+mod call;
+mod estimate;
+mod fees;
+mod filter;
+mod logs;
+mod pubsub;
+mod request;
+mod server;
+mod state;
+mod tx;
+
+pub use api::{EthApiClient, EthApiServer, EthFilterApiServer, EthPubSubApiServer};
+pub(crate) use call::CallRequest;
+pub(crate) use fees::FeeCache;
+pub(crate) use filter::{FilterMethods, Filters};
+pub(crate) use pubsub::PubSubMethods;
+pub(crate) use server::EthMethods;

@@ -1,0 +1,13 @@
+//! Sockets, and what goes over them before and after the methods.
+//!
+//! ```text
+//! TCP ─► CORS ─► virtual hosts ─► GET /health ─► jsonrpsee: size, batch and connection limits ─► methods
+//! ```
+
+mod health;
+mod launch;
+mod modules;
+mod vhosts;
+
+pub use launch::{RpcHandle, ServerError};
+pub use modules::Modules;

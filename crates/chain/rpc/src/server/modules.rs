@@ -1,0 +1,64 @@
+//! The methods by namespace.
+
+use crate::{
+    DebugApiServer, EthApiServer, EthFilterApiServer, EthPubSubApiServer, Namespace, Namespaces,
+    NetApiServer, RpcContext, ServerError, TributaryRpcServer, TxpoolApiServer, Web3ApiServer,
+    debug::DebugMethods,
+    eth::{EthMethods, FilterMethods, PubSubMethods},
+    net::NetMethods,
+    tributary::TributaryMethods,
+    txpool::TxpoolMethods,
+    web3::Web3Methods,
+};
+use jsonrpsee::{Methods, RpcModule, core::RpcResult};
+use std::collections::BTreeMap;
+
+/// All methods this node has, of which each endpoint serves some.
+#[derive(Clone, Debug)]
+pub struct Modules {
+    context: RpcContext,
+    by_namespace: BTreeMap<Namespace, Methods>,
+}
+
+impl Modules {
+    /// The methods of this crate.
+    pub fn new(context: RpcContext) -> Result<Self, ServerError> {
+        let mut modules = Self { context: context.clone(), by_namespace: BTreeMap::new() };
+        modules.extend(Namespace::Eth, EthMethods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Eth, FilterMethods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Eth, PubSubMethods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Net, NetMethods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Web3, Web3Methods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Txpool, TxpoolMethods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Debug, DebugMethods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Tributary, TributaryMethods(context.clone()).into_rpc())?;
+        Ok(modules)
+    }
+
+    /// Adds methods of another crate.
+    pub fn extend(&mut self, namespace: Namespace, methods: impl Into<Methods>) -> Result<(), ServerError> {
+        Ok(self.by_namespace.entry(namespace).or_default().merge(methods)?)
+    }
+
+    /// What the methods share.
+    pub fn context(&self) -> &RpcContext {
+        &self.context
+    }
+
+    /// The methods of some namespaces, with `rpc_modules`, which names them.
+    pub fn select(&self, namespaces: &Namespaces) -> Result<Methods, ServerError> {
+        let mut selected = Methods::new();
+        let mut names = BTreeMap::new();
+        for (namespace, methods) in
+            self.by_namespace.iter().filter(|(namespace, _)| namespaces.contains(**namespace))
+        {
+            selected.merge(methods.clone())?;
+            names.insert(namespace.name(), "1.0");
+        }
+        names.insert(Namespace::Rpc.name(), "1.0");
+        let mut list = RpcModule::new(names);
+        list.register_method("rpc_modules", |_, names, _| RpcResult::Ok(names.clone()))?;
+        selected.merge(list)?;
+        Ok(selected)
+    }
+}

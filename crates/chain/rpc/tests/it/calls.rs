@@ -1,0 +1,148 @@
+//! Calls, estimates, access lists.
+
+use crate::node::{Node, STORE_AND_LOG, account, number, revert_code};
+use alloy_consensus::TxEip1559;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_sol_types::{Revert, SolError};
+use jsonrpsee::rpc_params;
+use serde_json::json;
+
+const TARGET: Address = Address::repeat_byte(0xaa);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_comes_with_reason_and_data() {
+    let node = Node::start().await;
+    let data: Bytes = Revert::from("closed on sundays").abi_encode().into();
+    let overrides = json!({ TARGET.to_string(): { "code": revert_code(&data) } });
+    for method in ["eth_call", "eth_estimateGas"] {
+        let error =
+            node.try_ask(method, rpc_params![json!({"to": TARGET}), "latest", &overrides]).await.unwrap_err();
+        assert_eq!(error.code(), 3, "{method}");
+        assert_eq!(error.message(), "execution reverted: closed on sundays");
+        assert_eq!(error.data().unwrap().get(), format!("\"{data}\""));
+    }
+    let burn = json!({ TARGET.to_string(): { "code": "0xfe" } });
+    let error =
+        node.try_ask("eth_call", rpc_params![json!({"to": TARGET}), "latest", burn]).await.unwrap_err();
+    assert_eq!((error.code(), error.message()), (-32000, "invalid opcode: INVALID"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overrides_change_state_and_block_for_one_call() {
+    let node = Node::start().await;
+    // TIMESTAMP, NUMBER and SELFBALANCE in three words.
+    let code: Bytes = hex!("42600052436020524760405260606000f3").into();
+    let state = json!({ TARGET.to_string(): { "code": code, "balance": "0x539" } });
+    let block = json!({ "time": "0x11", "number": "0x22" });
+    let output = node.ask("eth_call", rpc_params![json!({"to": TARGET}), "latest", state, block]).await;
+    let words: Bytes = serde_json::from_value(output).unwrap();
+    let word = |index: usize| U256::from_be_slice(&words[index * 32..(index + 1) * 32]);
+    assert_eq!([word(0), word(1), word(2)], [U256::from(0x11), U256::from(0x22), U256::from(0x539)]);
+    assert_eq!(node.ask("eth_getBalance", rpc_params![TARGET, "latest"]).await, "0x0");
+
+    // SLOAD of slot 0, which the override sets.
+    let diff = json!({ TARGET.to_string(): {
+        "code": "0x60005460005260206000f3", "stateDiff": { B256::ZERO.to_string(): B256::repeat_byte(4) }
+    }});
+    let output = node.ask("eth_call", rpc_params![json!({"to": TARGET}), "latest", diff]).await;
+    assert_eq!(output, json!(B256::repeat_byte(4)));
+    let both = json!({ TARGET.to_string(): { "state": {}, "stateDiff": {} } });
+    let error =
+        node.try_ask("eth_call", rpc_params![json!({"to": TARGET}), "latest", both]).await.unwrap_err();
+    assert_eq!(error.code(), -32602);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_need_no_funds_unless_they_name_a_price() {
+    let node = Node::start().await;
+    let poor = Address::repeat_byte(0xbb);
+    node.ask("eth_call", rpc_params![json!({"from": poor, "to": TARGET}), "latest"]).await;
+    let dear = json!({"from": poor, "to": TARGET, "gasPrice": "0x77359400", "gas": "0x5208"});
+    let error = node.try_ask("eth_call", rpc_params![dear, "latest"]).await.unwrap_err();
+    assert!(error.message().starts_with("insufficient funds for gas * price + value"), "{error:?}");
+    let wrong = json!({"to": TARGET, "chainId": "0x1"});
+    let error = node.try_ask("eth_call", rpc_params![wrong, "latest"]).await.unwrap_err();
+    assert_eq!(error.message(), "invalid chain ID: have 1, want 161299");
+    let both = json!({"to": TARGET, "gasPrice": "0x1", "maxFeePerGas": "0x1"});
+    assert!(node.try_ask("eth_call", rpc_params![both, "latest"]).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_estimate_is_enough_and_hardly_more() {
+    let node = Node::start().await;
+    let from = account(0).address();
+    let plain =
+        node.ask("eth_estimateGas", rpc_params![json!({"from": from, "to": TARGET, "value": "0x1"})]).await;
+    assert_eq!(plain, "0x5208");
+    let contract = node.deploy(0).await;
+    let call = json!({"from": from, "to": contract, "data": B256::repeat_byte(1)});
+    let estimate = number(&node.ask("eth_estimateGas", rpc_params![call]).await);
+    let tx = TxEip1559 {
+        nonce: 1,
+        gas_limit: estimate,
+        to: TxKind::Call(contract),
+        input: B256::repeat_byte(1).into(),
+        ..TxEip1559::default()
+    };
+    let hash = node.send(0, tx).await;
+    node.mine();
+    let receipt = node.ask("eth_getTransactionReceipt", rpc_params![hash]).await;
+    assert_eq!(receipt["status"], "0x1");
+    assert!(estimate * 98 / 100 <= number(&receipt["gasUsed"]), "{estimate} for {}", receipt["gasUsed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_estimate_leaves_room_for_the_l1_fee() {
+    let node = Node::start().await;
+    node.mine();
+    let from = Address::repeat_byte(0xcc);
+    let call = json!({"from": from, "to": TARGET, "gasPrice": "0x3b9aca00"});
+    let gas_alone = U256::from(21_000u64) * U256::from(1_000_000_000u64);
+    let with = |balance: U256| json!({ from.to_string(): { "balance": balance } });
+    let error =
+        node.try_ask("eth_estimateGas", rpc_params![&call, "latest", with(gas_alone)]).await.unwrap_err();
+    assert!(error.message().starts_with("gas required exceeds allowance ("), "{error:?}");
+    let more = gas_alone + U256::from(1_000_000_000_000_000u64);
+    assert_eq!(node.ask("eth_estimateGas", rpc_params![&call, "latest", with(more)]).await, "0x5208");
+    let error =
+        node.try_ask("eth_estimateGas", rpc_params![&call, "latest", with(U256::ONE)]).await.unwrap_err();
+    assert!(error.message().starts_with("insufficient funds"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_list_names_what_is_touched() {
+    let node = Node::start().await;
+    let reader: Bytes = hex!("600054507300000000000000000000000000000000000000ff3100").into();
+    let overrides = json!({ TARGET.to_string(): { "code": reader } });
+    let result =
+        node.ask("eth_createAccessList", rpc_params![json!({"to": TARGET}), "latest", overrides]).await;
+    let list = result["accessList"].as_array().unwrap();
+    assert_eq!(list.len(), 2);
+    assert!(
+        list.iter()
+            .any(|item| item["address"] == json!(TARGET) && item["storageKeys"][0] == json!(B256::ZERO))
+    );
+    assert!(number(&result["gasUsed"]) > 21_000);
+    assert!(result.get("error").is_none());
+    let state = json!({ TARGET.to_string(): { "code": revert_code(b"") } });
+    let result = node.ask("eth_createAccessList", rpc_params![json!({"to": TARGET}), "latest", state]).await;
+    assert_eq!(result["error"], "execution reverted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_and_slots_are_read() {
+    let node = Node::start().await;
+    let contract = node.deploy(3).await;
+    assert_eq!(
+        node.ask("eth_getCode", rpc_params![contract, "latest"]).await,
+        json!(Bytes::from(STORE_AND_LOG))
+    );
+    assert_eq!(node.ask("eth_getCode", rpc_params![contract, "0x0"]).await, "0x");
+    let input = B256::repeat_byte(0x5a);
+    let tx = TxEip1559 { nonce: 1, to: TxKind::Call(contract), input: input.into(), ..TxEip1559::default() };
+    node.send(3, tx).await;
+    node.mine();
+    for slot in ["0x0", "0x0000000000000000000000000000000000000000000000000000000000000000"] {
+        assert_eq!(node.ask("eth_getStorageAt", rpc_params![contract, slot, "latest"]).await, json!(input));
+    }
+}

@@ -1,0 +1,166 @@
+//! Bad requests, limits, and what is served to whom.
+
+use crate::node::{Node, config};
+use jsonrpsee::{core::client::ClientT, rpc_params};
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use tributary_rpc::{CorsDomains, Namespace, Namespaces, RpcHandle, ServerError, VirtualHosts};
+
+async fn post(node: &Node, body: impl Into<reqwest::Body>) -> Response {
+    let request = Client::new().post(node.url()).header("content-type", "application/json");
+    request.body(body).send().await.unwrap()
+}
+
+async fn error_code(response: Response) -> i64 {
+    response.json::<Value>().await.unwrap()["error"]["code"].as_i64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_requests_get_the_codes_of_the_specification() {
+    let node = Node::start().await;
+    let cases = [
+        ("{nonsense", -32700),
+        ("[]", -32600),
+        (r#"{"jsonrpc":"2.0","id":1}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_nothing","params":[]}"#, -32601),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12"]}"#, -32602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[]}"#, -32602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["tomorrow",false]}"#, -32602),
+    ];
+    for (body, code) in cases {
+        assert_eq!(error_code(post(&node, body).await).await, code, "{body}");
+    }
+    let text = Client::new().post(node.url()).body("{}").send().await.unwrap();
+    assert_eq!(text.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let get = Client::new().get(node.url()).send().await.unwrap();
+    assert_eq!(get.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_answered_in_order_and_limited() {
+    let mut config = config();
+    config.limits.max_batch_size = 3;
+    let node = Node::with(config).await;
+    let batch = |count: usize| {
+        let one = |id| json!({"jsonrpc": "2.0", "id": id, "method": "eth_chainId", "params": []});
+        serde_json::to_string(&(0..count).map(one).collect::<Vec<_>>()).unwrap()
+    };
+    let answers: Value = post(&node, batch(3)).await.json().await.unwrap();
+    let ids: Vec<_> =
+        answers.as_array().unwrap().iter().map(|answer| answer["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [0, 1, 2]);
+    assert_eq!(error_code(post(&node, batch(4)).await).await, -32010);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_are_limited_in_both_directions() {
+    let mut config = config();
+    config.limits.max_request_size = 10_000;
+    config.limits.max_response_size = 2_000;
+    let node = Node::with(config).await;
+    let long =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"web3_sha3","params":["0x{}"]}}"#, "00".repeat(6_000));
+    assert_eq!(post(&node, long).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let code = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getCode","params":["0x4200000000000000000000000000000000000015","latest"]}"#;
+    assert_eq!(error_code(post(&node, code).await).await, -32008);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_limited() {
+    let mut config = config();
+    config.limits.max_connections = 1;
+    let node = Node::with(config).await;
+    let first = node.ws().await;
+    let url = format!("ws://{}", node.handle.ws_address().unwrap());
+    assert!(jsonrpsee::ws_client::WsClientBuilder::default().build(&url).await.is_err());
+    let id: Value = first.request("eth_chainId", rpc_params![]).await.unwrap();
+    assert_eq!(id, "0x27613");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_chosen_namespaces_are_served() {
+    let mut config = config();
+    let only: Namespaces = [Namespace::Eth, Namespace::Web3].into_iter().collect();
+    config.http.as_mut().unwrap().namespaces = only;
+    let node = Node::with(config).await;
+    assert_eq!(node.ask("web3_clientVersion", rpc_params![]).await, "Tributary/test");
+    assert_eq!(
+        node.ask("rpc_modules", rpc_params![]).await,
+        json!({"eth": "1.0", "rpc": "1.0", "web3": "1.0"})
+    );
+    for method in ["net_version", "txpool_status", "debug_chainConfig"] {
+        assert_eq!(node.try_ask(method, rpc_params![]).await.unwrap_err().code(), -32601, "{method}");
+    }
+    let all = node.ws().await;
+    let version: Value = all.request("net_version", rpc_params![]).await.unwrap();
+    assert_eq!(version, "161299");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_host_names_are_refused() {
+    let node = Node::start().await;
+    let with_host =
+        |host: &'static str| Client::new().get(format!("{}/health", node.url())).header("host", host);
+    assert_eq!(with_host("localhost").send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(with_host("rebound.example").send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    let mut config = config();
+    config.http.as_mut().unwrap().vhosts = VirtualHosts::from("rebound.example");
+    let node = Node::with(config).await;
+    let with_host =
+        |host: &'static str| Client::new().get(format!("{}/health", node.url())).header("host", host);
+    assert_eq!(with_host("rebound.example").send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cors_headers_are_sent_when_configured() {
+    let preflight = |url: String| {
+        Client::new()
+            .request(reqwest::Method::OPTIONS, url)
+            .header("origin", "https://dapp.example")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type")
+    };
+    let node = Node::start().await;
+    let answer = preflight(node.url()).send().await.unwrap();
+    assert!(answer.headers().get("access-control-allow-origin").is_none());
+    let mut config = config();
+    config.http.as_mut().unwrap().cors = "https://dapp.example".parse::<CorsDomains>().unwrap();
+    let node = Node::with(config).await;
+    let answer = preflight(node.url()).send().await.unwrap();
+    assert_eq!(answer.headers()["access-control-allow-origin"], "https://dapp.example");
+    let answer = preflight(node.url()).header("origin", "https://other.example").send().await.unwrap();
+    assert_ne!(
+        answer.headers().get("access-control-allow-origin").map(|o| o.as_bytes()),
+        Some(&b"https://other.example"[..])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_where_the_head_is() {
+    let node = Node::start().await;
+    let block = node.mine();
+    let answer: Value =
+        Client::new().get(format!("{}/health", node.url())).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&answer["status"], &answer["blockNumber"]), (&json!("ok"), &json!("0x1")));
+    assert_eq!(answer["blockHash"], json!(block.hash()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_named() {
+    let node = Node::start().await;
+    let mut config = config();
+    config.http.as_mut().unwrap().address = node.handle.http_address().unwrap();
+    config.ws = None;
+    let error = RpcHandle::launch(&config, &node.modules).await.unwrap_err();
+    assert!(matches!(error, ServerError::AddressInUse { flag: "http", .. }), "{error}");
+    assert!(error.to_string().contains("--http.port"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_a_worker_says_so() {
+    let node = Node::start().await;
+    let error = node.try_ask("tributary_params", rpc_params![]).await.unwrap_err();
+    assert_eq!((error.code(), error.message()), (-32000, "no worker runs in this node"));
+    let error = node.try_ask("tributary_getModel", rpc_params!["dict-devil"]).await.unwrap_err();
+    assert_eq!(error.code(), -32000);
+}
