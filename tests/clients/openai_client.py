@@ -41,7 +41,7 @@ assert chunks[-1].usage.completion_tokens == reply.usage.completion_tokens
 assert chunks[-1].tributary["outTokens"] == receipt["outTokens"]
 
 with client.chat.completions.stream(model=model, messages=messages, max_tokens=12, temperature=0) as stream:
-    assert stream.get_final_completion().choices[0].message.content == text
+    assert "".join(event.delta for event in stream if event.type == "content.delta") == text
 
 seeded = [chat(seed=7, temperature=0.9).choices[0].message.content for _ in range(2)]
 assert seeded[0] == seeded[1]

@@ -106,9 +106,9 @@ impl Fetcher {
         }
         let url = Url::parse(&source.uri).map_err(|error| refused(&source.uri, &error.to_string()))?;
         match url.scheme() {
-            "file" => self.from_file(&url, source.hash).await,
+            "file" => self.read_folder(&url, source.hash).await,
             "http" | "https" => {
-                let artifact = tokio::time::timeout(self.policy.timeout, self.from_http(&url))
+                let artifact = tokio::time::timeout(self.policy.timeout, self.download(&url))
                     .await
                     .map_err(|_| failed(&url, "timed out"))??;
                 self.keep(artifact, source.hash).await
@@ -122,7 +122,7 @@ impl Fetcher {
         blocking(move || Ok(cache.get(hash, &bounds))).await
     }
 
-    async fn from_file(&self, url: &Url, hash: B256) -> Result<Artifact, AdapterError> {
+    async fn read_folder(&self, url: &Url, hash: B256) -> Result<Artifact, AdapterError> {
         let policy = Arc::clone(&self.policy);
         let url = url.clone();
         blocking(move || {
@@ -152,7 +152,7 @@ impl Fetcher {
         }
     }
 
-    async fn from_http(&self, url: &Url) -> Result<Artifact, AdapterError> {
+    async fn download(&self, url: &Url) -> Result<Artifact, AdapterError> {
         self.check_host(url)?;
         let config = self.get(url, CONFIG_FILE, self.policy.bounds.config).await?;
         let tensors = self.get(url, TENSORS_FILE, self.policy.bounds.tensors).await?;

@@ -9,6 +9,8 @@ pub struct ApiConfig {
     pub body_timeout: Duration,
     /// Time for an answer, waiting included.
     pub request_timeout: Duration,
+    /// Time after which a step of the backend counts as stalled, and the node as not healthy.
+    pub stall: Duration,
     /// Keys that are let in; none: everybody.
     pub api_keys: Vec<String>,
     /// Origins that browsers may call from; `*` for any.
@@ -35,6 +37,7 @@ impl Default for ApiConfig {
             body_bytes: 1 << 20,
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(600),
+            stall: Duration::from_secs(60),
             api_keys: Vec::new(),
             cors: vec!["*".into()],
             messages: 1024,

@@ -1,6 +1,6 @@
 //! The `Tributary-Voucher` header: what a payer signs for one request.
 
-use alloy_primitives::{B256, Bytes, FixedBytes, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::{SolType, sol_data};
 use base64::{
     Engine as _,
@@ -104,9 +104,9 @@ impl VoucherHeader {
 
     fn abi_encode(&self) -> Vec<u8> {
         Encoding::abi_encode_params(&(
-            FixedBytes::<32>::from(self.channel),
+            self.channel,
             self.cumulative,
-            FixedBytes::<32>::from(self.request_id),
+            self.request_id,
             self.l2_block,
             self.n_in,
             self.max_fee,

@@ -13,7 +13,12 @@ use tributary_engine::Status;
 
 /// `GET /health`: 200 while serving, else 503 with the reason.
 pub(crate) async fn health(State(api): State<Api>) -> Response {
-    let (code, status, reason) = match api.parts.engine.status() {
+    let engine = &api.parts.engine;
+    let stalled = engine.step_for().filter(|step| *step > api.config().stall);
+    let (code, status, reason) = match engine.status() {
+        Status::Ready | Status::Degraded(_) if stalled.is_some() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "stalled", None)
+        }
         Status::Ready => (StatusCode::OK, "ok", None),
         Status::Degraded(reason) => (StatusCode::OK, "degraded", Some(reason)),
         Status::Loading => (StatusCode::SERVICE_UNAVAILABLE, "loading", None),

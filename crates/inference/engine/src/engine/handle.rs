@@ -9,7 +9,7 @@ use crate::{
     text::Vocabulary,
 };
 use crossbeam_channel::Sender;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::{
     fmt,
     sync::{
@@ -17,7 +17,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -64,6 +64,8 @@ pub struct Engine {
 pub(super) struct Shared {
     pub(super) info: RwLock<Option<Arc<EngineInfo>>>,
     pub(super) status: watch::Sender<Status>,
+    /// When the step that runs began.
+    pub(super) step: Mutex<Option<Instant>>,
     requests: Arc<AtomicUsize>,
     max_requests: usize,
 }
@@ -95,6 +97,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             info: RwLock::new(None),
             status: watch::Sender::new(Status::Loading),
+            step: Mutex::new(None),
             requests: Arc::new(AtomicUsize::new(0)),
             max_requests: config.max_requests,
         });
@@ -121,6 +124,12 @@ impl Engine {
     /// Requests it holds.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// How long the step that runs has been running: a step takes milliseconds, a stalled backend does not
+    /// end one.
+    pub fn step_for(&self) -> Option<Duration> {
+        self.shared.step.lock().map(|since| since.elapsed())
     }
 
     /// Waits until the model is loaded, or cannot be.

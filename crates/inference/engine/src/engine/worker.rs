@@ -158,7 +158,10 @@ impl Worker {
             if !self.receive(scheduler) {
                 return Ok(());
             }
-            match catch_unwind(AssertUnwindSafe(|| self.iterate(scheduler, backend))) {
+            *self.shared.step.lock() = Some(Instant::now());
+            let step = catch_unwind(AssertUnwindSafe(|| self.iterate(scheduler, backend)));
+            *self.shared.step.lock() = None;
+            match step {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(error.to_string()),
                 Err(panic) => return Err(panic_message(panic.as_ref())),

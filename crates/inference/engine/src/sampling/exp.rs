@@ -1,6 +1,9 @@
 //! The profile's exponential: the same bits on every machine, no libm.
 
 const LOG2E: f32 = std::f32::consts::LOG2_E;
+/// −ln 2 in two parts; the first is exact.
+#[expect(clippy::excessive_precision, reason = "written as the profile prints them")]
+const LN2: [f32; 2] = [-0.693359375, 2.12194440e-4];
 #[expect(clippy::excessive_precision, reason = "written as the profile prints them")]
 const HORNER: [f32; 6] =
     [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1];
@@ -13,8 +16,8 @@ pub fn exp(x: f32) -> f32 {
     }
     let x = if x > 88.0 { 88.0 } else { x };
     let n = (x * LOG2E).round_ties_even();
-    let r = n.mul_add(-0.693_359_375, x);
-    let r = n.mul_add(2.121_944_4e-4, r);
+    let r = n.mul_add(LN2[0], x);
+    let r = n.mul_add(LN2[1], r);
     let mut p = HORNER[0];
     for coefficient in &HORNER[1..] {
         p = p.mul_add(r, *coefficient);

@@ -174,7 +174,7 @@ fn pick(
     buffer: &mut Vec<Candidate>,
 ) -> Result<u32, NoChoice> {
     let x = u128::from(draw(params.seed, params.choice, position));
-    let target = |total: u64| (x * u128::from(total) >> 64) as u64;
+    let target = |total: u64| ((x * u128::from(total)) >> 64) as u64;
     let heaviest = candidates.iter().map(|candidate| candidate.weight).max().ok_or(NoChoice)?;
     let heavy = |candidate: &Candidate| {
         u64::from(candidate.weight) * u64::from(PPM) >= u64::from(params.min_p) * u64::from(heaviest)

@@ -18,6 +18,7 @@ use tributary_engine::{
 enum Fault {
     Panic,
     Error,
+    Stall,
 }
 
 /// A real backend with one fault, and adapters that take some asking.
@@ -56,6 +57,7 @@ impl InferenceBackend for Faulty {
             match self.fault {
                 Fault::Panic => panic!("a kernel fell over"),
                 Fault::Error => return Err(BackendError::Failed("device lost".into())),
+                Fault::Stall => std::thread::sleep(Duration::from_millis(300)),
             }
         }
         self.inner.step(rows, out)
@@ -149,4 +151,20 @@ async fn while_loading_nothing_is_taken() {
     );
     engine.ready().await.unwrap();
     assert_eq!(engine.status(), Status::Ready);
+}
+
+/// A step that does not end shows, so that whoever watches the engine can act.
+#[tokio::test]
+async fn a_stall_can_be_seen() {
+    let tiny = Arc::new(Tiny::new());
+    let (engine, _) = faulty(&tiny, Fault::Stall, 0);
+    engine.ready().await.unwrap();
+    let stalling = engine.submit(request("!", 1)).unwrap();
+    let seen = async {
+        while engine.step_for().is_none_or(|step| step < Duration::from_millis(100)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap();
+    stalling.finish().await.unwrap();
 }
