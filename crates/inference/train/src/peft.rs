@@ -20,8 +20,9 @@ pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// [`TrainError::Io`] when the folder cannot be written.
 pub fn save(weights: &LoraWeights, base_model: &str, folder: &Path) -> Result<(), TrainError> {
     std::fs::create_dir_all(folder).map_err(TrainError::io(folder))?;
-    let config = serde_json::to_string_pretty(&config(weights, base_model)).unwrap_or_default();
     let path = folder.join(CONFIG_FILE);
+    let config = serde_json::to_string_pretty(&config(weights, base_model));
+    let config = config.map_err(|error| TrainError::format(&path, error))?;
     std::fs::write(&path, config + "\n").map_err(TrainError::io(&path))?;
     let path = folder.join(WEIGHTS_FILE);
     let bytes = serialize(weights)?;
