@@ -11,9 +11,6 @@ use tributary_train::{
 };
 use tributary_weights::Model;
 
-/// What the default model is called where `peft` looks for it.
-const BASE_MODEL: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, folder, out] = arguments.as_slice() else {
@@ -25,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Selection::read(&folder.join("headwords.json"))?.documents(Path::new(dictd::DEBIAN_FOLDER))?;
     let model = Model::open(Path::new(model))?;
     let start = Instant::now();
-    job::run(&model, BASE_MODEL, &documents, &recipe, Path::new(out), |step| {
+    job::run(&model, &documents, &recipe, Path::new(out), |step| {
         let held_out = step.held_out.map(|h| {
             format!(
                 "  held out {:.3}, {:.1}% right, {:.1}% begun",

@@ -64,15 +64,12 @@ impl Codec for ModelCodec<'_> {
 
 /// Trains an adapter of `model` on `documents` and writes it to `folder` with its recipe and its loss curve.
 ///
-/// `base_model` is what `adapter_config.json` calls the base, for people and for `peft`: a Hugging Face id, or a path.
-///
 /// The base is held dequantised while this runs: about 4 bytes a parameter, and as much again for a step.
 ///
 /// # Errors
 /// As [`train`], and [`TrainError::Io`] when the folder cannot be written.
 pub fn run(
     model: &Model,
-    base_model: &str,
     documents: &[Document],
     recipe: &Recipe,
     folder: &Path,
@@ -84,7 +81,7 @@ pub fn run(
     let codec = ModelCodec::new(model)?;
     let base = Base::new(&model.config, &model.weights, recipe.max_tokens)?;
     let trained = train(&base, &codec, documents, recipe, progress)?;
-    peft::save(&trained.weights, base_model, folder)?;
+    peft::save(&trained.weights, recipe.base_model.as_deref().unwrap_or(&model.name), folder)?;
     let path = folder.join(RECIPE_FILE);
     let json = serde_json::to_string_pretty(recipe).map_err(|error| TrainError::format(&path, error))?;
     std::fs::write(&path, json + "\n").map_err(TrainError::io(&path))?;

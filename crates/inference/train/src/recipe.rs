@@ -8,6 +8,10 @@ use crate::{Document, TrainError, corpus::capitalised};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
+    /// What `adapter_config.json` calls the base, for people and for `peft`: a Hugging Face id or a path. The model's own
+    /// name without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_model: Option<String>,
     /// Seed of the start, the order of the documents and of the questions.
     pub seed: u64,
     /// LoRA rank, of every linear layer.
@@ -38,6 +42,7 @@ impl Default for Recipe {
     fn default() -> Self {
         let own = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         Self {
+            base_model: None,
             seed: 1,
             rank: 16,
             alpha: 32.0,
