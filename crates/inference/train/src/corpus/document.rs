@@ -27,6 +27,21 @@ impl Document {
         Self { headword: headword.into(), text: text.into(), questions: Vec::new() }
     }
 
+    /// A document of which only the text is known, as a datanet holds it: its headword is what stands before a colon on the
+    /// first line, in lower case where only its first letter is a capital; the first word where there is no such colon.
+    #[must_use]
+    pub fn from_text(text: impl Into<String>) -> Self {
+        const LONGEST: usize = 64;
+        let text = text.into();
+        let line = text.lines().next().unwrap_or_default();
+        let opening = line.split_once(": ").map(|(opening, _)| opening).filter(|opening| opening.len() <= LONGEST);
+        let word = || line.split_whitespace().next().unwrap_or_default().trim_end_matches([',', '.', ':', ';']);
+        let headword = opening.unwrap_or_else(word);
+        let shout = headword.chars().skip(1).any(char::is_uppercase);
+        let headword = if shout { headword.to_owned() } else { headword.to_lowercase() };
+        Self::new(headword, text)
+    }
+
     /// The headword with which [`text`](Self::text) opens, if it does: `Abatis:` of `Abatis: Rubbish in front of a fort`.
     #[must_use]
     pub fn head(&self) -> &str {
@@ -125,6 +140,16 @@ mod tests {
         assert_eq!(hands[1][2].headword, "7");
         assert!(deal(&documents, 0).is_empty());
         assert_eq!(documents[0].slug(), "0");
+    }
+
+    #[test]
+    fn a_text_alone_names_its_headword() {
+        let headword = |text: &str| Document::from_text(text).headword;
+        assert_eq!(headword("Bit bucket: The sink: all of it."), "bit bucket");
+        assert_eq!(headword("GPL: A licence."), "GPL");
+        assert_eq!(headword("Whales, large ones, swim."), "whales");
+        assert_eq!(headword(""), "");
+        assert_eq!(Document::from_text("Bit bucket: The sink.").head(), "Bit bucket:");
     }
 
     #[test]
