@@ -41,7 +41,8 @@ impl Oracle {
 
     fn build(config: &Config, weights: &Weights, adapter: Option<&Adapter>) -> Result<Self> {
         let layers = weights.layers.iter().enumerate();
-        let layers = layers.map(|(index, layer)| block(index as u32, layer, adapter)).collect::<Result<_>>()?;
+        let layers =
+            layers.map(|(index, layer)| block(index as u32, layer, adapter)).collect::<Result<_>>()?;
         let embedding = tensor(&weights.embedding)?;
         let head = match &weights.head {
             Some(head) => tensor(head)?,
@@ -58,7 +59,8 @@ impl Oracle {
     fn forward(&self, tokens: &[u32]) -> Result<Tensor> {
         let ids = Tensor::from_slice(tokens, tokens.len(), &Device::Cpu)?;
         let mut x = self.embedding.index_select(&ids, 0)?;
-        let (cos, sin, mask) = (self.angles(tokens.len(), f64::cos)?, self.angles(tokens.len(), f64::sin)?, mask(tokens.len())?);
+        let (cos, sin, mask) =
+            (self.angles(tokens.len(), f64::cos)?, self.angles(tokens.len(), f64::sin)?, mask(tokens.len())?);
         for layer in &self.layers {
             let h = self.norm(&x, &layer.attention_norm)?;
             let (q, k) = (self.heads(&linear(&h, &layer.q)?)?, self.heads(&linear(&h, &layer.k)?)?);
@@ -101,8 +103,9 @@ impl Oracle {
         let half = self.config.head_dim / 2;
         let theta = f64::from(self.config.rope_theta);
         let frequency = |i: usize| theta.powf(-((2 * i) as f64) / self.config.head_dim as f64);
-        let values: Vec<f32> =
-            (0..tokens).flat_map(|position| (0..half).map(move |i| of(position as f64 * frequency(i)) as f32)).collect();
+        let values: Vec<f32> = (0..tokens)
+            .flat_map(|position| (0..half).map(move |i| of(position as f64 * frequency(i)) as f32))
+            .collect();
         Tensor::from_vec(values, (tokens, half), &Device::Cpu)
     }
 }
@@ -110,7 +113,9 @@ impl Oracle {
 fn block(index: u32, layer: &Layer, adapter: Option<&Adapter>) -> Result<Block> {
     let merged = |matrix: &Matrix, projection: Projection| {
         let weight = tensor(matrix)?;
-        let Some(module) = adapter.and_then(|adapter| adapter.module(index, projection)) else { return Ok(weight) };
+        let Some(module) = adapter.and_then(|adapter| adapter.module(index, projection)) else {
+            return Ok(weight);
+        };
         let (rank, inputs, outputs) = (module.rank as usize, module.inputs as usize, module.outputs as usize);
         let a = Tensor::from_slice(&module.a, (rank, inputs), &Device::Cpu)?;
         let b = Tensor::from_slice(&module.b, (outputs, rank), &Device::Cpu)?;

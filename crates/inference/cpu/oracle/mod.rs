@@ -5,15 +5,17 @@ mod llama;
 mod text;
 
 pub(crate) use llama::Oracle;
-pub(crate) use text::{Text, texts};
+pub(crate) use text::texts;
 
 use tributary_adapters::Adapter;
 use tributary_cpu::{CpuBackend, Options};
 use tributary_engine::{InferenceBackend, LoraPart, Row, SeqId, StepOutput, Wanted};
 use tributary_weights::{DEFAULT_MODEL, Model, cache_dir, pull};
 
-/// Tokens that are read together; the first half of each window is context only.
+/// Tokens that are read together.
 pub(crate) const WINDOW: usize = 256;
+/// The first of each window are context only.
+const SKIP: usize = 32;
 
 /// Sums over the tokens that were scored.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +64,8 @@ pub(crate) fn score(tokens: &[u32], stride: usize, adapter: Option<&Adapter>) ->
     let model = default_model();
     let oracle = Oracle::new(&model.config, &model.weights, adapter);
     let options = Options { step_tokens: WINDOW, cache_tokens: WINDOW, ..Options::default() };
-    let mut backend = CpuBackend::new(model.config, model.weights, &model.hashes, &options).expect("a backend");
+    let mut backend =
+        CpuBackend::new(model.config, model.weights, &model.hashes, &options).expect("a backend");
     let lora: Vec<LoraPart> = adapter
         .map(|adapter| {
             let prepared = backend.preparer().prepare(adapter, 1.0).expect("an adapter that fits");
@@ -73,10 +76,11 @@ pub(crate) fn score(tokens: &[u32], stride: usize, adapter: Option<&Adapter>) ->
     let pages: Vec<u32> = (0..backend.limits().pages).collect();
     let (mut out, mut score) = (StepOutput::default(), Score::default());
     for window in tokens.chunks_exact(WINDOW).step_by(stride) {
-        let row = Row { seq: SeqId(0), pos: 0, tokens: window, pages: &pages, lora: &lora, logits: Wanted::All };
+        let row =
+            Row { seq: SeqId(0), pos: 0, tokens: window, pages: &pages, lora: &lora, logits: Wanted::All };
         backend.step(&[row], &mut out).expect("a step");
         let expected = oracle.logits(window);
-        for at in WINDOW / 2..WINDOW - 1 {
+        for at in SKIP..WINDOW - 1 {
             let (mine, float) = (out.logits(0, at), &expected[at]);
             score.profile += surprise(mine, window[at + 1]);
             score.oracle += surprise(float, window[at + 1]);

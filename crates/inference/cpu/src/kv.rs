@@ -77,7 +77,10 @@ impl Cache {
 
     /// A key head's part of a page.
     pub(crate) fn part(&self, page: u32, layer: usize, head: usize) -> *mut u8 {
-        assert!((page as usize) < self.pages && layer < self.layers && head < self.heads, "no such page part");
+        assert!(
+            (page as usize) < self.pages && layer < self.layers && head < self.heads,
+            "no such page part"
+        );
         let offset = page as usize * self.page_bytes() + (layer * self.heads + head) * self.head.bytes();
         // SAFETY: in bounds by the check above.
         unsafe { self.arena.start().add(offset) }

@@ -18,8 +18,8 @@ mod vectors;
 
 pub mod reference;
 
-pub use backend::{CpuBackend, Options};
+pub use backend::{CpuBackend, Options, geometry};
 pub use error::CpuError;
 pub use kernels::Path;
-pub use profile::PROFILE;
+pub use profile::{PROFILE, profile_hash};
 pub use vectors::generate as generate_vectors;

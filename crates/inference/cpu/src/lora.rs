@@ -67,7 +67,8 @@ impl Preparer for Quantizer {
             self.check(module)?;
         }
         let shapes = |module: &LoraModule| {
-            let (rank, inputs, outputs) = (module.rank as usize, module.inputs as usize, module.outputs as usize);
+            let (rank, inputs, outputs) =
+                (module.rank as usize, module.inputs as usize, module.outputs as usize);
             (Shape::new(Layout::Float, rank, inputs), Shape::new(Layout::Float, outputs, rank))
         };
         let total = adapter.modules.iter().map(|m| shapes(m).0.bytes() + shapes(m).1.bytes()).sum();
@@ -82,7 +83,8 @@ impl Preparer for Quantizer {
                 b: pack(b, &arena, offset + a.bytes(), &scaled)?,
             };
             offset += a.bytes() + b.bytes();
-            changes[module.layer as usize * Projection::ALL.len() + module.projection as usize] = Some(change);
+            changes[module.layer as usize * Projection::ALL.len() + module.projection as usize] =
+                Some(change);
         }
         let rank = adapter.max_rank() as usize;
         Ok(Arc::new(Prepared { geometry: self.geometry, changes, rank, bytes: total }))
@@ -92,7 +94,8 @@ impl Preparer for Quantizer {
 impl Quantizer {
     fn check(&self, module: &LoraModule) -> Result<(), PrepareError> {
         let (inputs, outputs) = self.geometry.shape(module.projection);
-        let shape = (module.inputs, module.outputs) == (inputs, outputs) && module.layer < self.geometry.layers;
+        let shape =
+            (module.inputs, module.outputs) == (inputs, outputs) && module.layer < self.geometry.layers;
         let rank = module.rank as usize;
         let sizes = rank > 0
             && module.a.len() == rank * inputs as usize

@@ -141,7 +141,8 @@ impl Shape {
     }
 
     pub(crate) const fn halves_at(&self) -> usize {
-        self.mins_at() + if self.layout.has_min() { self.blocks * LANES * self.layout.scale_bytes() } else { 0 }
+        self.mins_at()
+            + if self.layout.has_min() { self.blocks * LANES * self.layout.scale_bytes() } else { 0 }
     }
 
     pub(crate) const fn tile_bytes(&self) -> usize {
@@ -170,12 +171,14 @@ impl Packed {
         offset: usize,
         block: impl Fn(usize, usize) -> Block,
     ) -> Result<Self, CpuError> {
-        if !offset.is_multiple_of(64) || offset.checked_add(shape.bytes()).is_none_or(|end| end > arena.len()) {
+        if !offset.is_multiple_of(64) || offset.checked_add(shape.bytes()).is_none_or(|end| end > arena.len())
+        {
             return Err(CpuError::Memory(shape.bytes()));
         }
         let packed = Self { shape, arena: Arc::clone(arena), offset };
         // SAFETY: in bounds by the check above, and this part of the arena is the caller's alone.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(packed.arena.start().add(offset), shape.bytes()) };
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(packed.arena.start().add(offset), shape.bytes()) };
         for (index, tile) in bytes.chunks_exact_mut(shape.tile_bytes()).enumerate() {
             for lane in 0..LANES {
                 let row = index * LANES + lane;

@@ -1,6 +1,6 @@
 //! What answers depend on besides the request: section 13.
 
-use crate::rope::RopeTable;
+use crate::{backend::Options, rope::RopeTable};
 use alloy_primitives::{B256, hex, keccak256};
 use serde_json::json;
 use tributary_weights::{Config, TensorRef, Weights};
@@ -9,6 +9,12 @@ use tributary_weights::{Config, TensorRef, Weights};
 pub const PROFILE: &str = "f32-q8-1";
 /// Version of the text that defines it; any change to a bit of any result raises it.
 const VERSION: u32 = 1;
+
+/// The hash of the profile as a backend of default options runs this model in it.
+pub fn profile_hash(config: &Config, weights: &Weights) -> B256 {
+    let context = Options::default().context.clamp(1, config.context);
+    hash(config, weights, &RopeTable::new(config, context))
+}
 
 /// keccak-256 of the canonical JSON: keys sorted, no spaces, floats as bits in hex.
 pub(crate) fn hash(config: &Config, weights: &Weights, table: &RopeTable) -> B256 {

@@ -52,7 +52,8 @@ impl ChatTemplate {
     /// The prompt for a conversation; encode it with [`Tokenizer::encode_prompt`](crate::Tokenizer::encode_prompt).
     pub fn render<M: Serialize>(&self, input: &ChatInput<'_, M>) -> Result<String, WeightsError> {
         let template = self.environment.get_template(NAME).map_err(template_error)?;
-        let values = context! { bos_token => self.bos, eos_token => self.eos, ..Value::from_serialize(input) };
+        let values =
+            context! { bos_token => self.bos, eos_token => self.eos, ..Value::from_serialize(input) };
         template.render(values).map_err(template_error)
     }
 }

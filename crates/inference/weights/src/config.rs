@@ -104,7 +104,8 @@ impl Config {
             None => Ok(default),
             Some(_) => count(suffix),
         };
-        let float = |suffix: &str| file.value(&key(suffix)).and_then(|value| value.as_f64()).map(|v| v as f32);
+        let float =
+            |suffix: &str| file.value(&key(suffix)).and_then(|value| value.as_f64()).map(|v| v as f32);
         if let Some(scaling) = file.value(&key("rope.scaling.type")).and_then(|value| value.as_str())
             && scaling != "none"
         {
@@ -113,7 +114,9 @@ impl Config {
         let hidden = count("embedding_length")?;
         let heads = count("attention.head_count")?;
         let head_dim = or("attention.key_length", hidden.checked_div(heads).unwrap_or(0))?;
-        if or("attention.value_length", head_dim)? != head_dim || or("rope.dimension_count", head_dim)? != head_dim {
+        if or("attention.value_length", head_dim)? != head_dim
+            || or("rope.dimension_count", head_dim)? != head_dim
+        {
             return Err(WeightsError::Unsupported("heads with parts of other widths".into()));
         }
         let vocab = file.tensors().get("token_embd.weight").ok_or_else(|| missing("token_embd.weight"))?.rows;
@@ -133,7 +136,8 @@ impl Config {
             context: count("context_length")?,
             rope_theta: float("rope.freq_base").unwrap_or(10_000.0),
             rope_factors,
-            norm_eps: float("attention.layer_norm_rms_epsilon").ok_or_else(|| missing("the norm's epsilon"))?,
+            norm_eps: float("attention.layer_norm_rms_epsilon")
+                .ok_or_else(|| missing("the norm's epsilon"))?,
         }
         .validated()
     }
@@ -157,7 +161,10 @@ impl Config {
         }
         if !self.heads.is_multiple_of(self.kv_heads) || !self.head_dim.is_multiple_of(2) {
             let (heads, kv) = (self.heads, self.kv_heads);
-            return Err(WeightsError::Inconsistent(format!("{heads} heads over {kv} key heads of {}", self.head_dim)));
+            return Err(WeightsError::Inconsistent(format!(
+                "{heads} heads over {kv} key heads of {}",
+                self.head_dim
+            )));
         }
         let positive = |value: f32| value.is_finite() && value > 0.0;
         let factors = self.rope_factors.iter().flatten().copied().all(positive);

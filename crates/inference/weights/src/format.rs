@@ -96,7 +96,7 @@ impl Format {
 
     /// Bytes of a tensor, or `None` if rows are not whole blocks or the size overflows.
     pub const fn bytes(self, rows: u64, columns: u64) -> Option<u64> {
-        if columns % self.block_len() as u64 != 0 {
+        if !columns.is_multiple_of(self.block_len() as u64) {
             return None;
         }
         match (columns / self.block_len() as u64).checked_mul(self.block_bytes() as u64) {
@@ -112,7 +112,9 @@ impl Format {
             Self::F16 => out[0] = half_at(block, 0),
             Self::Bf16 => out[0] = bf16::from_le_bytes([block[0], block[1]]).to_f32(),
             Self::Q4_0 => nibbles(&block[2..18], out, |q| f32::from(q as i8 - 8) * half_at(block, 0)),
-            Self::Q4_1 => nibbles(&block[4..20], out, |q| f32::from(q) * half_at(block, 0) + half_at(block, 2)),
+            Self::Q4_1 => {
+                nibbles(&block[4..20], out, |q| f32::from(q) * half_at(block, 0) + half_at(block, 2))
+            }
             Self::Q5_0 => fives(block, out),
             Self::Q8_0 => {
                 let d = half_at(block, 0);
@@ -132,7 +134,9 @@ impl Format {
             Self::F32 => f32::from_le_bytes([block[0], block[1], block[2], block[3]]).is_finite(),
             Self::F16 | Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => half_at(block, 0).is_finite(),
             Self::Bf16 => bf16::from_le_bytes([block[0], block[1]]).is_finite(),
-            Self::Q4_1 | Self::Q4K | Self::Q5K => half_at(block, 0).is_finite() && half_at(block, 2).is_finite(),
+            Self::Q4_1 | Self::Q4K | Self::Q5K => {
+                half_at(block, 0).is_finite() && half_at(block, 2).is_finite()
+            }
             Self::Q6K => half_at(block, 208).is_finite(),
         }
     }

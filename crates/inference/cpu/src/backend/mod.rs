@@ -22,8 +22,8 @@ use std::sync::Arc;
 use step::Workspace;
 use tributary_adapters::Geometry;
 use tributary_engine::{
-    Admission, BackendError, Health, Identity, InferenceBackend, Limits, LoraPart, PageId, Preparer, Row, SeqId,
-    StepOutput,
+    Admission, BackendError, Health, Identity, InferenceBackend, Limits, LoraPart, PageId, Preparer, Row,
+    SeqId, StepOutput,
 };
 use tributary_weights::{Config, Hashes, Weights};
 use weights::PackedWeights;
@@ -78,14 +78,20 @@ pub(crate) struct Model {
 
 impl CpuBackend {
     /// Packs the weights, checks the path against the committed vectors and starts the threads.
-    pub fn new(config: Config, weights: Weights, hashes: &Hashes, options: &Options) -> Result<Self, CpuError> {
+    pub fn new(
+        config: Config,
+        weights: Weights,
+        hashes: &Hashes,
+        options: &Options,
+    ) -> Result<Self, CpuError> {
         float_mode::check()?;
         check_sizes(&config)?;
         let kernels = Kernels::new(options.path.unwrap_or_else(Path::best))?;
         vectors::self_test(&kernels)?;
         let context = options.context.clamp(1, config.context);
         let table = RopeTable::new(&config, context);
-        let identity = Identity { profile: profile::hash(&config, &weights, &table), weights: hashes.weights };
+        let identity =
+            Identity { profile: profile::hash(&config, &weights, &table), weights: hashes.weights };
         let pages = options.cache_tokens.div_ceil(PAGE).max(1);
         let cache = Cache::new(config.layers, config.kv_heads, config.head_dim, pages)?;
         let limits = limits(&config, options, context, pages)?;
@@ -110,8 +116,9 @@ impl CpuBackend {
     }
 
     /// Reads all weights once with the threads that steps use: the bound of decoding, to be measured beside it.
-    pub fn read_pass(&mut self) -> Result<u64, CpuError> {
-        self.model.weights.read_pass(&mut self.pool)
+    /// What it gives means nothing; using it keeps the reads from being left out.
+    pub fn read_pass(&mut self) -> Result<f32, CpuError> {
+        self.model.weights.read_pass(self.model.kernels, &mut self.pool)
     }
 }
 
@@ -128,7 +135,8 @@ fn check_sizes(config: &Config) -> Result<(), CpuError> {
     }
 }
 
-fn geometry(config: &Config) -> Geometry {
+/// The sizes that adapters of this model must have.
+pub fn geometry(config: &Config) -> Geometry {
     // Config bounds every size far below 2³².
     Geometry {
         layers: config.layers as u32,
@@ -247,6 +255,8 @@ fn race(rows: &[Row<'_>], owners: &mut [u32]) -> Option<usize> {
 /// A row's adapters in this backend's form, or `None` if one of them is not.
 fn prepared<'a>(lora: &'a [LoraPart], geometry: &Geometry) -> Option<Vec<&'a Prepared>> {
     lora.iter()
-        .map(|part| part.prepared.as_any().downcast_ref::<Prepared>().filter(|prepared| prepared.fits(geometry)))
+        .map(|part| {
+            part.prepared.as_any().downcast_ref::<Prepared>().filter(|prepared| prepared.fits(geometry))
+        })
         .collect()
 }

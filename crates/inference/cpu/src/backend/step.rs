@@ -121,7 +121,8 @@ impl Step<'_> {
     }
 
     fn embed(&mut self) -> Result<(), CpuError> {
-        let (w, plan, embedding, hidden) = (self.w, self.plan, &self.model.weights.embedding, self.config.hidden);
+        let (w, plan, embedding, hidden) =
+            (self.w, self.plan, &self.model.weights.embedding, self.config.hidden);
         self.each(|token, _| {
             // SAFETY: each token's part is its task's alone.
             let x = unsafe { w.x.part_mut(token * hidden, hidden) };
@@ -192,7 +193,8 @@ impl Step<'_> {
 
     fn linears(&mut self, index: usize, linears: &[Linear<'_>]) -> Result<(), CpuError> {
         let input = self.input();
-        let round = Round { kernels: self.model.kernels, plan: self.plan, between: &self.w.between, layer: index };
+        let round =
+            Round { kernels: self.model.kernels, plan: self.plan, between: &self.w.between, layer: index };
         // SAFETY: buffers hold every token of the step, and this round is the only one running.
         unsafe { round.run(self.pool, linears, input) }
     }
@@ -232,7 +234,8 @@ impl Step<'_> {
 
     /// Attention: a task is one key head over a few tokens of one row.
     fn attend(&mut self, layer: usize) -> Result<(), CpuError> {
-        let (w, plan, cache, config, kernels) = (self.w, self.plan, self.cache, self.config, self.model.kernels);
+        let (w, plan, cache, config, kernels) =
+            (self.w, self.plan, self.cache, self.config, self.model.kernels);
         let (query, width) = (config.query(), config.head_dim);
         let group = config.heads / config.kv_heads;
         let scale = 1.0 / (width as f32).sqrt();
@@ -303,7 +306,8 @@ impl Step<'_> {
     /// The last norm and the head, for wanted tokens; their vectors move to the places of the output.
     fn logits(&mut self, out: &mut StepOutput) -> Result<(), CpuError> {
         let (w, plan, kernels, hidden) = (self.w, self.plan, self.model.kernels, self.config.hidden);
-        let (eps, stride, scale) = (self.config.norm_eps, input_blocks(self.config), &self.model.weights.norm);
+        let (eps, stride, scale) =
+            (self.config.norm_eps, input_blocks(self.config), &self.model.weights.norm);
         let (logits, commitments) = out.buffers_mut();
         each(self.pool, plan.wanted.len(), |index, thread| {
             let token = plan.wanted[index].0 as usize;
@@ -337,13 +341,19 @@ impl Step<'_> {
         let mut first = 0;
         while first < self.plan.wanted.len() {
             let place = self.plan.wanted[first].1;
-            let run = self.plan.wanted[first..].iter().zip(place..).take_while(|((_, p), expected)| p == expected).count();
+            let run = self.plan.wanted[first..]
+                .iter()
+                .zip(place..)
+                .take_while(|((_, p), expected)| p == expected)
+                .count();
             let out = &mut logits[place * vocab..(place + run) * vocab];
             let start = self.w.input.at(first * input_blocks(self.config));
             let input = Input { start, stride: input_blocks(self.config) };
             let output = Output { start: out.as_mut_ptr(), stride: vocab };
             // SAFETY: `out` has a row of the vocabulary for each of the tokens, whose vectors lie in order.
-            unsafe { linear::head(self.model.kernels, self.pool, head, input, &self.plan.all[..run], output)? };
+            unsafe {
+                linear::head(self.model.kernels, self.pool, head, input, &self.plan.all[..run], output)?
+            };
             first += run;
         }
         Ok(())
@@ -365,7 +375,9 @@ fn each(pool: &mut Pool, count: usize, work: impl Fn(usize, usize) + Sync) -> Re
 /// Section 13: the Q8 bytes, then the scales, big-endian.
 fn commit(q: &[QBlock], out: &mut [u8]) {
     let (values, scales) = out.split_at_mut(q.len() * BLOCK);
-    for ((block, values), scale) in q.iter().zip(values.chunks_exact_mut(BLOCK)).zip(scales.chunks_exact_mut(4)) {
+    for ((block, values), scale) in
+        q.iter().zip(values.chunks_exact_mut(BLOCK)).zip(scales.chunks_exact_mut(4))
+    {
         values.iter_mut().zip(block.q).for_each(|(to, q)| *to = q as u8);
         scale.copy_from_slice(&block.scale.to_bits().to_be_bytes());
     }

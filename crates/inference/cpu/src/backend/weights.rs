@@ -3,13 +3,14 @@
 use crate::{
     CpuError,
     blocks::block,
+    kernels::Kernels,
     memory::Arena,
     packed::{Layout, Packed, Shape},
     pool::Pool,
 };
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU32, Ordering},
 };
 use tributary_weights::{Layer, Matrix, Weights};
 
@@ -47,7 +48,8 @@ struct Packer {
 impl Packer {
     /// Packs and frees.
     fn pack(&mut self, matrix: Matrix) -> Result<Packed, CpuError> {
-        let packed = Packed::build(shape(&matrix), &self.arena, self.offset, |row, b| block(&matrix, row, b))?;
+        let packed =
+            Packed::build(shape(&matrix), &self.arena, self.offset, |row, b| block(&matrix, row, b))?;
         self.offset += packed.shape.bytes();
         Ok(packed)
     }
@@ -101,22 +103,18 @@ impl PackedWeights {
         self.streamed
     }
 
-    /// Reads what a token reads, in the pieces a step hands out; the sum keeps the reads from being left out.
-    pub(crate) fn read_pass(&self, pool: &mut Pool) -> Result<u64, CpuError> {
-        const PIECE: usize = 64 << 10;
-        let total = AtomicU64::new(0);
-        let pieces = self.streamed.div_ceil(PIECE);
-        pool.run(pieces, &|piece, _| {
+    /// Reads what a token reads, shared out as a step would.
+    pub(crate) fn read_pass(&self, kernels: Kernels, pool: &mut Pool) -> Result<f32, CpuError> {
+        const PIECE: usize = 1 << 20;
+        let most = AtomicU32::new(0);
+        pool.run(self.streamed.div_ceil(PIECE), &|piece, _| {
             let start = piece * PIECE;
-            let len = PIECE.min(self.streamed - start) / 8;
-            // SAFETY: inside the arena, 8-byte aligned, and written only before the weights were complete.
-            let words = unsafe { std::slice::from_raw_parts(self.arena.start().add(start).cast::<u64>(), len) };
-            let sums = words.chunks(8).fold([0u64; 8], |mut sums, words| {
-                sums.iter_mut().zip(words).for_each(|(sum, word)| *sum ^= word);
-                sums
-            });
-            total.fetch_add(sums.iter().fold(0, |a, b| a ^ b), Ordering::Relaxed);
+            let len = PIECE.min(self.streamed - start) / 4;
+            // SAFETY: inside the arena, aligned to 64 bytes, and written only before the weights were complete.
+            let words =
+                unsafe { std::slice::from_raw_parts(self.arena.start().add(start).cast::<f32>(), len) };
+            most.fetch_max(kernels.read(words).to_bits(), Ordering::Relaxed);
         })?;
-        Ok(total.into_inner())
+        Ok(f32::from_bits(most.into_inner()))
     }
 }

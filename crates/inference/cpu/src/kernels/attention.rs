@@ -49,7 +49,10 @@ pub(crate) struct Attend<'a> {
 pub(super) unsafe fn attend<S: Simd>(job: &mut Attend<'_>) {
     let pages = job.rows.iter().map(|row| row.last).max().map_or(0, |last| last / LANES + 1);
     let stride = pages * LANES;
-    assert!(pages <= job.pages.len() && stride * job.rows.len() <= job.scores.len(), "attention out of bounds");
+    assert!(
+        pages <= job.pages.len() && stride * job.rows.len() <= job.scores.len(),
+        "attention out of bounds"
+    );
     let scores = job.scores.as_mut_ptr();
     let rows = job.rows;
     // SAFETY: as this function's; scores are in bounds by the check above.
@@ -70,7 +73,12 @@ pub(super) unsafe fn attend<S: Simd>(job: &mut Attend<'_>) {
 
 /// Both passes for the first `R` rows; gives `R`.
 #[inline(always)]
-unsafe fn run<S: Simd, const R: usize>(job: &Attend<'_>, rows: &[AttendRow], pages: usize, scores: *mut f32) -> usize {
+unsafe fn run<S: Simd, const R: usize>(
+    job: &Attend<'_>,
+    rows: &[AttendRow],
+    pages: usize,
+    scores: *mut f32,
+) -> usize {
     let rows: [AttendRow; R] = std::array::from_fn(|r| rows[r]);
     let stride = pages * LANES;
     // SAFETY: as `attend`.
@@ -80,8 +88,8 @@ unsafe fn run<S: Simd, const R: usize>(job: &Attend<'_>, rows: &[AttendRow], pag
         let scale = S::splat(job.scale);
         for (page, keys) in job.pages[..pages].iter().enumerate() {
             let sums = dots::<S, matmul::Key, R>(&shape, *keys, &queries);
-            for r in 0..R {
-                S::store(scores.add(r * stride + page * LANES), S::mul(sums[r], scale));
+            for (r, sum) in sums.into_iter().enumerate() {
+                S::store(scores.add(r * stride + page * LANES), S::mul(sum, scale));
             }
         }
         let weights: [*mut f32; R] = std::array::from_fn(|r| scores.add(r * stride));
@@ -115,7 +123,11 @@ unsafe fn exponentials<S: Simd>(scores: *mut f32, last: usize) {
 
 /// out = Σ e_j · V_j / Σ e_j, sixteen columns at a time.
 #[inline(always)]
-unsafe fn values<S: Simd, const R: usize>(job: &Attend<'_>, rows: &[AttendRow; R], weights: &[*const f32; R]) {
+unsafe fn values<S: Simd, const R: usize>(
+    job: &Attend<'_>,
+    rows: &[AttendRow; R],
+    weights: &[*const f32; R],
+) {
     let shared = rows.iter().map(|row| row.last + 1).min().unwrap_or(0);
     let end = rows.iter().map(|row| row.last + 1).max().unwrap_or(0);
     // SAFETY: as `attend`; positions stay below `end`, so pages and weights are in bounds.

@@ -146,3 +146,22 @@ pub(super) unsafe fn rope<S: Simd>(head: &mut [f32], cos: &[f32], sin: &[f32]) {
         }
     }
 }
+
+/// Reads whole groups of four vectors; the largest value.
+///
+/// # Safety
+///
+/// `S`'s features are present.
+#[inline(always)]
+pub(super) unsafe fn read<S: Simd>(x: &[f32]) -> f32 {
+    // SAFETY: whole groups lie in the slice; features are the caller's promise.
+    unsafe {
+        let mut most = [S::splat(0.0); 4];
+        for group in x.chunks_exact(4 * LANES) {
+            for (lane, most) in most.iter_mut().enumerate() {
+                *most = S::max(S::load(group.as_ptr().add(lane * LANES)), *most);
+            }
+        }
+        S::reduce_max(S::max(S::max(most[0], most[1]), S::max(most[2], most[3])))
+    }
+}

@@ -15,6 +15,7 @@ pub(super) struct Table {
     pub(super) silu_mul: unsafe fn(&mut [f32], &[f32]),
     pub(super) rope: unsafe fn(&mut [f32], &[f32], &[f32]),
     pub(super) exp: unsafe fn(&mut [f32]),
+    pub(super) read: unsafe fn(&[f32]) -> f32,
     pub(super) attend: unsafe fn(&mut Attend<'_>),
     pub(super) matmul_four: MatmulEntry,
     pub(super) matmul_four_min: MatmulEntry,
@@ -39,6 +40,7 @@ macro_rules! path {
                 fn silu_mul(g: &mut [f32], u: &[f32]) -> () = elementwise::silu_mul::<$simd>;
                 fn rope(head: &mut [f32], cos: &[f32], sin: &[f32]) -> () = elementwise::rope::<$simd>;
                 fn exp(x: &mut [f32]) -> () = elementwise::exp_all::<$simd>;
+                fn read(x: &[f32]) -> f32 = elementwise::read::<$simd>;
                 fn attend(job: &mut Attend<'_>) -> () = attention::attend::<$simd>;
                 fn matmul_four(job: &Matmul<'_>) -> () = matmul::run::<$simd, matmul::Four>;
                 fn matmul_four_min(job: &Matmul<'_>) -> () = matmul::run::<$simd, matmul::FourMin>;
@@ -59,6 +61,7 @@ macro_rules! path {
             silu_mul: $module::silu_mul,
             rope: $module::rope,
             exp: $module::exp,
+            read: $module::read,
             attend: $module::attend,
             matmul_four: $module::matmul_four,
             matmul_four_min: $module::matmul_four_min,

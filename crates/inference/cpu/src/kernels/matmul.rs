@@ -49,6 +49,9 @@ macro_rules! kinds {
 }
 kinds!(Four FourMin FourWide Five FiveWide Six Eight Float Key);
 
+/// How far ahead a lone token's weights are fetched, in bytes.
+const AHEAD: usize = 8 << 10;
+
 /// Tokens whose sums live in registers together.
 const WIDE: usize = 8;
 
@@ -136,11 +139,19 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
     // SAFETY: as this function's; block indices stay below the shape's.
     unsafe {
         let mut y = [S::splat(0.0); T];
+        let stride = shape.tile_bytes() / shape.blocks;
         let mut b = 0;
         while b < shape.blocks {
             let end = shape.blocks.min(b + 8);
             let mut segment = [S::splat(0.0); T];
             while b < end {
+                if T == 1 {
+                    // Alone, a token waits for memory: fetch what comes a few tiles on.
+                    let ahead = tile.add(b * stride).wrapping_add(AHEAD);
+                    for line in 0..stride.div_ceil(64) {
+                        S::prefetch(ahead.wrapping_add(line * 64));
+                    }
+                }
                 let i = integer::<S, K, T>(shape, tile, b, x);
                 let d = scales::<S, K>(tile.add(shape.scales_at()), b);
                 for t in 0..T {
@@ -238,8 +249,7 @@ unsafe fn halves<S: Simd, const T: usize>(
     unsafe {
         let mut total = [S::splat_i(0); T];
         for half in 0..2 {
-            let mut sums: [S::I; T] =
-                std::array::from_fn(|t| S::splat_i(-32 * (*x[t].add(b)).sums[half]));
+            let mut sums: [S::I; T] = std::array::from_fn(|t| S::splat_i(-32 * (*x[t].add(b)).sums[half]));
             for g in half * 4..half * 4 + 4 {
                 let codes = S::load_codes(codes.add(g * 64));
                 for t in 0..T {

@@ -60,7 +60,11 @@ impl Path {
     pub fn is_available(self) -> bool {
         match self {
             Self::Scalar => true,
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+            }
             Self::Avx512Vnni => {
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
@@ -133,7 +137,11 @@ impl Kernels {
 
     /// RMSNorm of `x` with scale `w`.
     pub(crate) fn norm(&self, x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
-        assert!(x.len() == w.len() && x.len() == out.len() && x.len().is_multiple_of(16), "norm of {}", x.len());
+        assert!(
+            x.len() == w.len() && x.len() == out.len() && x.len().is_multiple_of(16),
+            "norm of {}",
+            x.len()
+        );
         // SAFETY: `new` checked the features; lengths are checked above.
         unsafe { (self.table.norm)(x, w, eps, out) }
     }
@@ -155,7 +163,11 @@ impl Kernels {
     /// Rotates a head by one position's cosines and sines.
     pub(crate) fn rope(&self, head: &mut [f32], cos: &[f32], sin: &[f32]) {
         let half = cos.len();
-        assert!(head.len() == half * 2 && sin.len() == half && half.is_multiple_of(16), "rope of {}", head.len());
+        assert!(
+            head.len() == half * 2 && sin.len() == half && half.is_multiple_of(16),
+            "rope of {}",
+            head.len()
+        );
         // SAFETY: `new` checked the features; lengths are checked above.
         unsafe { (self.table.rope)(head, cos, sin) }
     }
@@ -165,6 +177,12 @@ impl Kernels {
         assert!(x.len().is_multiple_of(16), "exp of {}", x.len());
         // SAFETY: `new` checked the features; lengths are checked above.
         unsafe { (self.table.exp)(x) }
+    }
+
+    /// Reads memory as fast as the path can; the largest value, which means nothing.
+    pub(crate) fn read(&self, x: &[f32]) -> f32 {
+        // SAFETY: `new` checked the features.
+        unsafe { (self.table.read)(x) }
     }
 
     /// Some tiles of a linear layer over some tokens.

@@ -27,8 +27,15 @@ pub struct Reference<'a> {
     weights: &'a Weights,
     lora: &'a [Lora<'a>],
     table: RopeTable,
-    /// By block: keys and values of each position, heads one after the other.
-    cache: Vec<(Vec<Vec<QBlock>>, Vec<Vec<QBlock>>)>,
+    /// By block.
+    cache: Vec<LayerCache>,
+}
+
+/// Keys and values of each position, heads one after the other.
+#[derive(Clone, Debug, Default)]
+struct LayerCache {
+    keys: Vec<Vec<QBlock>>,
+    values: Vec<Vec<QBlock>>,
 }
 
 /// Logits and the quantised final vector of a position.
@@ -37,13 +44,13 @@ pub type Position = (Vec<f32>, Vec<u8>);
 impl<'a> Reference<'a> {
     /// An empty sequence.
     pub fn new(config: &'a Config, weights: &'a Weights, lora: &'a [Lora<'a>]) -> Self {
-        let cache = vec![Default::default(); weights.layers.len()];
+        let cache = vec![LayerCache::default(); weights.layers.len()];
         Self { config, weights, lora, table: RopeTable::new(config, config.context), cache }
     }
 
     /// Runs the next token.
     pub fn push(&mut self, token: u32) -> Result<Position, RowError> {
-        let position = self.cache.first().map_or(0, |cache| cache.0.len());
+        let position = self.cache.first().map_or(0, |cache| cache.keys.len());
         let mut x = embedding(&self.weights.embedding, token as usize);
         for index in 0..self.weights.layers.len() {
             let attention = self.attention(index, position, &x)?;
@@ -69,15 +76,15 @@ impl<'a> Reference<'a> {
         k.chunks_mut(width).for_each(|head| p::rope(head, cos, sin));
         let q = quantize(&q)?;
         let cache = &mut self.cache[index];
-        cache.0.push(quantize(&k)?);
-        cache.1.push(quantize(&v)?);
+        cache.keys.push(quantize(&k)?);
+        cache.values.push(quantize(&v)?);
         let (blocks, group) = (width / BLOCK, self.config.heads / self.config.kv_heads);
         let scale = 1.0 / (width as f32).sqrt();
         let mut out = Vec::with_capacity(self.config.query());
         for (head, query) in q.chunks(blocks).enumerate() {
             let part = head / group * blocks..(head / group + 1) * blocks;
-            let keys: Vec<&[QBlock]> = cache.0.iter().map(|key| &key[part.clone()]).collect();
-            let values: Vec<&[QBlock]> = cache.1.iter().map(|value| &value[part.clone()]).collect();
+            let keys: Vec<&[QBlock]> = cache.keys.iter().map(|key| &key[part.clone()]).collect();
+            let values: Vec<&[QBlock]> = cache.values.iter().map(|value| &value[part.clone()]).collect();
             out.extend(p::attend(query, &keys, &values, scale));
         }
         self.linear(index, Projection::O, &layer.o, None, &quantize(&out)?)

@@ -6,5 +6,5 @@
 mod forward;
 mod primitives;
 
-pub use forward::{Lora, Reference};
+pub use forward::{Lora, Position, Reference};
 pub(crate) use primitives::{attend, dot, exp, linear, norm, quantize, rope, silu_mul};

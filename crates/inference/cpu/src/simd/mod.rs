@@ -7,11 +7,11 @@
 //! All methods are `#[inline(always)]`: the entry points of `kernels` carry the target features, and the intrinsics
 //! inline into them.
 
-mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod scalar;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
@@ -28,7 +28,6 @@ pub(crate) const LANES: usize = 16;
 ///
 /// Every method may only be called where the implementation's CPU features are present; pointers must be valid for
 /// the bytes that the method's name implies.
-#[expect(clippy::missing_safety_doc, reason = "one contract for all methods, above")]
 pub(crate) trait Simd: Copy + 'static {
     /// 16 × f32.
     type F: Copy;
@@ -40,6 +39,8 @@ pub(crate) trait Simd: Copy + 'static {
     /// Whether [`dot_wide`](Self::dot_wide) takes the stored code as it is, offset by 128 included.
     const WIDE_IS_OFFSET: bool;
 
+    /// A hint; any address is fine.
+    unsafe fn prefetch(at: *const u8);
     unsafe fn splat(value: f32) -> Self::F;
     unsafe fn load(from: *const f32) -> Self::F;
     unsafe fn store(to: *mut f32, value: Self::F);

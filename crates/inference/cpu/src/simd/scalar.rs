@@ -22,6 +22,8 @@ impl Simd for Scalar {
     const WIDE_IS_OFFSET: bool = false;
 
     #[inline(always)]
+    unsafe fn prefetch(_at: *const u8) {}
+    #[inline(always)]
     unsafe fn splat(value: f32) -> F {
         [value; LANES]
     }
@@ -174,9 +176,7 @@ impl Simd for Scalar {
     #[inline(always)]
     unsafe fn dot_narrow(sum: I, codes: [u8; 64], x: i32) -> I {
         let x = x.to_le_bytes();
-        lanes(|l| {
-            (0..4).fold(sum[l], |sum, k| sum + i32::from(codes[l * 4 + k]) * i32::from(x[k] as i8))
-        })
+        lanes(|l| (0..4).fold(sum[l], |sum, k| sum + i32::from(codes[l * 4 + k]) * i32::from(x[k] as i8)))
     }
     #[inline(always)]
     unsafe fn dot_wide(sum: I, codes: [u8; 64], x: i32) -> I {

@@ -51,7 +51,8 @@ const FORMATS: [Format; 10] = [
 
 /// All cases of a seed.
 pub(super) fn cases(ops: &dyn Ops, seed: u64) -> Vec<Case> {
-    let mut cases = vec![quantize(ops, seed), special(ops, seed), norm(ops, seed), exp(ops, seed), silu(ops, seed)];
+    let mut cases =
+        vec![quantize(ops, seed), special(ops, seed), norm(ops, seed), exp(ops, seed), silu(ops, seed)];
     cases.extend([rope(ops, seed), lora(ops, seed), attention(ops, seed)]);
     cases.extend(FORMATS.into_iter().map(|format| linear(ops, seed, format)));
     cases
@@ -64,7 +65,8 @@ fn case(name: &str, seed: u64, values: &[f32]) -> Case {
 fn bits_of(blocks: &[QBlock]) -> Vec<u32> {
     let one = |block: &QBlock| {
         let values = block.q.as_chunks::<4>().0.iter().map(|four| u32::from_le_bytes(four.map(|q| q as u8)));
-        let scales = [block.scale.to_bits(), block.weighted.to_bits(), block.sums[0] as u32, block.sums[1] as u32];
+        let scales =
+            [block.scale.to_bits(), block.weighted.to_bits(), block.sums[0] as u32, block.sums[1] as u32];
         values.chain(scales).collect::<Vec<_>>()
     };
     blocks.iter().flat_map(one).collect()
@@ -87,7 +89,9 @@ fn special(ops: &dyn Ops, seed: u64) -> Case {
         x.iter_mut().for_each(|value| *value = if value.is_nan() { 0.0 } else { *value });
         x[3] = 0.5;
         x[4] = -2.5;
-        x.iter_mut().filter(|_| extreme.abs() < 1.0).for_each(|value| *value = value.clamp(-extreme, extreme));
+        x.iter_mut()
+            .filter(|_| extreme.abs() < 1.0)
+            .for_each(|value| *value = value.clamp(-extreme, extreme));
         x[source.below(BLOCK)] = extreme;
         match ops.quantize(&x) {
             Some(blocks) => bits.extend(bits_of(&blocks)),
@@ -115,7 +119,8 @@ fn linear(ops: &dyn Ops, seed: u64, format: Format) -> Case {
 
 fn lora(ops: &dyn Ops, seed: u64) -> Case {
     let mut source = Source::new(seed, "lora");
-    let (rank, inputs, outputs) = (1 + source.below(70), BLOCK * (1 + source.below(12)), 1 + source.below(50));
+    let (rank, inputs, outputs) =
+        (1 + source.below(70), BLOCK * (1 + source.below(12)), 1 + source.below(50));
     let (a, b) = (source.floats(rank * inputs, 2), source.floats(outputs * rank, 2));
     let x = ops.quantize(&source.floats(inputs, 2)).unwrap_or_default();
     let mut y = source.floats(outputs, 2);
@@ -158,9 +163,8 @@ fn attention(ops: &dyn Ops, seed: u64) -> Case {
     let positions = 1 + source.below(200);
     let first = source.below(positions);
     let count = 1 + source.below(13);
-    let queries = (0..count)
-        .map(|index| (source.floats(width, 3), (first + index / 3).min(positions - 1)))
-        .collect();
+    let queries =
+        (0..count).map(|index| (source.floats(width, 3), (first + index / 3).min(positions - 1))).collect();
     let keys = (0..positions).map(|_| source.floats(width, 2)).collect();
     let values = (0..positions).map(|_| source.floats(width, 3)).collect();
     case("attention", seed, &ops.attend(&AttentionInput { width, queries, keys, values }))

@@ -56,7 +56,9 @@ impl Ops for ReferenceOps {
     }
 
     fn attend(&self, input: &AttentionInput) -> Vec<f32> {
-        let all = |x: &[Vec<f32>]| -> Vec<Vec<QBlock>> { x.iter().filter_map(|x| reference::quantize(x)).collect() };
+        let all = |x: &[Vec<f32>]| -> Vec<Vec<QBlock>> {
+            x.iter().filter_map(|x| reference::quantize(x)).collect()
+        };
         let (keys, values) = (all(&input.keys), all(&input.values));
         let keys: Vec<&[QBlock]> = keys.iter().map(Vec::as_slice).collect();
         let values: Vec<&[QBlock]> = values.iter().map(Vec::as_slice).collect();
@@ -74,12 +76,29 @@ impl Ops for ReferenceOps {
 pub(super) struct KernelOps(pub(super) Kernels);
 
 impl KernelOps {
-    fn matmul(&self, weights: &Packed, bias: Option<&[f32]>, x: &[QBlock], stride: usize, accumulate: bool, out: &mut [f32]) {
+    fn matmul(
+        &self,
+        weights: &Packed,
+        bias: Option<&[f32]>,
+        x: &[QBlock],
+        stride: usize,
+        accumulate: bool,
+        out: &mut [f32],
+    ) {
         let tokens: Vec<u32> = (0..(x.len() / stride) as u32).collect();
         assert_eq!(out.len(), tokens.len() * weights.shape.rows);
         let out = Output { start: out.as_mut_ptr(), stride: weights.shape.rows };
         let tiles = 0..weights.shape.tiles();
-        let job = Matmul { weights, tiles, x: x.as_ptr(), x_stride: stride, tokens: &tokens, bias, accumulate, out };
+        let job = Matmul {
+            weights,
+            tiles,
+            x: x.as_ptr(),
+            x_stride: stride,
+            tokens: &tokens,
+            bias,
+            accumulate,
+            out,
+        };
         // SAFETY: `x` and `out` have a row for each token, by construction and the check above.
         unsafe { self.0.matmul(&job) }
     }
@@ -109,7 +128,14 @@ impl Ops for KernelOps {
         let rank = a.len() / inputs;
         let shape = Shape::new(Layout::Float, rank, inputs);
         let mut u = vec![0.0; rank];
-        self.matmul(&packed(shape, |row, block| quantized(a, inputs, row, block)), None, x, x.len(), false, &mut u);
+        self.matmul(
+            &packed(shape, |row, block| quantized(a, inputs, row, block)),
+            None,
+            x,
+            x.len(),
+            false,
+            &mut u,
+        );
         u.resize(rank.next_multiple_of(BLOCK), 0.0);
         let q = self.quantize(&u).unwrap_or_default();
         let shape = Shape::new(Layout::Float, y.len(), rank);
@@ -146,7 +172,8 @@ impl Ops for KernelOps {
         // Pages in reverse: their numbers must not matter.
         let parts: Vec<*mut u8> = (0..pages as u32).rev().map(|page| cache.part(page, 0, 0)).collect();
         for (position, (key, value)) in input.keys.iter().zip(&input.values).enumerate() {
-            let (key, value) = (self.quantize(key).unwrap_or_default(), self.quantize(value).unwrap_or_default());
+            let (key, value) =
+                (self.quantize(key).unwrap_or_default(), self.quantize(value).unwrap_or_default());
             // SAFETY: the cache is this function's own.
             unsafe { cache.write(parts[position / PAGE], position % PAGE, &key, &value) };
         }

@@ -10,7 +10,9 @@ pub(super) struct Source(u64);
 impl Source {
     /// A stream of its own for each seed and name.
     pub(super) fn new(seed: u64, name: &str) -> Self {
-        let mixed = name.bytes().fold(seed ^ 0x243f_6a88_85a3_08d3, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+        let mixed = name
+            .bytes()
+            .fold(seed ^ 0x243f_6a88_85a3_08d3, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
         Self(mixed)
     }
 
@@ -53,6 +55,7 @@ impl Source {
                 block[2..4].copy_from_slice(&f16::from_f32(self.float(3) / 8.0).to_le_bytes());
             }
         }
-        Matrix::new(format, rows, columns, data).unwrap_or_else(|error| unreachable!("random {format}: {error}"))
+        Matrix::new(format, rows, columns, data)
+            .unwrap_or_else(|error| unreachable!("random {format}: {error}"))
     }
 }

@@ -22,7 +22,10 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(matches!(refusal(&|m| m.rank = 0, 1.0), PrepareError::Mismatch(_)));
     assert!(matches!(refusal(&|m| m.scale = 1e38, 1e20), PrepareError::NonFinite(_)));
     assert!(matches!(refusal(&|m| m.a[3] = f32::NAN, 1.0), PrepareError::NonFinite(_)));
-    assert!(matches!(refusal(&|m| m.magnitude = Some(vec![1.0; 256]), 1.0), PrepareError::Unsupported("DoRA")));
+    assert!(matches!(
+        refusal(&|m| m.magnitude = Some(vec![1.0; 256]), 1.0),
+        PrepareError::Unsupported("DoRA")
+    ));
 }
 
 #[test]
@@ -30,6 +33,7 @@ fn size_is_what_int8_costs() {
     let (config, weights) = small(42, Format::Q4_1, Architecture::Llama);
     let preparer = backend(&config, &weights, paths()[0], 1).preparer();
     let prepared = preparer.prepare(&adapter(&config, 1, 16, &Projection::ALL), 1.0).unwrap();
-    let values: usize = adapter(&config, 1, 16, &Projection::ALL).modules.iter().map(|m| m.a.len() + m.b.len()).sum();
+    let values: usize =
+        adapter(&config, 1, 16, &Projection::ALL).modules.iter().map(|m| m.a.len() + m.b.len()).sum();
     assert!(prepared.bytes() < values * 5 / 4, "{} bytes for {values} values", prepared.bytes());
 }

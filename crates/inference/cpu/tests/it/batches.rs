@@ -75,7 +75,12 @@ fn mixed_batches_equal_each_row_alone() {
             let mixed = together(&mut backend, &sequences, &mut random);
             for (sequence, mixed) in sequences.iter().zip(&mixed) {
                 let chunk = 1 + random.below(30);
-                assert_eq!(&alone(&mut backend, sequence, chunk), mixed, "{path}, seed {seed}, row {}", sequence.id);
+                assert_eq!(
+                    &alone(&mut backend, sequence, chunk),
+                    mixed,
+                    "{path}, seed {seed}, row {}",
+                    sequence.id
+                );
             }
         }
     }
@@ -107,7 +112,14 @@ fn a_copied_page_continues_as_its_original() {
     backend.copy_page(1, 77, 4).unwrap();
     let pages = vec![0, 77, 78, 79];
     let mut out = StepOutput::default();
-    let row = Row { seq: SeqId(2), pos: 20, tokens: &whole.tokens[20..], pages: &pages, lora: &[], logits: Wanted::All };
+    let row = Row {
+        seq: SeqId(2),
+        pos: 20,
+        tokens: &whole.tokens[20..],
+        pages: &pages,
+        lora: &[],
+        logits: Wanted::All,
+    };
     backend.step(&[row], &mut out).unwrap();
     assert_eq!(results(&out, 0).unwrap(), expected[20..]);
 }
@@ -119,11 +131,18 @@ fn an_overflow_fails_its_row_only() {
     let mut hostile = adapter(&config, 9, 4, &[Projection::Down]);
     hostile.modules.iter_mut().for_each(|module| module.b.iter_mut().for_each(|value| *value = 1e38));
     hostile.modules.iter_mut().for_each(|module| module.scale = 1.0);
-    let lora = vec![part(&backend, &hostile, 1.0), part(&backend, &hostile, 1.0), part(&backend, &hostile, 1.0)];
+    let lora = [1.0; 3].map(|weight| part(&backend, &hostile, weight));
     let good = Sequence { id: 1, tokens: (0..30).collect(), pages: vec![0, 1], lora: vec![] };
     let expected = alone(&mut backend, &good, 30);
     let mut out = StepOutput::default();
-    let row = |seq, pages, lora| Row { seq: SeqId(seq), pos: 0, tokens: &good.tokens, pages, lora, logits: Wanted::All };
+    let row = |seq, pages, lora| Row {
+        seq: SeqId(seq),
+        pos: 0,
+        tokens: &good.tokens,
+        pages,
+        lora,
+        logits: Wanted::All,
+    };
     let rows = [row(1, &[0, 1], &[]), row(2, &[2, 3], &lora[..]), row(3, &[4, 5], &[])];
     backend.step(&rows, &mut out).unwrap();
     assert_eq!(results(&out, 1), Err(RowError::NonFinite));

@@ -41,7 +41,14 @@ fn shared_pages_may_be_read_by_many() {
     let tokens: Vec<u32> = (0..20).collect();
     let whole = Sequence { id: 1, tokens: tokens.clone(), pages: vec![0, 1], lora: vec![] };
     let expected = alone(&mut backend, &whole, 20);
-    let row = |seq, pages| Row { seq: SeqId(seq), pos: 16, tokens: &tokens[16..], pages, lora: &[], logits: Wanted::All };
+    let row = |seq, pages| Row {
+        seq: SeqId(seq),
+        pos: 16,
+        tokens: &tokens[16..],
+        pages,
+        lora: &[],
+        logits: Wanted::All,
+    };
     let mut out = StepOutput::default();
     backend.step(&[row(2, &[0, 5]), row(3, &[0, 6])], &mut out).unwrap();
     assert_eq!(results(&out, 0).unwrap(), expected[16..]);
@@ -57,7 +64,8 @@ fn tokens_out_of_range_and_foreign_adapters_fail_their_row() {
     fewer.layers.truncate(1);
     let second = backend(&other, &fewer, paths()[0], 1);
     let foreign = [part(&second, &adapter(&other, 1, 4, &[Projection::Q]), 1.0)];
-    let row = |seq, tokens, pages, lora| Row { seq: SeqId(seq), pos: 0, tokens, pages, lora, logits: Wanted::Last };
+    let row =
+        |seq, tokens, pages, lora| Row { seq: SeqId(seq), pos: 0, tokens, pages, lora, logits: Wanted::Last };
     let mut out = StepOutput::default();
     let rows = [row(1, &[100][..], &[0][..], &[][..]), row(2, &[1], &[1], &foreign), row(3, &[1], &[2], &[])];
     first.step(&rows, &mut out).unwrap();

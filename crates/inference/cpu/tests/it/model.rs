@@ -1,7 +1,6 @@
 //! Models, adapters and a way to run them.
 
 use alloy_primitives::B256;
-use std::sync::Arc;
 use tributary_adapters::{Adapter, LoraModule, Projection};
 use tributary_cpu::{CpuBackend, Options, Path};
 use tributary_engine::{InferenceBackend, LoraPart, PageId, Row, RowError, SeqId, StepOutput, Wanted};

@@ -102,7 +102,9 @@ fn header<R: std::io::Read>(mut cursor: Cursor<R>, length: u64) -> Result<Header
     }
     let alignment = match metadata.get("general.alignment") {
         None => 32,
-        Some(value) => value.as_u64().filter(|a| a.is_power_of_two() && *a <= MAX_ALIGNMENT).ok_or("bad alignment")?,
+        Some(value) => {
+            value.as_u64().filter(|a| a.is_power_of_two() && *a <= MAX_ALIGNMENT).ok_or("bad alignment")?
+        }
     };
     place(&mut tensors, cursor.position().next_multiple_of(alignment), alignment, length)?;
     Ok((metadata, tensors))
@@ -127,7 +129,12 @@ fn tensor<R: std::io::Read>(cursor: &mut Cursor<R>) -> Result<TensorInfo, String
 }
 
 /// Turns offsets into the data section into offsets into the file, and checks that they lie in it.
-fn place(tensors: &mut BTreeMap<String, TensorInfo>, start: u64, alignment: u64, length: u64) -> Result<(), String> {
+fn place(
+    tensors: &mut BTreeMap<String, TensorInfo>,
+    start: u64,
+    alignment: u64,
+    length: u64,
+) -> Result<(), String> {
     for (name, tensor) in tensors {
         if !tensor.offset.is_multiple_of(alignment) {
             return Err(format!("tensor {name:?} is not aligned"));

@@ -26,7 +26,11 @@ impl Settings {
                 Some(one) => vec![one.clone()],
                 None => Vec::new(),
             };
-            list.iter().filter_map(Value::as_u64).filter(|id| *id < config.vocab as u64).map(|id| id as u32).collect()
+            list.iter()
+                .filter_map(Value::as_u64)
+                .filter(|id| *id < config.vocab as u64)
+                .map(|id| id as u32)
+                .collect()
         };
         let bos: Vec<u32> = ids("bos_token_id");
         let tied = value.get("tie_word_embeddings").and_then(Value::as_bool).unwrap_or(false);
@@ -35,12 +39,14 @@ impl Settings {
 }
 
 fn config(value: &Value) -> Result<Config, WeightsError> {
-    let wrong = |key: &str| WeightsError::Inconsistent(format!("config.json: {key} is missing or not of its type"));
+    let wrong =
+        |key: &str| WeightsError::Inconsistent(format!("config.json: {key} is missing or not of its type"));
     let count = |key: &str| -> Result<usize, WeightsError> {
         let found = value.get(key).and_then(Value::as_u64).ok_or_else(|| wrong(key))?;
         usize::try_from(found).map_err(|_| wrong(key))
     };
-    let or = |key: &str, default| if value.get(key).is_none_or(Value::is_null) { Ok(default) } else { count(key) };
+    let or =
+        |key: &str, default| if value.get(key).is_none_or(Value::is_null) { Ok(default) } else { count(key) };
     let float = |key: &str| value.get(key).and_then(Value::as_f64).map(|v| v as f32);
     let name = value.get("model_type").and_then(Value::as_str).ok_or_else(|| wrong("model_type"))?;
     refuse(value)?;
@@ -70,7 +76,9 @@ fn refuse(value: &Value) -> Result<(), WeightsError> {
         return unsupported("an activation other than silu");
     }
     let scaled = |key: &str| {
-        let kind = |v: &Value| v.get("rope_type").or_else(|| v.get("type")).and_then(Value::as_str).map(str::to_owned);
+        let kind = |v: &Value| {
+            v.get("rope_type").or_else(|| v.get("type")).and_then(Value::as_str).map(str::to_owned)
+        };
         value.get(key).filter(|v| !v.is_null()).is_some_and(|v| kind(v).as_deref() != Some("default"))
     };
     if scaled("rope_scaling") || scaled("rope_parameters") {

@@ -1,7 +1,7 @@
 //! `*.safetensors`.
 
 use super::config::Settings;
-use crate::{Architecture, Format, Layer, Matrix, WeightsError, Weights};
+use crate::{Architecture, Format, Layer, Matrix, Weights, WeightsError};
 use safetensors::{Dtype, SafeTensors};
 use std::{
     collections::HashMap,
@@ -56,8 +56,10 @@ struct Tensors(HashMap<String, Matrix>);
 
 impl Tensors {
     fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<Matrix, WeightsError> {
-        let matrix =
-            self.0.remove(name).ok_or_else(|| WeightsError::Inconsistent(format!("tensor {name} is missing")))?;
+        let matrix = self
+            .0
+            .remove(name)
+            .ok_or_else(|| WeightsError::Inconsistent(format!("tensor {name} is missing")))?;
         if (matrix.rows(), matrix.columns()) == (rows, columns) {
             return Ok(matrix);
         }
@@ -73,7 +75,8 @@ impl Tensors {
 fn place(mut tensors: Tensors, settings: &Settings) -> Result<Weights, WeightsError> {
     let config = &settings.config;
     let embedding = tensors.matrix("model.embed_tokens.weight", config.vocab, config.hidden)?;
-    let layers = (0..config.layers).map(|index| layer(&mut tensors, settings, index)).collect::<Result<_, _>>()?;
+    let layers =
+        (0..config.layers).map(|index| layer(&mut tensors, settings, index)).collect::<Result<_, _>>()?;
     let norm = tensors.vector("model.norm.weight", config.hidden)?;
     let stored = tensors.0.remove("lm_head.weight");
     let head = match (settings.tied, stored) {

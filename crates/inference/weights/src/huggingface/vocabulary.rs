@@ -34,7 +34,9 @@ fn bad(reason: impl Into<String>) -> WeightsError {
 fn tokens(file: &Value, size: usize) -> Result<Vec<(String, Kind)>, WeightsError> {
     let mut tokens: Vec<Option<(String, Kind)>> = vec![None; size];
     let mut put = |id: Option<u64>, token: (String, Kind)| {
-        let slot = id.and_then(|id| tokens.get_mut(id as usize)).ok_or_else(|| bad(format!("{:?} has no embedding", token.0)))?;
+        let slot = id
+            .and_then(|id| tokens.get_mut(id as usize))
+            .ok_or_else(|| bad(format!("{:?} has no embedding", token.0)))?;
         *slot = Some(token);
         Ok::<_, WeightsError>(())
     };
@@ -93,5 +95,9 @@ fn pre_tokenizer(file: &Value) -> Result<PreTokenizer, WeightsError> {
         (Value::String(name), PreTokenizer::Qwen2) => name == "NFC",
         _ => false,
     };
-    if normal { Ok(found) } else { Err(WeightsError::Unsupported(format!("normalizer {}", file["normalizer"]))) }
+    if normal {
+        Ok(found)
+    } else {
+        Err(WeightsError::Unsupported(format!("normalizer {}", file["normalizer"])))
+    }
 }

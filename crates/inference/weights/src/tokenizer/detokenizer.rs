@@ -42,7 +42,9 @@ fn unfinished(bytes: &[u8]) -> usize {
             let tail = &bytes[bytes.len().saturating_sub(3)..];
             (0..tail.len())
                 .map(|skip| &tail[skip..])
-                .find(|rest| std::str::from_utf8(rest).is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none()))
+                .find(|rest| {
+                    std::str::from_utf8(rest).is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
+                })
                 .map_or(0, <[u8]>::len)
         }
     }

@@ -6,8 +6,8 @@ use alloy_primitives::B256;
 use regex::Regex;
 use std::{collections::HashMap, fmt};
 use tokenizers::{
-    Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _,
-    PreTokenizerWrapper, SplitDelimiterBehavior,
+    Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString,
+    PreTokenizer as _, PreTokenizerWrapper, SplitDelimiterBehavior,
     models::bpe::{BPE, Vocab},
     normalizers::NFC,
     pre_tokenizers::{
@@ -49,7 +49,8 @@ impl Tokenizer {
     pub(crate) fn new(vocabulary: Vocabulary) -> Result<Self, WeightsError> {
         let hash = vocabulary.hash();
         let Vocabulary { pre, tokens: names, merges, bos, eos, adds_bos } = vocabulary;
-        let ids: HashMap<_, _> = names.iter().enumerate().map(|(id, (name, _))| (name.clone(), id as u32)).collect();
+        let ids: HashMap<_, _> =
+            names.iter().enumerate().map(|(id, (name, _))| (name.clone(), id as u32)).collect();
         if ids.len() != names.len() {
             return Err(WeightsError::Tokenizer("two tokens have the same string".into()));
         }
@@ -209,7 +210,9 @@ fn steps(pre: PreTokenizer) -> Result<Vec<PreTokenizerWrapper>, WeightsError> {
     }
     if let Some(pattern) = pre.pattern() {
         let pattern = SplitPattern::Regex(pattern.to_owned());
-        steps.push(Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(tokenizer_error)?.into());
+        steps.push(
+            Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(tokenizer_error)?.into(),
+        );
     }
     steps.push(ByteLevel::new(false, true, pre.pattern().is_none()).into());
     Ok(steps)

@@ -143,6 +143,9 @@ pub(crate) fn from_gguf(file: &GgufFile, size: usize) -> Result<Tokenizer, Weigh
         merges,
         bos: id("tokenizer.ggml.bos_token_id")?,
         eos,
-        adds_bos: file.value("tokenizer.ggml.add_bos_token").and_then(|value| value.as_bool()).unwrap_or(false),
+        adds_bos: file
+            .value("tokenizer.ggml.add_bos_token")
+            .and_then(|value| value.as_bool())
+            .unwrap_or(false),
     })
 }

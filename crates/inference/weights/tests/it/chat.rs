@@ -21,7 +21,10 @@ fn the_default_model_gets_its_own_prompt() {
     );
     let system = json!({"role": "system", "content": "S"});
     let prompt = render(&chat, &[system, json!({"role": "user", "content": "{{ 7 * 7 }}"})]).unwrap();
-    assert_eq!(prompt, "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n{{ 7 * 7 }}<|im_end|>\n<|im_start|>assistant\n");
+    assert_eq!(
+        prompt,
+        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n{{ 7 * 7 }}<|im_end|>\n<|im_start|>assistant\n"
+    );
 }
 
 #[test]

@@ -77,7 +77,8 @@ fn inconsistent_models_are_refused_by_name() {
 
 #[test]
 fn weights_that_are_not_finite_are_refused() {
-    let bad = tiny().floats("output.weight", &[HIDDEN, 260], |index| if index == 777 { f32::NAN } else { 0.5 });
+    let bad =
+        tiny().floats("output.weight", &[HIDDEN, 260], |index| if index == 777 { f32::NAN } else { 0.5 });
     assert!(refusal(&bad.bytes()).contains("finite"));
 }
 

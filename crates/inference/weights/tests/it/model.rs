@@ -101,7 +101,8 @@ proptest! {
 #[test]
 fn the_hash_tells_order_and_values() {
     let hash = |edit: f32| {
-        let writer = tiny().floats("output.weight", &[HIDDEN, 260], |index| if index == 5 { edit } else { 0.25 });
+        let writer =
+            tiny().floats("output.weight", &[HIDDEN, 260], |index| if index == 5 { edit } else { 0.25 });
         let (_folder, path) = file(&writer.bytes());
         Model::open(&path).unwrap().hashes.weights
     };
