@@ -64,14 +64,16 @@ impl DevL1 {
 
     /// What the child at `timestamp` of `parent` says of L1. `previous`: what `parent` said; nothing at genesis, whose
     /// origin is L1 block 0.
-    pub fn attributes(&self, parent: &Header, previous: Option<&L1Attributes>, timestamp: u64) -> L1Attributes {
+    pub fn attributes(
+        &self,
+        parent: &Header,
+        previous: Option<&L1Attributes>,
+        timestamp: u64,
+    ) -> L1Attributes {
         let origin = self.origin(timestamp);
         let parent_origin = previous.map_or_else(|| self.origin(parent.timestamp).number, |l1| l1.number);
-        let sequence_number = if origin.number == parent_origin {
-            previous.map_or(0, |l1| l1.sequence_number) + 1
-        } else {
-            0
-        };
+        let sequence_number =
+            if origin.number == parent_origin { previous.map_or(0, |l1| l1.sequence_number) + 1 } else { 0 };
         L1Attributes {
             base_fee_scalar: BASE_FEE_SCALAR,
             blob_base_fee_scalar: BLOB_BASE_FEE_SCALAR,

@@ -67,9 +67,8 @@ impl Job {
     pub(crate) fn filling(forced: Built, recipe: Recipe, config: PayloadConfig) -> Arc<Self> {
         let job = Arc::new(Self::new(forced, true));
         let worker = Arc::clone(&job);
-        let spawned = std::thread::Builder::new()
-            .name("payload".into())
-            .spawn(move || worker.fill(&recipe, config));
+        let spawned =
+            std::thread::Builder::new().name("payload".into()).spawn(move || worker.fill(&recipe, config));
         if let Err(error) = spawned {
             tracing::error!(target: "payload", %error, "No thread to fill the payload; it keeps its forced transactions");
             job.progress.lock().first_fill_pending = false;
@@ -128,7 +127,8 @@ impl Job {
     /// Keeps the dearer block. The first fill replaces the forced block also when it earns nothing.
     fn offer(&self, built: Built) {
         let mut progress = self.progress.lock();
-        let longer = built.executed.block.transactions().len() > progress.best.executed.block.transactions().len();
+        let longer =
+            built.executed.block.transactions().len() > progress.best.executed.block.transactions().len();
         if built.fees > progress.best.fees || (built.fees == progress.best.fees && longer) {
             progress.best = Arc::new(built);
         }

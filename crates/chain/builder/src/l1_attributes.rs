@@ -128,7 +128,8 @@ mod tests {
         let attributes = L1Attributes::decode(&tx.input).unwrap();
         assert_eq!(attributes.encode(), tx.input);
         assert_eq!(attributes.base_fee_scalar, 1368);
-        assert_eq!(attributes.operator_fee_constant, 500);
+        assert_eq!((attributes.number, attributes.sequence_number), (25, 1));
+        assert_eq!(attributes.da_footprint_gas_scalar, 400);
         assert_eq!(attributes.deposit(), *tx.inner());
     }
 

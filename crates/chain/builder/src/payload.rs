@@ -87,7 +87,12 @@ impl PayloadBuilder {
 
     /// Begins a job. When it returns, there is a payload to [`resolve`](Self::resolve); with `no_tx_pool` it is the final
     /// one. An id that has a job keeps it.
-    pub fn start(&self, id: PayloadId, parent: B256, attributes: BuildAttributes) -> Result<(), PayloadError> {
+    pub fn start(
+        &self,
+        id: PayloadId,
+        parent: B256,
+        attributes: BuildAttributes,
+    ) -> Result<(), PayloadError> {
         if self.0.jobs.lock().get(&id).is_some() {
             return Ok(());
         }
@@ -134,13 +139,7 @@ impl PayloadBuilder {
             shared.chain.header_by_hash(parent)?.ok_or(PayloadError::UnknownParent(parent))?;
         let state = shared.chain.state_at(parent.hash())?;
         attributes.da_caps = self.da_caps();
-        Ok(Recipe {
-            executor: shared.executor.clone(),
-            pool: shared.pool.clone(),
-            parent,
-            attributes,
-            state,
-        })
+        Ok(Recipe { executor: shared.executor.clone(), pool: shared.pool.clone(), parent, attributes, state })
     }
 }
 

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::U256;
 use tokio_util::sync::CancellationToken;
-use tributary_builder::{BlockTime, DevConfig, DevError, DevSequencer, L1Attributes, PayloadBuilder, PayloadConfig};
+use tributary_builder::{
+    BlockTime, DevConfig, DevError, DevSequencer, L1Attributes, PayloadBuilder, PayloadConfig,
+};
 use tributary_evm::{ExecutedBlock, Executor};
 use tributary_pool::{Pool, PoolConfig};
 use tributary_spec::{
@@ -98,7 +100,9 @@ async fn a_block_for_each_transaction() {
         node.send(0, nonce);
     }
     let watched = Arc::clone(&node);
-    tokio::task::spawn_blocking(move || eventually("four blocks", || watched.chain.head().number == 4)).await.unwrap();
+    tokio::task::spawn_blocking(move || eventually("four blocks", || watched.chain.head().number == 4))
+        .await
+        .unwrap();
     for number in 1..=4 {
         assert_eq!(node.chain.block_by_number(number).unwrap().unwrap().transactions().len(), 2);
     }
@@ -113,7 +117,9 @@ async fn a_block_every_so_often_until_told_to_stop() {
     let every = BlockTime::Every(Duration::from_millis(50));
     let running = tokio::spawn(node.sequencer(every).run(stop.clone()));
     let watched = Arc::clone(&node);
-    tokio::task::spawn_blocking(move || eventually("three blocks", || watched.chain.head().number >= 3)).await.unwrap();
+    tokio::task::spawn_blocking(move || eventually("three blocks", || watched.chain.head().number >= 3))
+        .await
+        .unwrap();
     stop.cancel();
     running.await.unwrap();
     let head = node.chain.head().number;
@@ -143,10 +149,8 @@ fn other_chains_are_refused() {
         genesis.config.extra_fields.insert("jovianTime".into(), later.into());
         genesis.config.extra_fields.insert("karstTime".into(), later.into());
         genesis.config.osaka_time = None;
-        genesis.extra_data = tributary_spec::ExtraData::Holocene(
-            tributary_spec::Eip1559Params::new(250, 6).unwrap(),
-        )
-        .encode();
+        genesis.extra_data =
+            tributary_spec::ExtraData::Holocene(tributary_spec::Eip1559Params::new(250, 6).unwrap()).encode();
     });
     assert!(matches!(early, DevError::BeforeJovian), "{early}");
 }

@@ -18,7 +18,7 @@ pub(crate) const CHAIN_ID: u64 = 161_299;
 /// Well above any base fee of these tests.
 const FEE_CAP: u128 = 100_000_000_000;
 
-/// `setL1BlockValuesJovian` as op-node sent it, with a DA footprint scalar of 400.
+/// `setL1BlockValuesJovian` as op-node sends it: operator fee scalar 2000 and constant 500, DA footprint scalar 400.
 const L1_ATTRIBUTES: [u8; 178] = hex!(
     "3db6be2b00000558000c5fc50000000000000001000000006b0146860000000000000019000000000000000000000000000000000000"
     "0000000000000000000002227b150000000000000000000000000000000000000000000000000000000000000001fb17962570"
