@@ -36,13 +36,9 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        let mut rest = bytes.as_slice();
-        let mut raw = Vec::new();
-        while let Ok(entry) = Bytes::decode(&mut rest) {
-            raw.push(entry);
-        }
+        let (raw, whole) = whole_entries(&bytes);
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        file.set_len((bytes.len() - rest.len()) as u64)?;
+        file.set_len(whole as u64)?;
         let entries = raw.len();
         let txs = raw.iter().filter_map(|raw| PooledTransaction::decode(raw, Origin::Local).ok()).collect();
         Ok((Self { path: path.to_owned(), file, entries }, txs))
@@ -81,6 +77,18 @@ impl Journal {
         self.entries = live.len();
         Ok(())
     }
+}
+
+/// The entries up to a torn end, and the length of them all. (A decoder that fails may have moved on in its input.)
+fn whole_entries(bytes: &[u8]) -> (Vec<Bytes>, usize) {
+    let (mut entries, mut whole) = (Vec::new(), 0);
+    while let mut rest = &bytes[whole..]
+        && let Ok(entry) = Bytes::decode(&mut rest)
+    {
+        entries.push(entry);
+        whole = bytes.len() - rest.len();
+    }
+    (entries, whole)
 }
 
 #[cfg(test)]

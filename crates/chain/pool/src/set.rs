@@ -117,6 +117,8 @@ impl Set {
                 sender.txs.remove(&slot.nonce).into_iter().collect()
             });
         }
+        // Those that wait now may be more than may wait.
+        self.enforce_totals(&mut effects);
         effects
     }
 

@@ -212,6 +212,23 @@ fn a_full_pool_throws_the_worst_out() {
     check(&set);
 }
 
+/// A removal demotes what came after it, and then more may wait than is allowed.
+#[test]
+fn a_removal_does_not_leave_more_waiting_than_may_wait() {
+    let mut set = pool();
+    for sender in 0..2 {
+        for nonce in 0..5 {
+            put(&mut set, &plain(sender, nonce, 20), rich(0)).unwrap();
+        }
+    }
+    for sender in 0..2 {
+        let first = set.sender(&address(sender)).unwrap().txs[&0].tx.hash();
+        set.remove(&first);
+        check(&set);
+    }
+    assert_eq!(set.totals().1.count, 6);
+}
+
 #[test]
 fn local_transactions_outlast_external_ones() {
     let mut set = pool();

@@ -52,7 +52,7 @@ fn what_l1_makes_too_dear_leaves_with_its_descendants() {
         chain.add(21, TxEip1559 { max_fee_per_gas: 2_000_000_000, ..transfer(nonce, 1) }).unwrap();
     }
     assert_eq!(chain.pool.status().pending, 3);
-    let dear = L1 { base_fee: 1_000_000_000_000_000, ..CHEAP };
+    let dear = L1 { base_fee: 100_000_000_000_000_000, ..CHEAP };
     chain.mine_on(chain.chain.head().hash(), 2, false, dear);
     assert_eq!(chain.pool.status(), Default::default());
 }
