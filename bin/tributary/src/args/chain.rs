@@ -19,10 +19,10 @@ impl ChainArgs {
     /// Loads the chain that was named.
     pub(crate) fn load(&self) -> Result<Arc<ChainSpec>> {
         if self.chain == "dev" {
-            return Ok(ChainSpec::dev()?);
+            return Ok(ChainSpec::dev());
         }
-        let text = std::fs::read_to_string(&self.chain)
+        let json = std::fs::read(&self.chain)
             .wrap_err_with(|| format!("--chain {}: neither a known name nor a readable file", self.chain))?;
-        Ok(Arc::new(ChainSpec::from_json(&text).wrap_err_with(|| format!("--chain {}", self.chain))?))
+        Ok(Arc::new(ChainSpec::from_json(&json).wrap_err_with(|| format!("--chain {}", self.chain))?))
     }
 }

@@ -1,6 +1,7 @@
 //! `--da`.
 
 use clap::Args;
+use tributary_da::DaChoice;
 
 /// Data availability.
 #[derive(Clone, Debug, Args)]
@@ -8,7 +9,7 @@ use clap::Args;
 pub(crate) struct DaArgs {
     /// `memstore` (embedded, dev chains only) or the URL of an eigenda-proxy.
     #[arg(long, value_name = "memstore|URL", default_value = "memstore")]
-    pub(crate) da: String,
+    pub(crate) da: DaChoice,
 
     /// Port of the embedded memstore; 0: any free one.
     #[arg(long = "da.memstore-port", default_value_t = 3100)]

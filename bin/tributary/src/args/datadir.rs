@@ -3,23 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tributary_spec::ChainSpec;
 
 /// Where the node keeps its data.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Datadir")]
 pub(crate) struct DatadirArgs {
-    /// Folder of the database, keys and the worker's queue. Default: `$XDG_DATA_HOME/tributary/<chain id>`.
+    /// Folder of the database, keys and the worker's queue. Default: `$XDG_DATA_HOME/tributary/<chain id>`, `…/dev` for a dev chain.
     #[arg(long, value_name = "DIR")]
     pub(crate) datadir: Option<PathBuf>,
 }
 
 impl DatadirArgs {
-    /// The folder for a chain.
-    pub(crate) fn resolve(&self, chain_name: &str) -> PathBuf {
-        self.datadir.clone().unwrap_or_else(|| data_home().join("tributary").join(chain_name))
+    /// The folder for a chain: `dev`, or its id.
+    pub(crate) fn resolve(&self, spec: &ChainSpec) -> PathBuf {
+        let name = if spec.economy.dev { "dev".to_owned() } else { spec.chain_id().to_string() };
+        self.datadir.clone().unwrap_or_else(|| data_home().join("tributary").join(name))
     }
 }
 
+/// `$XDG_DATA_HOME`, or `~/.local/share`.
 pub(crate) fn data_home() -> PathBuf {
     std::env::var_os("XDG_DATA_HOME")
         .map(PathBuf::from)
@@ -44,12 +47,12 @@ impl Layout {
         self.0.join("db")
     }
 
-    pub(crate) fn jwt_secret(&self) -> PathBuf {
-        self.0.join("jwt.hex")
-    }
-
     pub(crate) fn pool_journal(&self) -> PathBuf {
         self.0.join("txpool.rlp")
+    }
+
+    pub(crate) fn memstore(&self) -> PathBuf {
+        self.0.join("memstore")
     }
 
     pub(crate) fn worker(&self) -> PathBuf {

@@ -45,6 +45,11 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "inference.adapter-memory", default_value_t = 512)]
     pub(crate) adapter_memory: usize,
 
+    /// Folder that `file:` uris of adapters and documents may lead to; may be given several times. Default: none, on a dev
+    /// chain any.
+    #[arg(long = "inference.file-root", value_name = "DIR")]
+    pub(crate) file_roots: Vec<PathBuf>,
+
     /// Most requests decoded at a time.
     #[arg(long = "inference.max-num-seqs", default_value_t = 16)]
     pub(crate) max_num_seqs: usize,

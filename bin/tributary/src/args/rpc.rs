@@ -1,8 +1,10 @@
 //! `--http.*`, `--ws.*`, `--authrpc.*` and `--rpc.*`.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
+use eyre::Result;
+use tributary_rpc::{EndpointConfig, EthConfig, RpcConfig, ServerLimits, VirtualHosts};
 
 /// JSON-RPC.
 #[derive(Clone, Debug, Args)]
@@ -21,16 +23,16 @@ pub(crate) struct RpcArgs {
     pub(crate) http_port: u16,
 
     /// Namespaces of the HTTP server.
-    #[arg(long = "http.api", value_delimiter = ',', default_value = "eth,net,web3,txpool,debug,tributary")]
-    pub(crate) http_api: Vec<String>,
+    #[arg(long = "http.api", default_value = "eth,net,web3,txpool,debug,tributary")]
+    pub(crate) http_api: String,
 
     /// Origins that browsers may call from (`*`: any).
     #[arg(long = "http.corsdomain", value_name = "ORIGINS")]
     pub(crate) http_corsdomain: Option<String>,
 
-    /// Host names that requests may carry (`*`: any). Default: localhost and IP addresses.
-    #[arg(long = "http.vhosts", value_delimiter = ',', value_name = "HOSTS")]
-    pub(crate) http_vhosts: Vec<String>,
+    /// Host names that requests may carry (`*`: any). IP addresses are always taken.
+    #[arg(long = "http.vhosts", value_name = "HOSTS", default_value = "localhost")]
+    pub(crate) http_vhosts: String,
 
     /// Serve JSON-RPC over WebSocket.
     #[arg(long)]
@@ -45,24 +47,12 @@ pub(crate) struct RpcArgs {
     pub(crate) ws_port: u16,
 
     /// Namespaces of the WebSocket server.
-    #[arg(long = "ws.api", value_delimiter = ',', default_value = "eth,net,web3,txpool,debug,tributary")]
-    pub(crate) ws_api: Vec<String>,
+    #[arg(long = "ws.api", default_value = "eth,net,web3,txpool,debug,tributary")]
+    pub(crate) ws_api: String,
 
     /// Origins of WebSocket connections (`*`: any).
     #[arg(long = "ws.origins", value_name = "ORIGINS")]
     pub(crate) ws_origins: Option<String>,
-
-    /// Address of the authenticated server.
-    #[arg(long = "authrpc.addr", default_value = "127.0.0.1")]
-    pub(crate) auth_addr: IpAddr,
-
-    /// Port of the authenticated server; 0: any free one.
-    #[arg(long = "authrpc.port", default_value_t = 8551)]
-    pub(crate) auth_port: u16,
-
-    /// File of the hex JWT secret; made in the data folder when none is named.
-    #[arg(long = "authrpc.jwtsecret", value_name = "PATH")]
-    pub(crate) jwt_secret: Option<PathBuf>,
 
     /// Largest request, in MB.
     #[arg(long = "rpc.max-request-size", default_value_t = 15)]
@@ -95,4 +85,40 @@ pub(crate) struct RpcArgs {
     /// Most gas of an eth_call, eth_estimateGas or trace.
     #[arg(long = "rpc.gascap", default_value_t = 50_000_000)]
     pub(crate) gas_cap: u64,
+}
+
+impl RpcArgs {
+    /// What the servers are told.
+    pub(crate) fn config(&self) -> Result<RpcConfig> {
+        let endpoint = |on: bool, address: SocketAddr, api: &str, origins: Option<&str>| -> Result<_> {
+            if !on {
+                return Ok(None);
+            }
+            Ok(Some(EndpointConfig {
+                namespaces: api.parse()?,
+                cors: origins.unwrap_or_default().parse()?,
+                vhosts: VirtualHosts::from(self.http_vhosts.as_str()),
+                ..EndpointConfig::new(address)
+            }))
+        };
+        let http = (self.http_addr, self.http_port).into();
+        let ws = (self.ws_addr, self.ws_port).into();
+        Ok(RpcConfig {
+            http: endpoint(self.http, http, &self.http_api, self.http_corsdomain.as_deref())?,
+            ws: endpoint(self.ws, ws, &self.ws_api, self.ws_origins.as_deref())?,
+            limits: ServerLimits {
+                max_connections: self.max_connections,
+                max_request_size: self.max_request_size.saturating_mul(1 << 20),
+                max_response_size: self.max_response_size.saturating_mul(1 << 20),
+                max_subscriptions_per_connection: self.max_subscriptions,
+                max_batch_size: self.max_batch,
+            },
+            eth: EthConfig {
+                max_blocks_per_filter: self.max_blocks_per_filter,
+                max_logs_per_response: self.max_logs_per_response,
+                gas_cap: self.gas_cap,
+                ..EthConfig::default()
+            },
+        })
+    }
 }

@@ -1,6 +1,9 @@
 //! `--txpool.*`.
 
+use std::path::PathBuf;
+
 use clap::Args;
+use tributary_pool::PoolConfig;
 
 /// The transaction pool.
 #[derive(Clone, Debug, Args)]
@@ -20,13 +23,24 @@ pub(crate) struct TxPoolArgs {
 
     /// Percentage by which a replacement must raise both fees.
     #[arg(long = "txpool.pricebump", default_value_t = 10)]
-    pub(crate) price_bump: u64,
+    pub(crate) price_bump: u128,
 
     /// Least tip, in wei.
     #[arg(long = "txpool.minimum-priority-fee", default_value_t = 0)]
     pub(crate) minimum_priority_fee: u128,
+}
 
-    /// Do not treat transactions from this node's RPC as local.
-    #[arg(long = "txpool.nolocals")]
-    pub(crate) no_locals: bool,
+impl TxPoolArgs {
+    /// What the pool is told; local transactions are kept in `journal`.
+    pub(crate) fn config(&self, journal: PathBuf) -> PoolConfig {
+        PoolConfig {
+            pending_max_count: self.pending_max_count,
+            queued_max_count: self.queued_max_count,
+            max_account_slots: self.max_account_slots,
+            price_bump: self.price_bump,
+            minimum_priority_fee: self.minimum_priority_fee,
+            journal: Some(journal),
+            ..PoolConfig::default()
+        }
+    }
 }

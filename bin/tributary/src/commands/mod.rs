@@ -14,6 +14,7 @@ mod model;
 mod proxy;
 mod wallet;
 
+pub(crate) use self::model::{model_path, open_model};
 pub(crate) use self::{
     adapter::AdapterCommand, agent::AgentCommand, channel::ChannelCommand, chat::ChatCommand,
     claim::ClaimCommand, datanet::DatanetCommand, db::DbCommand, demo::DemoCommand, explain::ExplainCommand,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use eyre::{Context, OptionExt, Result, bail};
 use serde_json::json;
-use tributary_weights::{KnownModel, Model, cache_dir, pull};
+use tributary_weights::{DEFAULT_MODEL, Model, cache_dir, pull};
 
 use crate::{
     args::WalletArgs,
@@ -58,7 +58,7 @@ impl ModelCommand {
             Self::Show { path, json } => {
                 let path = model_path(path.as_deref())?;
                 let model = open_model(&path)?;
-                let profile = tributary_cpu::profile_hash(&model.config)?;
+                let profile = tributary_cpu::profile_hash(&model.config, &model.weights);
                 let shown = json!({
                     "path": path, "weightsHash": model.hashes.weights, "tokenizerHash": model.hashes.tokenizer,
                     "profileHash": profile, "layers": model.config.layers, "hidden": model.config.hidden,
@@ -76,7 +76,7 @@ impl ModelCommand {
             }
             Self::Register { name, model, uri, in_rate, out_rate, wallet } => {
                 let opened = open_model(&model_path(model.as_deref())?)?;
-                let profile = tributary_cpu::profile_hash(&opened.config)?;
+                let profile = tributary_cpu::profile_hash(&opened.config, &opened.weights);
                 let client = wallet.client().await?;
                 let hashes = [opened.hashes.weights, opened.hashes.tokenizer, profile];
                 let id = register_base(&client, &name, hashes, &uri, (in_rate, out_rate)).await?;
@@ -91,7 +91,7 @@ impl ModelCommand {
 /// The default model's file, fetched if need be.
 pub(crate) fn pull_default() -> Result<PathBuf> {
     let cache = cache_dir().ok_or_eyre("neither XDG_CACHE_HOME nor HOME is set")?;
-    pull(&KnownModel::default(), &cache).wrap_err("the default model cannot be fetched")
+    pull(&DEFAULT_MODEL, &cache).wrap_err("the default model cannot be fetched")
 }
 
 /// The file that was named, or the default model's.
@@ -100,7 +100,7 @@ pub(crate) fn model_path(named: Option<&Path>) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let cache = cache_dir().ok_or_eyre("neither XDG_CACHE_HOME nor HOME is set")?;
-    let path = KnownModel::default().path(&cache);
+    let path = DEFAULT_MODEL.path(&cache);
     if !path.exists() {
         bail!("the default model is not here: run `tributary model pull`, or name one with --model");
     }

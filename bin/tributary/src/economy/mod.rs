@@ -11,7 +11,7 @@ pub(crate) use self::{
     adapter::{AdapterSpec, base_model, find_model, register_adapter, register_base},
     agent::{find_agent, register_agent},
     channel::{Closing, close_channel, open_channel},
-    claim::{Claimed, claim_all, collect, pending_claims},
-    datanet::{Contributed, contribute, create_datanet, find_datanet, param, seal},
+    claim::{claim_all, collect},
+    datanet::{contribute, create_datanet, find_datanet, param, seal},
     documents::{Prepared, file_uri, prepare},
 };

@@ -5,7 +5,7 @@ mod keys;
 mod revert;
 
 pub(crate) use self::{
-    client::{Client, Sent},
+    client::Client,
     keys::{dev_signer, load_signer, new_keystore},
     revert::explain_revert,
 };

@@ -11,7 +11,7 @@ pub(crate) fn explain_revert(what: &str, error: &RpcError<TransportErrorKind>) -
         return eyre!("{what}: {error}");
     };
     let data: Option<Bytes> = payload.data.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok());
-    match data.as_deref().and_then(decode_error) {
+    match data.as_ref().and_then(|data| decode_error(data)) {
         Some(name) => eyre!("{what} reverts with {name}"),
         None => eyre!("{what}: {}", payload.message),
     }

@@ -48,7 +48,7 @@ pub(super) struct Payout {
     pub(super) cost: U256,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Explained {
     status: String,

@@ -1,0 +1,138 @@
+//! `tributary node` and `tributary dev`.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use clap::Args;
+use eyre::{Context, Result, ensure};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tracing::info;
+use tributary_rpc::{Modules, NoWorker, RpcContext, RpcHandle, RpcParts, TributaryApi};
+
+use super::{banner, chain::ChainParts, signals, worker::RunningWorker};
+use crate::args::{
+    ChainArgs, DaArgs, DatadirArgs, DevArgs, InferenceArgs, Layout, MetricsArgs, RollupArgs, RpcArgs,
+    SettlementArgs, TxPoolArgs,
+};
+
+/// How long replies under way may take when the node stops.
+const DRAIN: Duration = Duration::from_secs(20);
+/// Where a dev node serves metrics.
+const DEV_METRICS: ([u8; 4], u16) = ([127, 0, 0, 1], 9001);
+
+/// A node.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NodeCommand {
+    #[command(flatten)]
+    pub(super) chain: ChainArgs,
+    #[command(flatten)]
+    pub(super) datadir: DatadirArgs,
+    #[command(flatten)]
+    pub(super) dev: DevArgs,
+    #[command(flatten)]
+    pub(super) rollup: RollupArgs,
+    #[command(flatten)]
+    pub(super) rpc: RpcArgs,
+    #[command(flatten)]
+    pub(super) pool: TxPoolArgs,
+    #[command(flatten)]
+    pub(super) inference: InferenceArgs,
+    #[command(flatten)]
+    pub(super) settlement: SettlementArgs,
+    #[command(flatten)]
+    pub(super) da: DaArgs,
+    #[command(flatten)]
+    pub(super) metrics: MetricsArgs,
+}
+
+/// A node with everything on, for a dev chain.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DevCommand {
+    #[command(flatten)]
+    node: NodeCommand,
+}
+
+impl DevCommand {
+    pub(crate) async fn run(self) -> Result<()> {
+        let mut node = self.node;
+        node.dev.dev = true;
+        node.rpc.http = true;
+        node.rpc.ws = true;
+        node.inference.api = true;
+        node.metrics.metrics = node.metrics.metrics.or(Some(SocketAddr::from(DEV_METRICS)));
+        node.run().await
+    }
+}
+
+impl NodeCommand {
+    pub(crate) async fn run(self) -> Result<()> {
+        let spec = self.chain.load()?;
+        ensure!(
+            !self.dev.dev || spec.economy.dev,
+            "chain {} is not a development chain: its blocks come from op-node, not from --dev",
+            spec.chain_id()
+        );
+        self.da.da.check(spec.economy.dev)?;
+        if let Some(address) = self.metrics.metrics {
+            serve_metrics(address)?;
+        }
+        let datadir = self.datadir.resolve(&spec);
+        std::fs::create_dir_all(&datadir).wrap_err_with(|| format!("--datadir {}", datadir.display()))?;
+        let layout = Layout::new(&datadir);
+        info!(target: "tributary", chain = spec.chain_id(), genesis = %spec.genesis_hash(), datadir = %datadir.display(), "Starting");
+        info!(target: "tributary", "{}", spec.forks());
+
+        let chain = ChainParts::open(&self, &spec, &layout)?;
+        let worker = if self.inference.api {
+            Some(RunningWorker::start(&self, &chain, &layout).await?)
+        } else {
+            None
+        };
+        let api: Arc<dyn TributaryApi> = match &worker {
+            Some(worker) => worker.rpc(),
+            None => Arc::new(NoWorker),
+        };
+        let rpc = self.serve_rpc(&chain, api).await?;
+        if self.dev.dev {
+            banner::print(&self, &rpc, worker.as_ref());
+        }
+
+        signals::stop_requested().await?;
+        info!(target: "tributary", "Stopping");
+        chain.stop_sequencing();
+        if let Some(worker) = worker {
+            worker.stop(DRAIN).await;
+        }
+        rpc.stop().await;
+        chain.close()
+    }
+
+    async fn serve_rpc(&self, chain: &ChainParts, tributary: Arc<dyn TributaryApi>) -> Result<RpcHandle> {
+        let config = self.rpc.config()?;
+        let context = RpcContext::new(RpcParts {
+            spec: Arc::clone(&chain.spec),
+            chain: chain.chain.clone(),
+            pool: chain.pool.clone(),
+            executor: chain.executor.clone(),
+            tributary,
+            config: config.eth,
+            client_version: concat!("tributary/v", env!("CARGO_PKG_VERSION")).to_owned(),
+        });
+        let handle = RpcHandle::launch(&config, &Modules::new(context)?).await?;
+        if let Some(url) = handle.http_address() {
+            info!(%url, "RPC HTTP server started");
+        }
+        if let Some(url) = handle.ws_address() {
+            info!(%url, "RPC WS server started");
+        }
+        Ok(handle)
+    }
+}
+
+fn serve_metrics(address: SocketAddr) -> Result<()> {
+    PrometheusBuilder::new()
+        .with_http_listener(address)
+        .install()
+        .wrap_err_with(|| format!("--metrics {address}: cannot be served"))?;
+    info!(target: "tributary", "Starting metrics endpoint at {address}");
+    Ok(())
+}
