@@ -284,6 +284,9 @@ pub(crate) fn vector(
     length: usize,
 ) -> Result<Vec<f32>, WeightsError> {
     check_shape(info, name, 1, length)?;
+    if length == 0 {
+        return Err(WeightsError::Inconsistent(format!("{name} is empty")));
+    }
     if !info.format.is_float() {
         return Err(WeightsError::Unsupported(format!("{name} in {}", info.format)));
     }

@@ -71,6 +71,13 @@ fn inconsistent_models_are_refused_by_name() {
     assert!(refusal(&Writer::default().text("general.architecture", "rwkv").bytes()).contains("rwkv"));
     let bias = tiny().floats("blk.0.attn_q.bias", &[64], |_| 0.0);
     assert!(refusal(&bias.bytes()).contains("attn_q.bias"));
+    let empty = Writer::default()
+        .text("general.architecture", "llama")
+        .u32("llama.embedding_length", 1)
+        .u32("llama.attention.head_count", 2)
+        .floats("token_embd.weight", &[1, 4], |_| 0.0)
+        .floats("rope_freqs.weight", &[0], |_| 0.0);
+    assert!(refusal(&empty.bytes()).contains("rope_freqs"));
     let scaled = tiny().text("llama.rope.scaling.type", "yarn");
     assert!(refusal(&scaled.bytes()).contains("yarn"));
 }

@@ -26,7 +26,7 @@ fn the_default_model_is_what_it_was() {
     assert_eq!(model.weights.embedding.format(), Format::Q8_0);
     let hashes = (model.hashes.weights.to_string(), model.hashes.tokenizer.to_string());
     assert_eq!(hashes.0, "0x5af5f4d7bf95140cfdb3f1a5e589b486645a98ac770b9b8b9b66ad1bfafbf602");
-    assert_eq!(hashes.1, "TOKENIZER_HASH");
+    assert_eq!(hashes.1, "0x79e015c531aab61c5ef32c7c2d035a32e6cbbfeb6d02339d90f972fc55b2501d");
 }
 
 #[test]
