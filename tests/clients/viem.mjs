@@ -41,7 +41,7 @@ await enough;
 for (let i = 1; i < heads.length; i += 1) assert.equal(heads[i].parentHash, heads[i - 1].hash);
 
 const params = await reader.readContract({
-  address: "0x0000000000000000000000000000000000000A06",
+  address: "0x0000000000000000000000000000000000000a06",
   abi: parseAbi(["struct Param { bytes32 key; uint256 value; }", "function all() view returns (Param[])"]),
   functionName: "all",
 });

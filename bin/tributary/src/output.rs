@@ -17,7 +17,10 @@ pub(crate) fn print<T: Serialize>(json: bool, value: &T, table: impl FnOnce(&T) 
 /// An empty table in the house style.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+        .load_preset(UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
     table
 }
 
@@ -53,7 +56,9 @@ pub(crate) fn parse_open(text: &str) -> Result<u128, String> {
             let lower = text.to_ascii_lowercase();
             (*suffix == "wei" && lower.ends_with("gwei"))
                 .then(|| (text[..text.len() - 4].to_owned(), 9))
-                .or_else(|| lower.ends_with(suffix).then(|| (text[..text.len() - suffix.len()].to_owned(), *decimals)))
+                .or_else(|| {
+                    lower.ends_with(suffix).then(|| (text[..text.len() - suffix.len()].to_owned(), *decimals))
+                })
         })
         .unwrap_or_else(|| (text.to_owned(), 18));
     let number = number.trim();
@@ -76,7 +81,9 @@ pub(crate) fn progress(length: usize, what: &str, json: bool) -> indicatif::Prog
     }
     let style = indicatif::ProgressStyle::with_template("{msg:28} [{bar:30}] {pos}/{len}")
         .unwrap_or_else(|_| indicatif::ProgressStyle::default_bar());
-    indicatif::ProgressBar::new(length as u64).with_style(style.progress_chars("=> ")).with_message(what.to_owned())
+    indicatif::ProgressBar::new(length as u64)
+        .with_style(style.progress_chars("=> "))
+        .with_message(what.to_owned())
 }
 
 #[cfg(test)]
@@ -85,9 +92,14 @@ mod tests {
 
     #[test]
     fn amounts_are_written_and_read_back() {
-        for (text, wei) in
-            [("1", 10u128.pow(18)), ("1.5", 15 * 10u128.pow(17)), ("3gwei", 3_000_000_000), ("7wei", 7), ("2 OPEN", 2 * 10u128.pow(18)), (".5", 5 * 10u128.pow(17))]
-        {
+        for (text, wei) in [
+            ("1", 10u128.pow(18)),
+            ("1.5", 15 * 10u128.pow(17)),
+            ("3gwei", 3_000_000_000),
+            ("7wei", 7),
+            ("2 OPEN", 2 * 10u128.pow(18)),
+            (".5", 5 * 10u128.pow(17)),
+        ] {
             assert_eq!(parse_open(text), Ok(wei), "{text}");
         }
         for text in ["", ".", "1.5wei", "-1", "x", "1e18", "340282366920938463464"] {

@@ -150,7 +150,8 @@ impl Corpus {
             let document = Document {
                 contribution: contribution.id,
                 commit_block: contribution.commitBlock,
-                tokens: u32::try_from(contribution.tokens).map_err(|_| CorpusError::WrongTokens(contribution.id))?,
+                tokens: u32::try_from(contribution.tokens)
+                    .map_err(|_| CorpusError::WrongTokens(contribution.id))?,
                 tokens_root: contribution.tokensRoot,
             };
             let first = usize::try_from(contribution.firstEpoch).unwrap_or(usize::MAX);
@@ -216,4 +217,3 @@ async fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     tokio::fs::write(&temporary, bytes).await?;
     tokio::fs::rename(&temporary, path).await
 }
-

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U64, U128, U256, hex};
 use serde_json::{Value, json};
+use tokio::sync::broadcast;
 use tributary_abi::{IAgents, IAttribution, IDatanets, IModels, IParams, ISettlement, address};
 use tributary_batch::RecordTree;
 use tributary_record::{BatchBytes, Record, Totals};
 use tributary_rpc::{ModelKey, TributaryApi, TributaryError, TributaryEvents, TributaryQuery};
-use tokio::sync::broadcast;
 
 use crate::{
     chain::{ChainError, Registry, call_view},
@@ -140,7 +140,8 @@ impl WorkerApi {
 
     fn batch(&self, batch_id: B256) -> Answer {
         let batch = self.registry.batch(batch_id)?.ok_or_else(|| not_found(format!("batch {batch_id}")))?;
-        let entry = self.store.batch(batch.header.agentId, batch.header.seq)?.filter(|entry| entry.id == batch_id);
+        let entry =
+            self.store.batch(batch.header.agentId, batch.header.seq)?.filter(|entry| entry.id == batch_id);
         Ok(batch_json(batch_id, &batch, entry.as_ref()))
     }
 
@@ -248,8 +249,9 @@ impl WorkerApi {
 
     fn quote(&self, key: &ModelKey, in_tokens: u64, out_tokens: u64) -> Answer {
         let narrow = |tokens: u64| {
-            u32::try_from(tokens)
-                .map_err(|_| TributaryError::InvalidParams(format!("{tokens} tokens are more than any request has")))
+            u32::try_from(tokens).map_err(|_| {
+                TributaryError::InvalidParams(format!("{tokens} tokens are more than any request has"))
+            })
         };
         let call = ISettlement::quoteCall {
             modelId: self.find_model(key)?.id,
@@ -289,7 +291,9 @@ impl TributaryApi for WorkerApi {
             TributaryQuery::Explain { channel, request } => self.explain(channel, request),
             TributaryQuery::Claim(account) => self.claims(account),
             TributaryQuery::Params => self.params(),
-            TributaryQuery::Quote { model, in_tokens, out_tokens } => self.quote(&model, in_tokens, out_tokens),
+            TributaryQuery::Quote { model, in_tokens, out_tokens } => {
+                self.quote(&model, in_tokens, out_tokens)
+            }
             TributaryQuery::WorkerStatus => Ok(self.status.to_json()?),
         }
     }

@@ -33,7 +33,8 @@ impl Status {
         let unreadable = |error: crate::store::StoreError| ChainError::Unavailable(error.to_string());
         let pending = self.store.pending().map_err(unreadable)?.len();
         let batches = self.store.batches().map_err(unreadable)?;
-        let open = batches.iter().filter(|b| !matches!(b.state, BatchState::Final | BatchState::Void)).count();
+        let open =
+            batches.iter().filter(|b| !matches!(b.state, BatchState::Final | BatchState::Void)).count();
         let info = self.engine.info();
         Ok(json!({
             "operator": self.operator,

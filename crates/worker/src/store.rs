@@ -303,9 +303,7 @@ impl Store {
         let from = batch_key(agent, u64::MAX);
         let mode = IteratorMode::From(&from, rocksdb::Direction::Reverse);
         match self.db.iterator_cf(self.family(BATCHES)?, mode).next().transpose()? {
-            Some((key, value)) if key.starts_with(&agent.to_be_bytes()) => {
-                decode(BATCHES, &value).map(Some)
-            }
+            Some((key, value)) if key.starts_with(&agent.to_be_bytes()) => decode(BATCHES, &value).map(Some),
             _ => Ok(None),
         }
     }
@@ -352,8 +350,8 @@ impl Store {
         key: &[u8],
         value: &T,
     ) -> Result<(), StoreError> {
-        let value = serde_json::to_vec(value)
-            .map_err(|source| StoreError::Malformed { what: family, source })?;
+        let value =
+            serde_json::to_vec(value).map_err(|source| StoreError::Malformed { what: family, source })?;
         batch.put_cf(self.family(family)?, key, value);
         Ok(())
     }

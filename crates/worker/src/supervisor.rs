@@ -38,7 +38,9 @@ where
                 info!(target: "tributary::worker", part = name, "stopped");
                 return;
             }
-            Ok(Err(failure)) => warn!(target: "tributary::worker", part = name, %failure, "failed, starting again"),
+            Ok(Err(failure)) => {
+                warn!(target: "tributary::worker", part = name, %failure, "failed, starting again")
+            }
             Err(panic) => {
                 let message = panic_message(panic.as_ref());
                 error!(target: "tributary::worker", part = name, message, "panicked, starting again");

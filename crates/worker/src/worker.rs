@@ -101,7 +101,8 @@ impl Worker {
         let registry = Registry::new(Arc::clone(&parts.chain));
         let store = Store::open(&parts.folder.join("store"), parts.chain.chain_id(), parts.genesis)?;
         let fetcher = Fetcher::new(parts.fetch, parts.folder.join("adapters"))?;
-        let corpus = Arc::new(Corpus::open(&parts.folder.join("datanets"), registry.clone(), fetcher.clone())?);
+        let corpus =
+            Arc::new(Corpus::open(&parts.folder.join("datanets"), registry.clone(), fetcher.clone())?);
         let base = Arc::new(BaseModel::new(parts.base, registry.clone()));
         let wake = Arc::new(Notify::new());
         let listener =
@@ -219,4 +220,3 @@ async fn tell(store: Store, news: broadcast::Sender<Value>, stop: CancellationTo
     })
     .await;
 }
-

@@ -72,7 +72,10 @@ impl LogArgs {
         if let Some(directory) = &self.file_directory {
             layers.push(self.file_layer(directory)?);
         }
-        tracing_subscriber::registry().with(layers).try_init().wrap_err("a log subscriber is already installed")
+        tracing_subscriber::registry()
+            .with(layers)
+            .try_init()
+            .wrap_err("a log subscriber is already installed")
     }
 
     fn level(&self) -> &'static str {
@@ -110,7 +113,8 @@ impl LogArgs {
     }
 
     fn file_layer(&self, directory: &std::path::Path) -> Result<BoxedLayer> {
-        std::fs::create_dir_all(directory).wrap_err_with(|| format!("cannot make {}", directory.display()))?;
+        std::fs::create_dir_all(directory)
+            .wrap_err_with(|| format!("cannot make {}", directory.display()))?;
         let path = directory.join("tributary.log");
         let file = std::fs::OpenOptions::new()
             .create(true)

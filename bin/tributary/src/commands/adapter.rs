@@ -86,8 +86,9 @@ impl AdapterCommand {
             Self::Register { name, folder, base, sources, uri, in_rate, out_rate, wallet } => {
                 let client = wallet.client().await?;
                 let artifact = Artifact::read(&folder, &Bounds::default())?;
-                let base =
-                    find_model(&client, &base).await?.ok_or_eyre("the chain knows no base model of that name")?;
+                let base = find_model(&client, &base)
+                    .await?
+                    .ok_or_eyre("the chain knows no base model of that name")?;
                 let mut sources = sources;
                 sources.sort_unstable();
                 let spec = AdapterSpec {
@@ -103,7 +104,11 @@ impl AdapterCommand {
                 let id = register_adapter(&client, &spec).await?;
                 let shown = json!({"id": id, "name": name, "artifactHash": spec.artifact});
                 print(wallet.json, &shown, |_| {
-                    pairs([("adapter", id.to_string()), ("name", name.clone()), ("artifact", spec.artifact.to_string())])
+                    pairs([
+                        ("adapter", id.to_string()),
+                        ("name", name.clone()),
+                        ("artifact", spec.artifact.to_string()),
+                    ])
                 })
             }
             Self::Show { name, wallet } => show(&name, &wallet).await,
@@ -117,7 +122,8 @@ impl TrainArgs {
         let documents = match (&self.jsonl, self.datanet) {
             (Some(path), _) => corpus::read_jsonl(path)?,
             (None, datanet) => {
-                of_datanet(&self.wallet.reader().await?, datanet.ok_or_eyre("name a datanet or a file")?).await?
+                of_datanet(&self.wallet.reader().await?, datanet.ok_or_eyre("name a datanet or a file")?)
+                    .await?
             }
         };
         ensure!(!documents.is_empty(), "there is nothing to train on");
@@ -167,7 +173,8 @@ async fn of_datanet(client: &Client, id: u64) -> Result<Vec<Document>> {
 }
 
 async fn text_of(contribution: &IDatanets::Contribution) -> Result<String> {
-    let stem = contribution.uri.strip_suffix(".tokens").ok_or_eyre("a contribution's uri names no token file")?;
+    let stem =
+        contribution.uri.strip_suffix(".tokens").ok_or_eyre("a contribution's uri names no token file")?;
     let url: url::Url = format!("{stem}.txt").parse()?;
     let bytes = match url.to_file_path() {
         Ok(path) if url.scheme() == "file" => tokio::fs::read(path).await?,
@@ -194,12 +201,18 @@ async fn show(name: &str, wallet: &WalletArgs) -> Result<()> {
         pairs([
             ("model", model.id.to_string()),
             ("name", model.name.clone()),
-            ("adapter of", if model.baseId == 0 { "– (a base model)".to_owned() } else { model.baseId.to_string() }),
+            (
+                "adapter of",
+                if model.baseId == 0 { "– (a base model)".to_owned() } else { model.baseId.to_string() },
+            ),
             ("owner", model.owner.to_string()),
             ("hash", model.hash.to_string()),
             ("uri", model.uri.clone()),
             ("trained on", sources.join(", ")),
-            ("1,000 tokens", format!("{} in, {} out", open(model.inRate.to::<u128>()), open(model.outRate.to::<u128>()))),
+            (
+                "1,000 tokens",
+                format!("{} in, {} out", open(model.inRate.to::<u128>()), open(model.outRate.to::<u128>())),
+            ),
         ])
     })
 }

@@ -4,7 +4,10 @@ use alloy_primitives::{Address, U256};
 use clap::{Subcommand, ValueEnum};
 use eyre::Result;
 use serde_json::json;
-use tributary_abi::{IAgents, IAttribution, address::{AGENTS, ATTRIBUTION}};
+use tributary_abi::{
+    IAgents, IAttribution,
+    address::{AGENTS, ATTRIBUTION},
+};
 
 use crate::{
     args::WalletArgs,
@@ -93,14 +96,19 @@ impl AgentCommand {
                 let operator = operator.unwrap_or_else(|| client.address());
                 let id = register_agent(&client, kind as u8, &uri, operator, U256::from(stake)).await?;
                 print(wallet.json, &json!({"id": id, "operator": operator}), |_| {
-                    pairs([("agent", id.to_string()), ("operator", operator.to_string()), ("stake", open(stake))])
+                    pairs([
+                        ("agent", id.to_string()),
+                        ("operator", operator.to_string()),
+                        ("stake", open(stake)),
+                    ])
                 })
             }
             Self::Stake { id, amount, wallet } => {
                 let client = wallet.client().await?;
                 let sent = client.send(AGENTS, &IAgents::stakeCall { id }, U256::from(amount)).await?;
                 let event = sent.event::<IAgents::Staked>(AGENTS)?;
-                let shown = json!({"agent": id, "shares": event.shares.to_string(), "earnsFrom": event.earnsFrom});
+                let shown =
+                    json!({"agent": id, "shares": event.shares.to_string(), "earnsFrom": event.earnsFrom});
                 print(wallet.json, &shown, |_| {
                     pairs([
                         ("agent", id.to_string()),
@@ -112,8 +120,10 @@ impl AgentCommand {
             Self::Unstake { id, shares, wallet } => {
                 let client = wallet.client().await?;
                 let call = IAgents::requestUnstakeCall { id, shares };
-                let event =
-                    client.send(AGENTS, &call, U256::ZERO).await?.event::<IAgents::UnstakeRequested>(AGENTS)?;
+                let event = client
+                    .send(AGENTS, &call, U256::ZERO)
+                    .await?
+                    .event::<IAgents::UnstakeRequested>(AGENTS)?;
                 print(wallet.json, &json!({"agent": id, "readyAt": event.readyAt}), |_| {
                     pairs([("agent", id.to_string()), ("ready at", event.readyAt.to_string())])
                 })
@@ -156,7 +166,17 @@ async fn show(id: u64, wallet: &WalletArgs) -> Result<()> {
             ("stake", open(agent.assets)),
             ("owner's own", open(agent.ownerStake)),
             ("batches", format!("{} committed, {} final", chain.lastSeq, chain.finalSeq)),
-            ("state", if agent.slashed { "slashed" } else if agent.retiredFrom != 0 { "retired" } else { "active" }.to_owned()),
+            (
+                "state",
+                if agent.slashed {
+                    "slashed"
+                } else if agent.retiredFrom != 0 {
+                    "retired"
+                } else {
+                    "active"
+                }
+                .to_owned(),
+            ),
         ])
     })
 }

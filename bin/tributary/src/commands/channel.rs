@@ -57,7 +57,11 @@ impl ChannelCommand {
             Self::Open { agent, deposit, wallet } => {
                 let channel = open_channel(&wallet.client().await?, agent, U256::from(deposit)).await?;
                 print(wallet.json, &json!({"channel": channel, "agent": agent}), |_| {
-                    pairs([("channel", channel.to_string()), ("agent", agent.to_string()), ("deposit", open(deposit))])
+                    pairs([
+                        ("channel", channel.to_string()),
+                        ("agent", agent.to_string()),
+                        ("deposit", open(deposit)),
+                    ])
                 })
             }
             Self::TopUp { channel, amount, wallet } => {
@@ -65,16 +69,14 @@ impl ChannelCommand {
                 client.send(SETTLEMENT, &ISettlement::topUpCall { channel }, U256::from(amount)).await?;
                 show(channel, &wallet).await
             }
-            Self::Close { channel, wallet } => {
-                match close_channel(&wallet.client().await?, channel).await? {
-                    Closing::From(at) => print(wallet.json, &json!({"closeAt": at}), |_| {
-                        pairs([("closing", channel.to_string()), ("close again from", at.to_string())])
-                    }),
-                    Closing::Closed(back) => print(wallet.json, &json!({"paidBack": back.to_string()}), |_| {
-                        pairs([("closed", channel.to_string()), ("paid back", open(back))])
-                    }),
-                }
-            }
+            Self::Close { channel, wallet } => match close_channel(&wallet.client().await?, channel).await? {
+                Closing::From(at) => print(wallet.json, &json!({"closeAt": at}), |_| {
+                    pairs([("closing", channel.to_string()), ("close again from", at.to_string())])
+                }),
+                Closing::Closed(back) => print(wallet.json, &json!({"paidBack": back.to_string()}), |_| {
+                    pairs([("closed", channel.to_string()), ("paid back", open(back))])
+                }),
+            },
             Self::Show { channel, wallet } => show(channel, &wallet).await,
         }
     }

@@ -139,7 +139,12 @@ async fn add(
         let mut table = table(&["contribution", "tokens", "content hash", ""]);
         for one in added {
             let new = if one.new { "new" } else { "was there" };
-            table.add_row([one.id.to_string(), one.tokens.to_string(), one.content_hash.to_string(), new.to_owned()]);
+            table.add_row([
+                one.id.to_string(),
+                one.tokens.to_string(),
+                one.content_hash.to_string(),
+                new.to_owned(),
+            ]);
         }
         table
     })
@@ -194,4 +199,3 @@ async fn show(id: u64, wallet: &WalletArgs) -> Result<()> {
         rows
     })
 }
-

@@ -29,7 +29,8 @@ impl ExplainCommand {
             Some(channel) => (self.wallet.reader().await?, channel),
             None => {
                 let client = self.wallet.client().await?;
-                let channel = channel_for(&client, None).await?.ok_or_eyre("name the channel with --channel")?;
+                let channel =
+                    channel_for(&client, None).await?.ok_or_eyre("name the channel with --channel")?;
                 (client, channel)
             }
         };

@@ -60,6 +60,7 @@ pub(crate) async fn channel_for(client: &Client, named: Option<B256>) -> Result<
     if status.payments == "off" {
         return Ok(None);
     }
-    let agent = status.agent_id.ok_or_eyre("this node's operator has no agent yet: `tributary agent register`")?;
+    let agent =
+        status.agent_id.ok_or_eyre("this node's operator has no agent yet: `tributary agent register`")?;
     find_channel(client, agent.to()).await
 }

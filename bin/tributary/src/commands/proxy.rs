@@ -39,7 +39,10 @@ impl ProxyCommand {
         let json = self.wallet.json;
         serve_proxy(payer, self.listen, |address| {
             if json {
-                println!("{}", serde_json::json!({"url": format!("http://{address}/v1"), "channel": channel}));
+                println!(
+                    "{}",
+                    serde_json::json!({"url": format!("http://{address}/v1"), "channel": channel})
+                );
             } else {
                 println!("OpenAI clients: base_url http://{address}/v1, any API key; channel {channel} pays");
             }

@@ -83,9 +83,11 @@ impl WalletCommand {
             }
             Self::Send { to, amount, wallet } => {
                 let sent = wallet.client().await?.transfer(to, alloy_primitives::U256::from(amount)).await?;
-                print(wallet.json, &serde_json::json!({"transaction": sent.hash, "block": sent.block}), |_| {
-                    pairs([("transaction", sent.hash.to_string()), ("block", sent.block.to_string())])
-                })
+                print(
+                    wallet.json,
+                    &serde_json::json!({"transaction": sent.hash, "block": sent.block}),
+                    |_| pairs([("transaction", sent.hash.to_string()), ("block", sent.block.to_string())]),
+                )
             }
         }
     }

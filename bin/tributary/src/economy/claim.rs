@@ -4,7 +4,10 @@ use alloy_primitives::{Address, B256, U64, U128, U256};
 use eyre::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tributary_abi::{IAgents, ISettlement, address::{AGENTS, SETTLEMENT}};
+use tributary_abi::{
+    IAgents, ISettlement,
+    address::{AGENTS, SETTLEMENT},
+};
 
 use crate::wallet::Client;
 

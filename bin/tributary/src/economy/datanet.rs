@@ -101,7 +101,9 @@ pub(crate) async fn contribute(
     for plan in plans {
         let (_, _, id) = plan.look_up(client, datanet).await?;
         if id == 0 {
-            bail!("a document was revealed and is not on chain: its commitment expired, or it was taken over");
+            bail!(
+                "a document was revealed and is not on chain: its commitment expired, or it was taken over"
+            );
         }
         contributed.push(Contributed {
             id,
@@ -170,7 +172,8 @@ impl<'a> Plan<'a> {
 
 /// A salt nobody else can guess and this wallet can find again: from its own deterministic signature.
 fn salt(client: &Client, document: &Prepared) -> Result<B256> {
-    let message = keccak256([b"tributary contribution salt".as_slice(), document.content_hash.as_slice()].concat());
+    let message =
+        keccak256([b"tributary contribution salt".as_slice(), document.content_hash.as_slice()].concat());
     Ok(keccak256(client.signer().sign_hash_sync(&message)?.as_bytes()))
 }
 

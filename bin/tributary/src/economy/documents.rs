@@ -20,7 +20,12 @@ pub(crate) struct Prepared {
 
 /// Tokenizes a text and writes its three files into `folder`. `base` is where others find that folder; without it the uri
 /// is the file's own path.
-pub(crate) fn prepare(tokenizer: &Tokenizer, text: &str, folder: &Path, base: Option<&Url>) -> Result<Prepared> {
+pub(crate) fn prepare(
+    tokenizer: &Tokenizer,
+    text: &str,
+    folder: &Path,
+    base: Option<&Url>,
+) -> Result<Prepared> {
     let tokens = tokenizer.encode(text)?;
     let max = MAX_CONTRIBUTION_TOKENS;
     let root = tokens_root(&tokens)
@@ -49,8 +54,12 @@ fn offsets(tokenizer: &Tokenizer, text: &str, tokens: &[u32]) -> Result<Vec<(usi
     let mut end = 0;
     let mut offsets = Vec::with_capacity(tokens.len());
     for token in tokens {
-        let bytes = tokenizer.token_bytes(*token).ok_or_eyre("the tokenizer made a token it does not know")?;
-        ensure!(text.as_bytes().get(end..end + bytes.len()) == Some(bytes), "the tokenizer changes this text");
+        let bytes =
+            tokenizer.token_bytes(*token).ok_or_eyre("the tokenizer made a token it does not know")?;
+        ensure!(
+            text.as_bytes().get(end..end + bytes.len()) == Some(bytes),
+            "the tokenizer changes this text"
+        );
         offsets.push((end, end + bytes.len()));
         end += bytes.len();
     }
@@ -61,7 +70,9 @@ fn offsets(tokenizer: &Tokenizer, text: &str, tokens: &[u32]) -> Result<Vec<(usi
 /// The uri of a file or folder on this machine.
 pub(crate) fn file_uri(path: &Path) -> Result<String> {
     let path = path.canonicalize().wrap_err_with(|| format!("{}", path.display()))?;
-    Ok(Url::from_file_path(&path).map_err(|()| eyre::eyre!("{}: no absolute path", path.display()))?.to_string())
+    Ok(Url::from_file_path(&path)
+        .map_err(|()| eyre::eyre!("{}: no absolute path", path.display()))?
+        .to_string())
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {

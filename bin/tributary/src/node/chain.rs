@@ -30,7 +30,8 @@ impl ChainParts {
     pub(super) fn open(node: &NodeCommand, spec: &Arc<ChainSpec>, layout: &Layout) -> Result<Self> {
         let executor = Executor::new(Arc::clone(spec));
         // What the RPC acknowledges must survive a kill: the sequencer waits for the disk.
-        let config = ChainConfig { durability: Durability::Acknowledged, sync: true, ..ChainConfig::default() };
+        let config =
+            ChainConfig { durability: Durability::Acknowledged, sync: true, ..ChainConfig::default() };
         let path = layout.database();
         std::fs::create_dir_all(&path).wrap_err_with(|| path.display().to_string())?;
         let chain = Chain::open(executor.clone(), &path, config)?;

@@ -82,11 +82,8 @@ impl NodeCommand {
         info!(target: "tributary", "{}", spec.forks());
 
         let chain = ChainParts::open(&self, &spec, &layout)?;
-        let worker = if self.inference.api {
-            Some(RunningWorker::start(&self, &chain, &layout).await?)
-        } else {
-            None
-        };
+        let worker =
+            if self.inference.api { Some(RunningWorker::start(&self, &chain, &layout).await?) } else { None };
         let api: Arc<dyn TributaryApi> = match &worker {
             Some(worker) => worker.rpc(),
             None => Arc::new(NoWorker),
@@ -117,14 +114,7 @@ impl NodeCommand {
             config: config.eth,
             client_version: concat!("tributary/v", env!("CARGO_PKG_VERSION")).to_owned(),
         });
-        let handle = RpcHandle::launch(&config, &Modules::new(context)?).await?;
-        if let Some(url) = handle.http_address() {
-            info!(%url, "RPC HTTP server started");
-        }
-        if let Some(url) = handle.ws_address() {
-            info!(%url, "RPC WS server started");
-        }
-        Ok(handle)
+        Ok(RpcHandle::launch(&config, &Modules::new(context)?).await?)
     }
 }
 

@@ -8,7 +8,10 @@ use tracing::{info, warn};
 use tributary_adapters::{FetchPolicy, FileRoots, ResidencyConfig};
 use tributary_api::{ApiConfig, TextModel};
 use tributary_cpu::{CpuBackend, Options};
-use tributary_da::{DaBackend, DaChoice, ProxyClient, ProxyConfig, memstore::{Memstore, MemstoreConfig}};
+use tributary_da::{
+    DaBackend, DaChoice, ProxyClient, ProxyConfig,
+    memstore::{Memstore, MemstoreConfig},
+};
 use tributary_engine::{BackendError, BackendFactory, Engine, EngineConfig, InferenceBackend};
 use tributary_weights::{DEFAULT_MODEL, Model};
 use tributary_worker::{LocalBase, PaymentPolicy, PosterConfig, Worker, WorkerApi, WorkerParts};
@@ -47,10 +50,19 @@ impl RunningWorker {
         let text = TextModel::new(Arc::clone(&model.tokenizer), model.chat.clone());
         let geometry = tributary_cpu::geometry(&model.config);
         let (weights, tokenizer) = (model.hashes.weights, model.hashes.tokenizer);
-        let name = if node.inference.model.is_none() { DEFAULT_MODEL.name.to_owned() } else { chain_name(&model.name) };
+        let name = if node.inference.model.is_none() {
+            DEFAULT_MODEL.name.to_owned()
+        } else {
+            chain_name(&model.name)
+        };
         let vocabulary = Arc::clone(&model.tokenizer);
         let engine = Engine::start(engine_config(node), vocabulary, backend(node, path, model))?;
-        let profile = engine.ready().await.map_err(|error| eyre::eyre!("the model cannot be served: {error}"))?.identity.profile;
+        let profile = engine
+            .ready()
+            .await
+            .map_err(|error| eyre::eyre!("the model cannot be served: {error}"))?
+            .identity
+            .profile;
         let address = operator.address();
         let parts = WorkerParts {
             chain: Arc::clone(&chain.port) as Arc<_>,
@@ -63,7 +75,10 @@ impl RunningWorker {
             da,
             operator,
             fetch: fetch_policy(node, chain.spec.economy.dev),
-            residency: ResidencyConfig { budget: node.inference.adapter_memory << 20, ..ResidencyConfig::default() },
+            residency: ResidencyConfig {
+                budget: node.inference.adapter_memory << 20,
+                ..ResidencyConfig::default()
+            },
             api: ApiConfig { api_keys: api_keys(node)?, ..ApiConfig::default() },
             payments: match node.inference.payments {
                 Payments::Required => PaymentPolicy::Required,
@@ -120,7 +135,8 @@ async fn data_availability(
         }
         DaChoice::Memstore => {
             let address = SocketAddr::from(([127, 0, 0, 1], node.da.memstore_port));
-            let memstore = Memstore::start(address, Some(layout.memstore()), MemstoreConfig::default()).await?;
+            let memstore =
+                Memstore::start(address, Some(layout.memstore()), MemstoreConfig::default()).await?;
             warn!(target: "tributary::da", url = %memstore.url()?, "Embedded memstore started: a stand-in for EigenDA that promises nothing");
             let (client, name) = (memstore.client()?, memstore.url()?.to_string());
             Ok((Arc::new(client), Some(memstore), name))
@@ -170,6 +186,8 @@ fn api_keys(node: &NodeCommand) -> Result<Vec<String>> {
 
 /// A model's own name in the letters that names on chain have.
 fn chain_name(name: &str) -> String {
-    let letter = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' };
+    let letter = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' }
+    };
     name.chars().take(64).map(letter).collect()
 }

@@ -17,7 +17,9 @@ pub(crate) async fn find_channel(client: &Client, agent: u64) -> Result<Option<B
         let call = ISettlement::channelOfCall { payer, agentId: agent, index };
         let channel = client.call(SETTLEMENT, &call).await?;
         // The index counts all channels of the payer: those with other agents have no entry under this one.
-        let Ok(info) = client.call(SETTLEMENT, &ISettlement::getChannelCall { channel }).await else { continue };
+        let Ok(info) = client.call(SETTLEMENT, &ISettlement::getChannelCall { channel }).await else {
+            continue;
+        };
         if info.status == OPEN && info.agentId == agent {
             return Ok(Some(channel));
         }

@@ -19,8 +19,8 @@ use tributary_api::{
 use tributary_record::{Request, receipt_digest, voucher};
 use url::Url;
 
-pub(crate) use self::{channel::find_channel, proxy::serve_proxy};
 use self::watch::ReceiptWatch;
+pub(crate) use self::{channel::find_channel, proxy::serve_proxy};
 use crate::wallet::Client;
 
 /// Rounds of terms and voucher for one request.
@@ -173,7 +173,9 @@ impl Payer {
     /// The cap to sign, once it is known how the channel stands; it never passes what this wallet agreed to.
     fn promise(&self, terms: &PaymentRequired, channel: B256, max_fee: u128) -> Result<Option<u128>> {
         let mut caps = self.caps.lock();
-        let used = || terms.settled.to::<u128>().saturating_add(terms.spent.to()).saturating_add(terms.reserved.to());
+        let used = || {
+            terms.settled.to::<u128>().saturating_add(terms.spent.to()).saturating_add(terms.reserved.to())
+        };
         if terms.channel == Some(channel) && caps.is_none() {
             *caps = Some(Caps { base: used(), authorised: 0 });
         }

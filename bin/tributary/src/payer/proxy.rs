@@ -29,12 +29,11 @@ pub(crate) async fn serve_proxy(
     address: SocketAddr,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<()> {
-    let listener = TcpListener::bind(address).await.wrap_err_with(|| format!("cannot listen on {address}"))?;
+    let listener =
+        TcpListener::bind(address).await.wrap_err_with(|| format!("cannot listen on {address}"))?;
     ready(listener.local_addr()?);
-    let router = Router::new()
-        .route("/{*path}", any(pass))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(payer);
+    let router =
+        Router::new().route("/{*path}", any(pass)).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(payer);
     Ok(axum::serve(listener, router).await?)
 }
 

@@ -38,7 +38,8 @@ impl ReceiptWatch {
     }
 
     fn receipt(&self) -> Option<Receipt> {
-        let found = |json: &[u8]| serde_json::from_slice::<WithReceipt>(json).ok()?.tributary.map(|found| *found);
+        let found =
+            |json: &[u8]| serde_json::from_slice::<WithReceipt>(json).ok()?.tributary.map(|found| *found);
         found(&self.kept).or_else(|| {
             self.kept.split(|b| *b == b'\n').rev().find_map(|line| found(line.strip_prefix(b"data: ")?))
         })

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
-use alloy_eips::{BlockNumberOrTag, eip2718::Encodable2718};
+use alloy_eips::{BlockId, eip2718::Encodable2718};
 use alloy_network::TxSignerSync;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
 use alloy_provider::{DynProvider, Provider, ProviderBuilder};
@@ -81,8 +81,7 @@ impl Client {
     /// Connects, and asks for the chain id.
     pub(crate) async fn connect(rpc: &Url, signer: PrivateKeySigner) -> Result<Self> {
         let provider = ProviderBuilder::default().connect_http(rpc.clone()).erased();
-        let chain_id =
-            provider.get_chain_id().await.wrap_err_with(|| format!("no node answers at {rpc}"))?;
+        let chain_id = provider.get_chain_id().await.wrap_err_with(|| format!("no node answers at {rpc}"))?;
         Ok(Self { provider, signer, chain_id })
     }
 
@@ -109,11 +108,6 @@ impl Client {
 
     pub(crate) async fn block_number(&self) -> Result<u64> {
         Ok(self.provider.get_block_number().await?)
-    }
-
-    pub(crate) async fn block_timestamp(&self) -> Result<u64> {
-        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await?;
-        Ok(block.ok_or_eyre("the node has no latest block")?.header.timestamp)
     }
 
     /// Any JSON-RPC method.
@@ -184,9 +178,21 @@ impl Client {
         }
     }
 
-    async fn submit(&self, to: Address, input: Bytes, value: U256, what: &str, nonce: Option<u64>) -> Result<B256> {
+    async fn submit(
+        &self,
+        to: Address,
+        input: Bytes,
+        value: U256,
+        what: &str,
+        nonce: Option<u64>,
+    ) -> Result<B256> {
         let request = self.request(to, input.clone(), value);
-        let gas = self.provider.estimate_gas(request).await.map_err(|error| explain_revert(what, &error))?;
+        let gas = self
+            .provider
+            .estimate_gas(request)
+            .block(BlockId::pending())
+            .await
+            .map_err(|error| explain_revert(what, &error))?;
         let fees = self.provider.estimate_eip1559_fees().await?;
         let nonce = match nonce {
             Some(nonce) => nonce,
@@ -206,7 +212,8 @@ impl Client {
         };
         let signature = self.signer.sign_transaction_sync(&mut transaction)?;
         let raw = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
-        let pending = self.provider.send_raw_transaction(&raw).await.wrap_err_with(|| format!("{what} was refused"))?;
+        let pending =
+            self.provider.send_raw_transaction(&raw).await.wrap_err_with(|| format!("{what} was refused"))?;
         Ok(*pending.tx_hash())
     }
 
@@ -241,8 +248,9 @@ impl Client {
 
     /// Why a mined transaction failed: the same call again, on the state of its block.
     async fn replay(&self, hash: B256, block: u64) -> String {
-        let Ok(Some(transaction)) =
-            self.rpc::<Option<serde_json::Value>>("eth_getTransactionByHash", serde_json::json!([hash])).await
+        let Ok(Some(transaction)) = self
+            .rpc::<Option<serde_json::Value>>("eth_getTransactionByHash", serde_json::json!([hash]))
+            .await
         else {
             return "unknown reason".to_owned();
         };
@@ -251,7 +259,11 @@ impl Client {
             "data": transaction["input"], "value": transaction["value"],
         });
         let parent = format!("{:#x}", block.saturating_sub(1));
-        match self.provider.raw_request::<_, Bytes>("eth_call".into(), serde_json::json!([call, parent])).await {
+        match self
+            .provider
+            .raw_request::<_, Bytes>("eth_call".into(), serde_json::json!([call, parent]))
+            .await
+        {
             Ok(_) => "out of gas, or the state had changed".to_owned(),
             Err(error) => explain_revert("call", &error).to_string(),
         }

@@ -31,10 +31,12 @@ pub(crate) fn load_signer(path: &Path, password_file: Option<&Path>) -> Result<P
             .map_err(|_| eyre::eyre!("keystore {}: wrong password, or not a keystore", path.display()));
     }
     // The error of the parser would quote the key.
-    let key: B256 = text.trim().parse().map_err(|_| {
-        eyre::eyre!("key file {}: neither a keystore nor 32 bytes in hex", path.display())
-    })?;
-    PrivateKeySigner::from_bytes(&key).map_err(|_| eyre::eyre!("key file {}: not a secp256k1 key", path.display()))
+    let key: B256 = text
+        .trim()
+        .parse()
+        .map_err(|_| eyre::eyre!("key file {}: neither a keystore nor 32 bytes in hex", path.display()))?;
+    PrivateKeySigner::from_bytes(&key)
+        .map_err(|_| eyre::eyre!("key file {}: not a secp256k1 key", path.display()))
 }
 
 /// Writes a new keystore; fresh randomness, or an existing key to import.
@@ -44,25 +46,37 @@ pub(crate) fn new_keystore(
     key: Option<&PrivateKeySigner>,
 ) -> Result<PrivateKeySigner> {
     ensure!(!path.exists(), "{} is there already", path.display());
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
+    let directory = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .map_or_else(|| PathBuf::from("."), Path::to_owned);
     std::fs::create_dir_all(&directory).wrap_err_with(|| format!("cannot make {}", directory.display()))?;
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
         bail!("{}: not a file name", path.display());
     };
     let password = password(password_file, "Password of the new keystore: ")?;
     let signer = key.cloned().unwrap_or_else(PrivateKeySigner::random);
-    PrivateKeySigner::encrypt_keystore(&directory, &mut rand08::rngs::OsRng, signer.to_bytes(), password, Some(name))
-        .wrap_err_with(|| format!("cannot write {}", path.display()))?;
+    PrivateKeySigner::encrypt_keystore(
+        &directory,
+        &mut rand08::rngs::OsRng,
+        signer.to_bytes(),
+        password,
+        Some(name),
+    )
+    .wrap_err_with(|| format!("cannot write {}", path.display()))?;
     Ok(signer)
 }
 
 fn password(file: Option<&Path>, prompt: &str) -> Result<String> {
     if let Some(file) = file {
-        let text = std::fs::read_to_string(file).wrap_err_with(|| format!("password file {}", file.display()))?;
+        let text =
+            std::fs::read_to_string(file).wrap_err_with(|| format!("password file {}", file.display()))?;
         return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
     }
-    ensure!(std::io::stdin().is_terminal(), "the keystore needs a password: name a file with --password-file");
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "the keystore needs a password: name a file with --password-file"
+    );
     std::io::stderr().write_all(prompt.as_bytes())?;
     Ok(rpassword::read_password()?)
 }
-

@@ -7,10 +7,8 @@ mod view;
 
 pub use self::{
     node::NodeChain,
-    port::{ChainError, ChainPort, Head, Outcome, view as call_view},
+    port::{ChainError, ChainPort, Head, Outcome},
     registry::Registry,
     view::RegistryView,
 };
-pub(crate) use self::{
-    view::standing,
-};
+pub(crate) use self::{port::view as call_view, view::standing};

@@ -82,7 +82,8 @@ fn head_of(executor: &Executor, header: &SealedHeader) -> Head {
 }
 
 fn call(from: Address, to: Address, data: Bytes, gas_limit: u64) -> OpTx {
-    let base = TxEnv { caller: from, gas_limit, kind: TxKind::Call(to), data, ..TxEnv::default() };
+    let base =
+        TxEnv { caller: from, gas_limit, kind: TxKind::Call(to), data, chain_id: None, ..TxEnv::default() };
     OpTx(OpTransaction { base, enveloped_tx: Some(Bytes::new()), deposit: Default::default() })
 }
 

@@ -73,7 +73,11 @@ pub trait ChainPort: Send + Sync + std::fmt::Debug {
 }
 
 /// A typed view.
-pub fn view<C: SolCall>(chain: &dyn ChainPort, to: Address, call: &C) -> Result<C::Return, ChainError> {
+pub(crate) fn view<C: SolCall>(
+    chain: &dyn ChainPort,
+    to: Address,
+    call: &C,
+) -> Result<C::Return, ChainError> {
     let answer = chain.call_raw(Address::ZERO, to, call.abi_encode().into())?;
     C::abi_decode_returns(&answer).map_err(|_| ChainError::Shape(C::SIGNATURE))
 }

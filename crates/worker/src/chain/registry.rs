@@ -92,7 +92,9 @@ impl Registry {
     pub fn epoch(&self, datanet: u64, epoch: u64) -> Result<Option<IDatanets::Epoch>, ChainError> {
         let answer = view(self.chain(), DATANETS, &IDatanets::getEpochCall { id: datanet, epoch });
         match known::<_, IDatanets::UnknownEpoch>(answer) {
-            Err(ChainError::Reverted(data)) if data.starts_with(&IDatanets::UnknownDatanet::SELECTOR) => Ok(None),
+            Err(ChainError::Reverted(data)) if data.starts_with(&IDatanets::UnknownDatanet::SELECTOR) => {
+                Ok(None)
+            }
             answer => answer,
         }
     }
@@ -101,13 +103,19 @@ impl Registry {
     pub fn contribution(&self, id: u64) -> Result<Option<IDatanets::Contribution>, ChainError> {
         let answer = view(self.chain(), DATANETS, &IDatanets::getContributionCall { contributionId: id });
         match known::<_, IDatanets::UnknownContribution>(answer) {
-            Err(ChainError::Reverted(data)) if data.starts_with(&IDatanets::UnknownDatanet::SELECTOR) => Ok(None),
+            Err(ChainError::Reverted(data)) if data.starts_with(&IDatanets::UnknownDatanet::SELECTOR) => {
+                Ok(None)
+            }
             answer => answer,
         }
     }
 
     /// The first `count` contributions of a datanet, in the order of their index.
-    pub fn contributions(&self, datanet: u64, count: u32) -> Result<Vec<IDatanets::Contribution>, ChainError> {
+    pub fn contributions(
+        &self,
+        datanet: u64,
+        count: u32,
+    ) -> Result<Vec<IDatanets::Contribution>, ChainError> {
         let mut all = Vec::with_capacity(count as usize);
         while (all.len() as u32) < count {
             let first = all.len() as u32;

@@ -6,8 +6,9 @@ use tributary_abi::{
     address::{MODELS, PARAMS},
 };
 use tributary_record::{
-    AdapterAt, ChainView, ChannelAt, ContributionAt, EpochAt, ModelAt, ParamsAt, Source, Standing, TraceBounds,
-    ViewError, fees::{Rates, SplitParams},
+    AdapterAt, ChainView, ChannelAt, ContributionAt, EpochAt, ModelAt, ParamsAt, Source, Standing,
+    TraceBounds, ViewError,
+    fees::{Rates, SplitParams},
 };
 
 use super::{
@@ -39,8 +40,8 @@ impl RegistryView {
     }
 
     fn rates(&self, id: u64, block: u64) -> Result<Rates, ViewError> {
-        let rates =
-            view(self.registry.chain(), MODELS, &IModels::ratesAtCall { id, blockNumber: block }).map_err(failed)?;
+        let rates = view(self.registry.chain(), MODELS, &IModels::ratesAtCall { id, blockNumber: block })
+            .map_err(failed)?;
         Ok(Rates { input: rates.inRate.to(), output: rates.outRate.to() })
     }
 
@@ -65,7 +66,8 @@ impl ChainView for RegistryView {
     }
 
     fn params(&self, block: u64) -> Result<ParamsAt, ViewError> {
-        let all = view(self.registry.chain(), PARAMS, &IParams::allAtCall { blockNumber: block }).map_err(failed)?;
+        let all = view(self.registry.chain(), PARAMS, &IParams::allAtCall { blockNumber: block })
+            .map_err(failed)?;
         let narrow = |name| -> Result<u32, ViewError> {
             u32::try_from(self.param(&all, name)?).map_err(|_| ViewError(format!("{name} is out of range")))
         };
@@ -83,7 +85,9 @@ impl ChainView for RegistryView {
     }
 
     fn model(&self, id: u64, block: u64) -> Result<Option<ModelAt>, ViewError> {
-        let Some(model) = self.model_at(id, block)?.filter(|model| model.baseId == 0) else { return Ok(None) };
+        let Some(model) = self.model_at(id, block)?.filter(|model| model.baseId == 0) else {
+            return Ok(None);
+        };
         Ok(Some(ModelAt {
             owner: self.owner(id, block)?,
             rates: self.rates(id, block)?,
@@ -94,7 +98,9 @@ impl ChainView for RegistryView {
     }
 
     fn adapter(&self, id: u64, block: u64) -> Result<Option<AdapterAt>, ViewError> {
-        let Some(model) = self.model_at(id, block)?.filter(|model| model.baseId != 0) else { return Ok(None) };
+        let Some(model) = self.model_at(id, block)?.filter(|model| model.baseId != 0) else {
+            return Ok(None);
+        };
         Ok(Some(AdapterAt {
             base: model.baseId,
             owner: self.owner(id, block)?,

@@ -56,7 +56,9 @@ pub enum PostError {
     #[error(transparent)]
     Da(#[from] DaError),
     /// The chain has batches of this agent that the store lacks.
-    #[error("agent {agent} has {on_chain} batches on chain, the store knows {here}: it was restored from an old copy, or another node posts with this key")]
+    #[error(
+        "agent {agent} has {on_chain} batches on chain, the store knows {here}: it was restored from an old copy, or another node posts with this key"
+    )]
     Behind {
         /// The agent.
         agent: u64,
@@ -212,9 +214,8 @@ impl Poster {
     }
 
     fn entry(&self, packed: &Packed, answers: &[Answer]) -> BatchEntry {
-        let model_of = |key| {
-            answers.iter().find(|answer| answer.record.key() == key).map(|answer| answer.model.clone())
-        };
+        let model_of =
+            |key| answers.iter().find(|answer| answer.record.key() == key).map(|answer| answer.model.clone());
         BatchEntry {
             id: packed.batch_id,
             header: packed.header,

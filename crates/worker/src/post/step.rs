@@ -83,7 +83,12 @@ impl Poster {
         self.dispersed(entry, Bytes::new(), "none".to_owned())
     }
 
-    fn dispersed(&self, mut entry: BatchEntry, commitment: Bytes, da: String) -> Result<BatchEntry, PostError> {
+    fn dispersed(
+        &self,
+        mut entry: BatchEntry,
+        commitment: Bytes,
+        da: String,
+    ) -> Result<BatchEntry, PostError> {
         entry.da_commitment = commitment;
         entry.da = da;
         entry.state = BatchState::Dispersed;

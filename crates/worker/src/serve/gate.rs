@@ -210,10 +210,17 @@ impl Bill<'_> {
     fn account(&self, voucher: &VoucherHeader) -> Result<Account, Refusal> {
         let found = self.gate.shared.registry.channel(voucher.channel).map_err(unavailable)?;
         let Some(channel) = found.filter(|channel| channel.status != 0) else {
-            return Err(self.refuse("channel_unknown", "the chain knows no such channel".to_owned(), None)?);
+            return Err(self.refuse(
+                "channel_unknown",
+                "the chain knows no such channel".to_owned(),
+                None,
+            )?);
         };
-        let standing =
-            self.gate.channels.standing(voucher.channel, channel.settled).map_err(|e| unavailable_store(&e))?;
+        let standing = self
+            .gate
+            .channels
+            .standing(voucher.channel, channel.settled)
+            .map_err(|e| unavailable_store(&e))?;
         let account = Account {
             id: voucher.channel,
             signer: channel.signer,
@@ -226,7 +233,11 @@ impl Bill<'_> {
             return Err(self.refuse("channel_of_another_agent", message, Some(account))?);
         }
         if channel.status != CHANNEL_OPEN {
-            return Err(self.refuse("channel_closed", "the channel is closing or closed".to_owned(), Some(account))?);
+            return Err(self.refuse(
+                "channel_closed",
+                "the channel is closing or closed".to_owned(),
+                Some(account),
+            )?);
         }
         Ok(account)
     }
@@ -250,10 +261,12 @@ impl Bill<'_> {
     }
 
     fn check_signature(&self, voucher: &VoucherHeader, account: &Account) -> Result<(), Refusal> {
-        let request =
-            self.gate.request(self.ask, voucher.request_id, voucher.l2_block, voucher.max_fee);
-        let signed =
-            Voucher { channel: voucher.channel, cumulative: voucher.cumulative, request_hash: request.hash() };
+        let request = self.gate.request(self.ask, voucher.request_id, voucher.l2_block, voucher.max_fee);
+        let signed = Voucher {
+            channel: voucher.channel,
+            cumulative: voucher.cumulative,
+            request_hash: request.hash(),
+        };
         let chain_id = self.gate.shared.registry.chain().chain_id();
         let why = match signed.signer(chain_id, &voucher.signature) {
             Ok(signer) if signer == account.signer => return Ok(()),
@@ -280,9 +293,11 @@ impl Bill<'_> {
                 signature: voucher.signature.clone(),
                 _reservation: reservation,
             }),
-            Err(Refused::Replayed) => {
-                Err(self.refuse("voucher_replayed", "this request id was used before".to_owned(), Some(*account))?)
-            }
+            Err(Refused::Replayed) => Err(self.refuse(
+                "voucher_replayed",
+                "this request id was used before".to_owned(),
+                Some(*account),
+            )?),
             Err(Refused::Short { needed }) => {
                 let message = format!("the channel needs {needed} wei of cap and deposit, and has {limit}");
                 Err(self.refuse("voucher_too_low", message, Some(*account))?)
@@ -292,7 +307,12 @@ impl Bill<'_> {
     }
 
     /// A 402 with the terms as of the head.
-    fn refuse(&self, code: &'static str, message: String, account: Option<Account>) -> Result<Refusal, Refusal> {
+    fn refuse(
+        &self,
+        code: &'static str,
+        message: String,
+        account: Option<Account>,
+    ) -> Result<Refusal, Refusal> {
         let chain = self.gate.shared.registry.chain();
         let head = chain.head().number;
         let model = &self.ask.model;
@@ -303,10 +323,8 @@ impl Bill<'_> {
             .fee(self.ask.prompt_tokens, self.ask.max_tokens)
             .map_err(|error| Refusal::Invalid(error.to_string()))?;
         let (settled, standing) = account.map_or((0, Standing::default()), |a| (a.settled, a.standing));
-        let cumulative = settled
-            .saturating_add(standing.spent)
-            .saturating_add(standing.reserved)
-            .saturating_add(max_fee);
+        let cumulative =
+            settled.saturating_add(standing.spent).saturating_add(standing.reserved).saturating_add(max_fee);
         let terms = PaymentRequired {
             channel: account.map(|account| account.id),
             agent_id: self.agent,

@@ -63,7 +63,8 @@ impl Meter for RequestMeter {
             self.shared.packed.notify_one();
         }
         metrics::counter!("tributary_worker_answers_total").increment(1);
-        metrics::counter!("tributary_worker_fees_wei_total").increment(u64::try_from(fee).unwrap_or(u64::MAX));
+        metrics::counter!("tributary_worker_fees_wei_total")
+            .increment(u64::try_from(fee).unwrap_or(u64::MAX));
         Ok(receipt::receipt(&self, outcome, &traced, fee, signature).await)
     }
 }
@@ -89,7 +90,8 @@ impl RequestMeter {
 
     fn sign(&self, output: &[u32], fee: u128) -> Result<Bytes, SettleError> {
         let digest = tributary_record::receipt_digest(self.request.hash(), output, fee);
-        let signature = alloy_signer::SignerSync::sign_hash_sync(&self.shared.operator, &digest).map_err(settle_error)?;
+        let signature =
+            alloy_signer::SignerSync::sign_hash_sync(&self.shared.operator, &digest).map_err(settle_error)?;
         Ok(signature.as_bytes().into())
     }
 

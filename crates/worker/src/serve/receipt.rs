@@ -3,7 +3,10 @@
 use alloy_primitives::{Address, Bytes, U128};
 use tributary_api::types::{Receipt, ShareView, SpanView};
 use tributary_engine::Outcome;
-use tributary_record::{Share, Span, fees::{share_amount, split}};
+use tributary_record::{
+    Share, Span,
+    fees::{share_amount, split},
+};
 use tributary_trace::{Trace, display::show};
 
 use super::meter::RequestMeter;

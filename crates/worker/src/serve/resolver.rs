@@ -51,7 +51,12 @@ impl ChainResolver {
         }
     }
 
-    async fn adapter(&self, name: &str, base: u64, model: IModels::Model) -> Result<ResolvedModel, ResolveError> {
+    async fn adapter(
+        &self,
+        name: &str,
+        base: u64,
+        model: IModels::Model,
+    ) -> Result<ResolvedModel, ResolveError> {
         let head = self.registry.chain().head().number;
         if model.baseId != base || self.registry.model_retired(model.id, head).map_err(unavailable)? {
             return Err(ResolveError::NotFound(name.to_owned()));
@@ -74,7 +79,8 @@ impl ChainResolver {
     fn cards(&self) -> Result<Vec<ModelCard>, ChainError> {
         let Some(base) = self.base.id()? else { return Ok(Vec::new()) };
         let head = self.registry.chain().head().number;
-        let parent = self.registry.model(base)?.map_or_else(|| self.base.local.name.clone(), |model| model.name);
+        let parent =
+            self.registry.model(base)?.map_or_else(|| self.base.local.name.clone(), |model| model.name);
         let mut cards = Vec::new();
         for id in 1..=self.registry.model_count()?.min(MAX_LISTED) {
             let Some(model) = self.registry.model(id)? else { continue };

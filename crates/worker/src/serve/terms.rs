@@ -70,7 +70,9 @@ mod tests {
 
     #[test]
     fn the_last_affordable_token_is_paid_for_and_one_more_is_not() {
-        for (input, output, platform) in [(1, 1, 0), (999, 1001, 7), (5_000, 7, 3), (0, 1_000_000, 10u128.pow(12))] {
+        for (input, output, platform) in
+            [(1, 1, 0), (999, 1001, 7), (5_000, 7, 3), (0, 1_000_000, 10u128.pow(12))]
+        {
             let terms = terms(input, output, platform);
             let fixed = terms.fee(17, 0).expect("fee");
             for max_fee in [fixed, fixed + 1, fixed + 12_345, fixed + 10u128.pow(9)] {

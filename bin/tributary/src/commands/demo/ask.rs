@@ -6,7 +6,10 @@ use futures::future::try_join_all;
 use serde_json::json;
 use tributary_api::types::Receipt;
 
-use super::{Narrator, setup::{Book, Stage}};
+use super::{
+    Narrator,
+    setup::{Book, Stage},
+};
 use crate::{commands::chat::text_of, payer::Payer};
 
 /// Questions to each adapter, and to the base model alone.
@@ -63,7 +66,10 @@ pub(super) async fn ask_all(payer: &Payer, stage: &Stage, narrator: &Narrator) -
 
 /// Questions about a book in words it was not trained with.
 fn ask_book(book: &Book) -> impl Iterator<Item = String> + '_ {
-    book.selection.evaluate.iter().take(PER_ADAPTER).enumerate().filter_map(|(index, headword)| {
-        book.recipe.held_out_question(book.documents.get(headword)?, index)
-    })
+    book.selection
+        .evaluate
+        .iter()
+        .take(PER_ADAPTER)
+        .enumerate()
+        .filter_map(|(index, headword)| book.recipe.held_out_question(book.documents.get(headword)?, index))
 }

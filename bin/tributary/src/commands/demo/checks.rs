@@ -6,7 +6,10 @@ use alloy_primitives::{Address, U256};
 use eyre::Result;
 use serde::Serialize;
 use serde_json::Value;
-use tributary_abi::{IModels, ISettlement, address::{MODELS, SETTLEMENT}};
+use tributary_abi::{
+    IModels, ISettlement,
+    address::{MODELS, SETTLEMENT},
+};
 use tributary_da::{ProxyClient, ProxyConfig, get_checked};
 use tributary_record::fees::share_amount;
 
@@ -96,7 +99,12 @@ fn spans_are_quotations(stage: &Stage, answers: &[Answered]) -> Check {
                 .get(&span.contribution_id)
                 .and_then(|tokens| tokens.get(span.offset as usize..(span.offset + span.len) as usize));
             tally.expect(quoted.is_some() && quoted == source, || {
-                format!("span at {} of request {} is not in contribution {}", span.start, answer.request(), span.contribution_id)
+                format!(
+                    "span at {} of request {} is not in contribution {}",
+                    span.start,
+                    answer.request(),
+                    span.contribution_id
+                )
             });
         }
     }
@@ -120,7 +128,9 @@ fn answers_are_attributed(answers: &[Answered]) -> Check {
         }
     }
     for (adapter, (asked, quoted)) in traced {
-        tally.expect(quoted * 2 >= asked, || format!("{adapter}: only {quoted} of {asked} answers quote its data"));
+        tally.expect(quoted * 2 >= asked, || {
+            format!("{adapter}: only {quoted} of {asked} answers quote its data")
+        });
     }
     tally.done("models")
 }
@@ -140,7 +150,9 @@ fn records_match_receipts(answers: &[Answered], batches: &[Settled]) -> Check {
         };
         tally.equal("fee", quantity(&record["fee"]), answer.receipt.fee.to());
         let output: Vec<u32> = serde_json::from_value(record["output"].clone()).unwrap_or_default();
-        tally.expect(output == answer.receipt.output, || format!("request {}: another output", answer.request()));
+        tally.expect(output == answer.receipt.output, || {
+            format!("request {}: another output", answer.request())
+        });
     }
     tally.done("comparisons")
 }
@@ -231,7 +243,11 @@ async fn da_gives_back(batches: &[Settled]) -> Check {
     for batch in batches {
         let fetched = fetch(batch).await;
         tally.expect(fetched.is_ok(), || {
-            format!("batch {}: {}", batch.id, fetched.map_or_else(|failure| format!("{failure:#}"), |()| String::new()))
+            format!(
+                "batch {}: {}",
+                batch.id,
+                fetched.map_or_else(|failure| format!("{failure:#}"), |()| String::new())
+            )
         });
     }
     tally.done("batches")

@@ -4,7 +4,12 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::Serialize;
 use tributary_api::types::{ShareView, SpanView};
 
-use super::{ask::Answered, checks::Check, settle::{Payout, Settled}, setup::Stage};
+use super::{
+    ask::Answered,
+    checks::Check,
+    settle::{Payout, Settled},
+    setup::Stage,
+};
 use crate::{
     commands::chat::percent,
     output::{open, table},
@@ -147,7 +152,8 @@ impl Report {
             let amount = |text: &str| open(text.parse::<u128>().unwrap_or_default());
             let parse = |text: &str| text.parse::<U256>().unwrap_or_default();
             let (before, after) = (parse(&payout.before), parse(&payout.after));
-            let (sign, change) = if after >= before { ("+", after - before) } else { ("−", before - after) };
+            let (sign, change) =
+                if after >= before { ("+", after - before) } else { ("−", before - after) };
             table.add_row([
                 payout.account.to_string(),
                 payout.role.to_owned(),
@@ -168,7 +174,13 @@ fn because(answer: &AnswerView, share: &ShareView) -> String {
         .filter(|span| span.contribution_id == share.contribution_id)
         .max_by_key(|span| span.len)
         .map_or("", |span| span.text.as_str());
-    format!("{} {} to {}: «{}»", percent(share.ppb), open(share.amount), short(share.contributor), shorten(words, 60))
+    format!(
+        "{} {} to {}: «{}»",
+        percent(share.ppb),
+        open(share.amount),
+        short(share.contributor),
+        shorten(words, 60)
+    )
 }
 
 fn short(account: Address) -> String {

@@ -12,7 +12,12 @@ use serde_json::{Value, json};
 use tributary_abi::{IParams, address::PARAMS};
 use tributary_record::fees::{SplitParams, share_amount, split};
 
-use super::{Narrator, ask::Answered, setup::Stage, wallets::{Before, Wallets}};
+use super::{
+    Narrator,
+    ask::Answered,
+    setup::Stage,
+    wallets::{Before, Wallets},
+};
 use crate::{
     economy::{claim_all, collect},
     wallet::Client,
@@ -247,5 +252,8 @@ async fn treasury(wallets: &Wallets, before: &Before, batches: &[Settled]) -> Re
 
 /// What this run's records pay into one of the parts.
 pub(super) fn total(batches: &[Settled], field: &str) -> u128 {
-    batches.iter().map(|batch| batch.records.iter().map(|record| quantity(&record["own"][field])).sum::<u128>()).sum()
+    batches
+        .iter()
+        .map(|batch| batch.records.iter().map(|record| quantity(&record["own"][field])).sum::<u128>())
+        .sum()
 }

@@ -7,13 +7,19 @@ use eyre::{Context, OptionExt, Result, ensure};
 use futures::future::try_join_all;
 use tributary_abi::{ISettlement, address::SETTLEMENT};
 use tributary_adapters::{Artifact, Bounds, PeftConfig};
-use tributary_train::{Document, Recipe, corpus::{Selection, deal}};
+use tributary_train::{
+    Document, Recipe,
+    corpus::{Selection, deal},
+};
 use tributary_weights::Tokenizer;
 
 use super::{DemoCommand, Narrator, wallets::Wallets};
 use crate::{
     args::data_home,
-    commands::{WorkerStatus, model::{model_path, open_model}},
+    commands::{
+        WorkerStatus,
+        model::{model_path, open_model},
+    },
     economy::{
         AdapterSpec, Prepared, base_model, contribute, create_datanet, file_uri, find_agent, find_datanet,
         find_model, open_channel, param, prepare, register_adapter, register_agent, register_base, seal,
@@ -70,7 +76,8 @@ pub(super) async fn stage(
         let book = book(demo, name)?;
         let documents: Vec<Document> = book.selection.documents(&demo.dictionaries)?;
         let (datanet, epoch) =
-            datanet(demo, wallets, status, name, &documents, &tokenizer.tokenizer, &mut stage, narrator).await?;
+            datanet(demo, wallets, status, name, &documents, &tokenizer.tokenizer, &mut stage, narrator)
+                .await?;
         adapter(demo, wallets, base, name, (datanet, epoch), narrator).await?;
         stage.books.push(book);
     }
@@ -81,8 +88,9 @@ pub(super) async fn stage(
 
 fn book(demo: &DemoCommand, name: &'static str) -> Result<Book> {
     let folder = demo.adapters.join(name);
-    let selection = Selection::read(&folder.join("headwords.json"))
-        .wrap_err("the adapters are not here: run this from the project's folder, or name theirs with --adapters")?;
+    let selection = Selection::read(&folder.join("headwords.json")).wrap_err(
+        "the adapters are not here: run this from the project's folder, or name theirs with --adapters",
+    )?;
     let recipe = Recipe::read(&folder.join("recipe.json"))?;
     let documents = selection
         .documents(&demo.dictionaries)
@@ -129,7 +137,9 @@ async fn datanet(
     let mut prepared: Vec<Vec<Prepared>> = Vec::new();
     for hand in &hands {
         prepared.push(
-            hand.iter().map(|document| prepare(tokenizer, &document.text, &folder, None)).collect::<Result<_>>()?,
+            hand.iter()
+                .map(|document| prepare(tokenizer, &document.text, &folder, None))
+                .collect::<Result<_>>()?,
         );
     }
     let bar = narrator.bar(documents.len() * 2, &format!("contribute to {name}"));
@@ -188,7 +198,10 @@ async fn adapter(
         out_rate: ADAPTER_RATES.1,
     };
     let id = register_adapter(&wallets.builder, &spec).await?;
-    narrator.say(format_args!("adapter {id} «{name}» registered, trained on datanet {} epoch {}", source.0, source.1));
+    narrator.say(format_args!(
+        "adapter {id} «{name}» registered, trained on datanet {} epoch {}",
+        source.0, source.1
+    ));
     Ok(id)
 }
 
@@ -208,7 +221,8 @@ async fn channel(wallets: &Wallets, agent: u64, narrator: &Narrator) -> Result<B
     let payer = &wallets.payer;
     if let Some(channel) = find_channel(payer, agent).await? {
         let info = payer.call(SETTLEMENT, &ISettlement::getChannelCall { channel }).await?;
-        let left = info.deposited.checked_sub(info.settled).ok_or_eyre("the channel settled more than it holds")?;
+        let left =
+            info.deposited.checked_sub(info.settled).ok_or_eyre("the channel settled more than it holds")?;
         if left < DEPOSIT {
             let call = ISettlement::topUpCall { channel };
             payer.send(SETTLEMENT, &call, U256::from(DEPOSIT)).await?;

@@ -7,7 +7,11 @@ use eyre::Result;
 use tributary_abi::{ISettlement, address::SETTLEMENT};
 
 use super::{Narrator, setup::Stage};
-use crate::{commands::WorkerStatus, economy::param, wallet::{Client, dev_signer}};
+use crate::{
+    commands::WorkerStatus,
+    economy::param,
+    wallet::{Client, dev_signer},
+};
 
 /// Contributors; the documents are dealt to them in turn.
 const CONTRIBUTORS: u32 = 6;
