@@ -2,7 +2,7 @@
 
 use alloy_eips::BlockId;
 use alloy_primitives::{Bytes, hex};
-use alloy_sol_types::decode_revert_reason;
+use alloy_sol_types::{Panic, Revert, SolError};
 use jsonrpsee::types::ErrorObjectOwned;
 use tributary_pool::PoolError;
 use tributary_state::StateError;
@@ -79,11 +79,6 @@ impl RpcError {
         Self::Internal(error.to_string())
     }
 
-    /// Wraps an error about a parameter.
-    pub(crate) fn params(error: impl std::fmt::Display) -> Self {
-        Self::InvalidParams(error.to_string())
-    }
-
     fn code(&self) -> i32 {
         match self {
             Self::BlockNotFound(_) | Self::State(StateError::TooOld { .. }) => code::NOT_FOUND,
@@ -116,17 +111,17 @@ fn block_name(id: &BlockId) -> String {
     }
 }
 
-/// `Error(string)` and `Panic(uint256)` are spelt out.
+/// `Error(string)` and `Panic(uint256)` are spelt out; other data speaks for itself.
 fn revert_reason(output: &Bytes) -> String {
-    decode_revert_reason(output)
-        .map(|reason| format!(": {}", reason.trim_start_matches("revert: ")))
-        .unwrap_or_default()
+    if let Ok(revert) = Revert::abi_decode(output) {
+        return format!(": {}", revert.reason);
+    }
+    Panic::abi_decode(output).map(|panic| format!(": {panic}")).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_sol_types::{Revert, SolError};
 
     #[test]
     fn a_revert_carries_its_reason_and_its_data() {

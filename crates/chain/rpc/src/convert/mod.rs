@@ -5,7 +5,7 @@ mod l1_info;
 mod receipt;
 
 pub(crate) use block::{block_to_rpc, header_to_rpc, pooled_to_rpc, transaction_to_rpc};
-pub(crate) use receipt::{ReceiptBuilder, block_receipts};
+pub(crate) use receipt::block_receipts;
 
 /// A header as JSON-RPC shows it.
 pub type RpcHeader = alloy_rpc_types_eth::Header;

@@ -5,7 +5,7 @@ use alloy_consensus::{BlockHeader, ReceiptWithBloom, Transaction, TxReceipt};
 use alloy_eips::Encodable2718;
 use alloy_primitives::{Address, B256, TxKind, U256};
 use alloy_rpc_types_eth::{Log, TransactionReceipt};
-use op_alloy_consensus::{OpReceipt, OpTransaction};
+use op_alloy_consensus::OpReceipt;
 use op_alloy_rpc_types::L1BlockInfo as RpcL1BlockInfo;
 use op_revm::{L1BlockInfo, OpSpecId};
 use tributary_spec::{Receipt, RecoveredBlock, SealedHeader, Tx};
@@ -14,7 +14,7 @@ use tributary_spec::{Receipt, RecoveredBlock, SealedHeader, Tx};
 const GAS_PER_BYTE: u128 = 16;
 
 /// Turns the receipts of one block into JSON-RPC's, first to last.
-pub(crate) struct ReceiptBuilder<'a> {
+struct ReceiptBuilder<'a> {
     header: &'a SealedHeader,
     fork: OpSpecId,
     l1: Option<L1BlockInfo>,
@@ -35,7 +35,7 @@ pub(crate) fn block_receipts(
 }
 
 impl<'a> ReceiptBuilder<'a> {
-    pub(crate) fn new(block: &'a RecoveredBlock, fork: OpSpecId) -> Self {
+    fn new(block: &'a RecoveredBlock, fork: OpSpecId) -> Self {
         let l1 = block
             .transactions()
             .first()
@@ -49,7 +49,7 @@ impl<'a> ReceiptBuilder<'a> {
     }
 
     /// The receipt of the next transaction.
-    pub(crate) fn build(&mut self, tx: &Tx, from: Address, receipt: &Receipt) -> RpcReceipt {
+    fn build(&mut self, tx: &Tx, from: Address, receipt: &Receipt) -> RpcReceipt {
         let gas_used = receipt.cumulative_gas_used().saturating_sub(self.cumulative_gas);
         let l1_block_info = self.l1_fields(tx);
         let bloom = receipt.bloom();

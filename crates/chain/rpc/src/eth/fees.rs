@@ -5,7 +5,6 @@ use alloy_consensus::{BlockHeader, Transaction, TxReceipt};
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::B256;
 use alloy_rpc_types_eth::FeeHistory;
-use op_alloy_consensus::OpTransaction;
 use parking_lot::Mutex;
 use schnellru::{ByLength, LruMap};
 use std::sync::Arc;

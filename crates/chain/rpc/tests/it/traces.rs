@@ -81,7 +81,7 @@ async fn raw_bytes_hash_to_what_they_are() {
     let receipts = node.ask("debug_getRawReceipts", rpc_params!["latest"]).await;
     let receipts: Vec<Bytes> = serde_json::from_value(receipts).unwrap();
     let root = alloy_consensus::proofs::ordered_trie_root_with_encoder(&receipts, |receipt, out| {
-        out.put_slice(receipt);
+        out.extend_from_slice(receipt);
     });
     assert_eq!(root, block.header().receipts_root);
     assert_eq!(node.ask("debug_chainConfig", rpc_params![]).await["chainId"], 161299);
