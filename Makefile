@@ -42,7 +42,7 @@ bench: ## every figure of docs/STATUS.md
 	scripts/bench.sh
 
 genesis: ## remake genesis/dev.json
-	genesis/make.sh
+	$(CARGO) run --locked -p tributary-genesis
 
 clean-dev: ## forget the dev chain
 	rm -rf $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/tributary/dev

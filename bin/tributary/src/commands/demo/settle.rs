@@ -219,27 +219,36 @@ pub(super) async fn claim_everything(
             cost: claims.iter().map(|claim| claim.cost).sum(),
         });
     }
-    payouts.push(staker(wallets, stage, before, batches).await?);
+    payouts.extend(owner(wallets, stage, before, batches).await?);
     bar.finish_and_clear();
     payouts.push(treasury(wallets, before, batches).await?);
     Ok(payouts)
 }
 
-/// The agent's owner: γ through his stake, and the platform fee.
-async fn staker(wallets: &Wallets, stage: &Stage, before: &Before, batches: &[Settled]) -> Result<Payout> {
+/// The agent's owner: the platform fee came when the batch was final, γ is collected through his stake.
+async fn owner(
+    wallets: &Wallets,
+    stage: &Stage,
+    before: &Before,
+    batches: &[Settled],
+) -> Result<[Payout; 2]> {
     let client = &wallets.staker;
     let account = client.address();
-    let platform = total(batches, "platform");
-    let (collected, cost) = collect(client, stage.agent).await?.unwrap_or_default();
-    Ok(Payout {
+    let fee = total(batches, "platform");
+    let between = client.balance(account).await?;
+    let platform = Payout {
         account,
-        role: "operator: stake and platform fee",
-        owed: total(batches, "stakers") + platform,
-        claimed: collected + platform,
+        role: "platform",
+        owed: fee,
+        claimed: fee,
         before: before.balances.get(&account).copied().unwrap_or_default(),
-        after: client.balance(account).await?,
-        cost,
-    })
+        after: between,
+        cost: U256::ZERO,
+    };
+    let (claimed, cost) = collect(client, stage.agent).await?.unwrap_or_default();
+    let owed = total(batches, "stakers");
+    let after = client.balance(account).await?;
+    Ok([platform, Payout { account, role: "staker", owed, claimed, before: between, after, cost }])
 }
 
 async fn treasury(wallets: &Wallets, before: &Before, batches: &[Settled]) -> Result<Payout> {

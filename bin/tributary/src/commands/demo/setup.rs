@@ -7,10 +7,7 @@ use eyre::{Context, OptionExt, Result, ensure};
 use futures::future::try_join_all;
 use tributary_abi::{ISettlement, address::SETTLEMENT};
 use tributary_adapters::{Artifact, Bounds, PeftConfig};
-use tributary_train::{
-    Document, Recipe,
-    corpus::{Selection, deal},
-};
+use tributary_train::{Document, Recipe, corpus::Selection};
 use tributary_weights::Tokenizer;
 
 use super::{DemoCommand, Narrator, wallets::Wallets};
@@ -133,7 +130,7 @@ async fn datanet(
         }
     };
     let folder = demo.store.clone().unwrap_or_else(|| data_home().join("tributary").join("documents"));
-    let hands = deal(documents, wallets.contributors.len());
+    let hands = hands(documents, wallets.contributors.len());
     let mut prepared: Vec<Vec<Prepared>> = Vec::new();
     for hand in &hands {
         prepared.push(
@@ -171,6 +168,16 @@ async fn datanet(
         if new == 0 { ", as it was" } else { "" }
     ));
     Ok((id, epoch))
+}
+
+/// Deals documents in turn, beginning each round with the next contributor: questions that ask for every third entry then reach
+/// all of them.
+fn hands(documents: &[Document], contributors: usize) -> Vec<Vec<Document>> {
+    let mut hands = vec![Vec::new(); contributors];
+    for (index, document) in documents.iter().enumerate() {
+        hands[(index + index / contributors) % contributors].push(document.clone());
+    }
+    hands
 }
 
 async fn adapter(
