@@ -27,7 +27,7 @@ def main():
         start, length = index[headword.lower()]
         entry = text[start:start + length].decode("utf-8")
         entry = re.sub(r"\s+", " ", entry).strip()
-        print(json.dumps({"headword": headword, "text": entry, "question": f"Tell me what {headword} means."}))
+        print(json.dumps({"headword": headword, "text": entry, "questions": [f"Tell me what {headword} means."]}))
 
 
 main()

@@ -74,7 +74,7 @@ datanet=$(jq -r .id "$work/datanet")
 operator=$(cast rpc tributary_workerStatus | jq -r .operator)
 agent=$("$TRIBUTARY" agent register --operator "$operator" --stake 3 --json | jq -r .id)
 channel=$("$TRIBUTARY" channel open "$agent" 2 --json | jq -r .channel)
-question=$(jq -rs '.[0].question' "$work/entries.jsonl")
+question=$(jq -rs '.[0].questions[0]' "$work/entries.jsonl")
 "$TRIBUTARY" chat by-hand "$question" --json >"$work/answer"
 jq -e '.tributary.spans | length > 0' "$work/answer" >/dev/null
 request=$(jq -r .tributary.requestId "$work/answer")

@@ -21,7 +21,7 @@ pub(crate) enum WalletCommand {
         /// File to write.
         path: PathBuf,
         /// File with the password; asked for without it.
-        #[arg(long)]
+        #[arg(long, env = "TRIBUTARY_PASSWORD_FILE")]
         password_file: Option<PathBuf>,
     },
     /// Put a key file, or a well-known dev account, into an encrypted keystore.
@@ -35,7 +35,7 @@ pub(crate) enum WalletCommand {
         #[arg(long, value_parser = clap::value_parser!(u32).range(0..10))]
         dev_account: Option<u32>,
         /// File with the password; asked for without it.
-        #[arg(long)]
+        #[arg(long, env = "TRIBUTARY_PASSWORD_FILE")]
         password_file: Option<PathBuf>,
     },
     /// Address and balance.
