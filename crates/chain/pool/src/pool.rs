@@ -99,6 +99,13 @@ impl Pool {
 
     /// Takes a decoded transaction.
     pub fn add(&self, tx: PooledTransaction) -> Result<B256, PoolError> {
+        let added = self.try_add(tx);
+        let result = if added.is_ok() { "taken" } else { "refused" };
+        metrics::counter!("tributary_pool_transactions_total", "result" => result).increment(1);
+        added
+    }
+
+    fn try_add(&self, tx: PooledTransaction) -> Result<B256, PoolError> {
         let mut inner = self.synced();
         let inner = &mut *inner;
         let hash = tx.hash();
@@ -111,6 +118,7 @@ impl Pool {
         let tx = Arc::new(tx);
         let effects = inner.set.insert(tx.clone(), account, cost)?;
         self.announce(effects);
+        gauge(&inner.set);
         if !inner.set.contains(&hash) {
             return Err(PoolError::Full);
         }
@@ -261,6 +269,7 @@ impl Pool {
         self.announce(inner.set.follow(head.market(), &accounts, price));
         inner.head = head;
         self.put_back(inner, news);
+        gauge(&inner.set);
         if let Some(Err(error)) = inner.journal.as_mut().map(|journal| journal.tidy(inner.set.all())) {
             tracing::warn!(target: "txpool", %error, "journal not rewritten");
         }
@@ -342,6 +351,14 @@ impl News {
     fn concerns(&self, address: &Address) -> bool {
         self.lost || self.changed.contains(address)
     }
+}
+
+fn gauge(set: &Set) {
+    let (pending, queued) = set.totals();
+    metrics::gauge!("tributary_pool_pending_transactions").set(pending.count as f64);
+    metrics::gauge!("tributary_pool_pending_bytes").set(pending.bytes as f64);
+    metrics::gauge!("tributary_pool_queued_transactions").set(queued.count as f64);
+    metrics::gauge!("tributary_pool_queued_bytes").set(queued.bytes as f64);
 }
 
 fn read_head(executor: &Executor, chain: &Chain) -> Result<Head, PoolError> {

@@ -2,12 +2,12 @@
 
 use crate::{
     CorsDomains, EndpointConfig, Modules, Namespaces, RpcConfig, ServerLimits,
-    server::{health::HealthLayer, vhosts::VirtualHostLayer},
+    server::{health::HealthLayer, meter::MeterLayer, vhosts::VirtualHostLayer},
 };
 use http::{Method, header::CONTENT_TYPE};
 use jsonrpsee::{
     Methods,
-    core::RegisterMethodError,
+    core::{RegisterMethodError, middleware::RpcServiceBuilder},
     server::{BatchRequestConfig, ServerConfig, ServerConfigBuilder, ServerHandle},
 };
 use std::{io, net::SocketAddr, sync::Arc};
@@ -158,6 +158,7 @@ async fn serve(
     let server = jsonrpsee::server::Server::builder()
         .set_config(server_config(transport, limits))
         .set_http_middleware(middleware)
+        .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer::new(&methods, flag)))
         .build(address)
         .await
         .map_err(listen)?;

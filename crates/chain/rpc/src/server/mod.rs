@@ -1,11 +1,12 @@
 //! Sockets, and what goes over them before and after the methods.
 //!
 //! ```text
-//! TCP ─► CORS ─► virtual hosts ─► GET /health ─► jsonrpsee: size, batch and connection limits ─► methods
+//! TCP ─► CORS ─► virtual hosts ─► GET /health ─► jsonrpsee: size, batch and connection limits ─► meter ─► methods
 //! ```
 
 mod health;
 mod launch;
+mod meter;
 mod modules;
 mod vhosts;
 

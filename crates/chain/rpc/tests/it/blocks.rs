@@ -108,11 +108,8 @@ async fn receipts_and_deposits_have_the_op_stacks_fields() {
     assert_eq!(deposit["type"], "0x7e");
     assert_eq!(deposit["nonce"], "0x0");
     assert_eq!(deposit["depositReceiptVersion"], "0x1");
-    assert_eq!(
-        deposit["isSystemTx"],
-        json!(null).as_bool().map_or(deposit["isSystemTx"].clone(), Value::from)
-    );
-    assert!(deposit["sourceHash"].is_string() && deposit["mint"].is_string() || deposit["mint"].is_null());
+    assert_eq!(deposit["sourceHash"], json!(B256::from(U256::ONE)));
+    assert_eq!(deposit["gasPrice"], "0x0");
     let receipt = node.ask("eth_getTransactionReceipt", rpc_params![&deposit["hash"]]).await;
     assert_eq!((&receipt["depositNonce"], &receipt["depositReceiptVersion"]), (&json!("0x0"), &json!("0x1")));
     assert_eq!(receipt["effectiveGasPrice"], "0x0");

@@ -2,7 +2,7 @@
 
 use crate::node::{Node, STORE_AND_LOG, account, number, revert_code};
 use alloy_consensus::TxEip1559;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address, hex, keccak256};
 use alloy_sol_types::{Revert, SolError};
 use jsonrpsee::rpc_params;
 use serde_json::json;
@@ -145,4 +145,27 @@ async fn code_and_slots_are_read() {
     for slot in ["0x0", "0x0000000000000000000000000000000000000000000000000000000000000000"] {
         assert_eq!(node.ask("eth_getStorageAt", rpc_params![contract, slot, "latest"]).await, json!(input));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_economys_precompiles_answer_and_their_state_is_proved() {
+    let node = Node::start().await;
+    let params = address!("0000000000000000000000000000000000000a06");
+    let call = json!({"to": params, "data": Bytes::copy_from_slice(&keccak256("all()")[..4])});
+    let all: Bytes =
+        serde_json::from_value(node.ask("eth_call", rpc_params![&call, "latest"]).await).unwrap();
+    assert!(all.len() > 64, "{all}");
+    assert!(number(&node.ask("eth_estimateGas", rpc_params![&call]).await) > 21_000);
+    let list = node.ask("eth_createAccessList", rpc_params![&call, "latest"]).await;
+    let slots = list["accessList"][0]["storageKeys"].as_array().unwrap().clone();
+    assert_eq!(list["accessList"][0]["address"], json!(params));
+    let proof = node.ask("eth_getProof", rpc_params![params, &slots, "latest"]).await;
+    assert_eq!(
+        (&proof["nonce"], proof["storageProof"].as_array().unwrap().len()),
+        (&json!("0x1"), slots.len())
+    );
+    let unknown = json!({"to": params, "data": "0x12345678"});
+    let error = node.try_ask("eth_call", rpc_params![unknown, "latest"]).await.unwrap_err();
+    assert_eq!(error.code(), 3, "a custom error comes as revert data");
+    assert!(error.data().unwrap().get().len() >= 12);
 }

@@ -157,6 +157,21 @@ async fn a_taken_port_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_port_speaks_both() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut config = config();
+    config.http.as_mut().unwrap().address = free;
+    config.ws = config.http.clone();
+    let node = Node::with(config.clone()).await;
+    let over_ws: Value = node.ws().await.request("eth_chainId", rpc_params![]).await.unwrap();
+    assert_eq!(over_ws, node.ask("eth_chainId", rpc_params![]).await);
+    assert_eq!(node.handle.http_address(), node.handle.ws_address());
+    config.ws.as_mut().unwrap().namespaces = Namespaces::default();
+    let error = RpcHandle::launch(&config, &node.modules).await.unwrap_err();
+    assert!(matches!(error, ServerError::Conflict(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_a_worker_says_so() {
     let node = Node::start().await;
     let error = node.try_ask("tributary_params", rpc_params![]).await.unwrap_err();
