@@ -1,6 +1,9 @@
 //! One `sol!` per interface file.
 
-#![expect(clippy::too_many_arguments, reason = "generated from interfaces whose functions take what they take")]
+#![expect(
+    clippy::too_many_arguments,
+    reason = "generated from interfaces whose functions take what they take"
+)]
 
 use alloy_sol_types::sol;
 
