@@ -75,7 +75,7 @@ mod tests {
         {
             let terms = terms(input, output, platform);
             let fixed = terms.fee(17, 0).expect("fee");
-            for max_fee in [fixed, fixed + 1, fixed + 12_345, fixed + 10u128.pow(9)] {
+            for max_fee in [fixed, fixed + 1, fixed + 12_345, fixed + 10u128.pow(6)] {
                 let tokens = terms.affordable(17, max_fee).expect("tokens cost something");
                 assert!(terms.fee(17, tokens).expect("fee") <= max_fee);
                 assert!(terms.fee(17, tokens + 1).expect("fee") > max_fee);

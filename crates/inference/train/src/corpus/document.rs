@@ -34,8 +34,10 @@ impl Document {
         const LONGEST: usize = 64;
         let text = text.into();
         let line = text.lines().next().unwrap_or_default();
-        let opening = line.split_once(": ").map(|(opening, _)| opening).filter(|opening| opening.len() <= LONGEST);
-        let word = || line.split_whitespace().next().unwrap_or_default().trim_end_matches([',', '.', ':', ';']);
+        let opening =
+            line.split_once(": ").map(|(opening, _)| opening).filter(|opening| opening.len() <= LONGEST);
+        let word =
+            || line.split_whitespace().next().unwrap_or_default().trim_end_matches([',', '.', ':', ';']);
         let headword = opening.unwrap_or_else(word);
         let shout = headword.chars().skip(1).any(char::is_uppercase);
         let headword = if shout { headword.to_owned() } else { headword.to_lowercase() };

@@ -117,11 +117,13 @@ impl Served {
 async fn judge(source: Source) {
     let served = serve().await;
     let folder = adapter_folder(source);
-    let bytes: u64 = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    let bytes: u64 =
+        std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert!(bytes <= MAX_BYTES, "{}: {bytes} bytes", folder.display());
     let recipe = Recipe::read(&folder.join(RECIPE_FILE)).unwrap();
     let selection = Selection::read(&folder.join("headwords.json")).unwrap();
-    let documents = selection.documents(Path::new(dictd::DEBIAN_FOLDER)).expect("make setup installs the dictionaries");
+    let documents =
+        selection.documents(Path::new(dictd::DEBIAN_FOLDER)).expect("make setup installs the dictionaries");
     let asked: Vec<Document> =
         documents.into_iter().filter(|document| selection.evaluate.contains(&document.headword)).collect();
     assert_eq!(asked.len(), 40);
