@@ -56,7 +56,10 @@ async fn pass(
     };
     match answer {
         Ok((response, watch)) => relay(response, watch),
-        Err(failure) => refuse(&format!("{failure:#}")),
+        Err(failure) if failure.downcast_ref::<reqwest::Error>().is_some() => {
+            refuse(StatusCode::BAD_GATEWAY, "api_error", "upstream_unreachable", &failure)
+        }
+        Err(failure) => refuse(StatusCode::PAYMENT_REQUIRED, "payment_required", "payment_failed", &failure),
     }
 }
 
@@ -77,8 +80,9 @@ fn relay(response: reqwest::Response, mut watch: Option<ReceiptWatch>) -> Respon
         .unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
 }
 
-/// What the wallet would not pay for, in the shape OpenAI's clients expect.
-fn refuse(message: &str) -> Response {
-    let body = json!({"error": {"message": message, "type": "payment_required", "param": null, "code": "payment_failed"}});
-    (StatusCode::PAYMENT_REQUIRED, axum::Json(body)).into_response()
+/// Why there is no answer, in the shape OpenAI's clients expect.
+fn refuse(status: StatusCode, kind: &str, code: &str, failure: &eyre::Report) -> Response {
+    let message = format!("{failure:#}");
+    let body = json!({"error": {"message": message, "type": kind, "param": null, "code": code}});
+    (status, axum::Json(body)).into_response()
 }

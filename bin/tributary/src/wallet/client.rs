@@ -1,13 +1,16 @@
 //! A wallet's view of a node: reads, and transactions that are filled, signed, sent and waited for here.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::{BlockId, eip2718::Encodable2718};
 use alloy_network::TxSignerSync;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
 use alloy_provider::{DynProvider, Provider, ProviderBuilder};
-use alloy_rpc_types_eth::{TransactionInput, TransactionRequest};
+use alloy_rpc_types_eth::{Filter, TransactionInput, TransactionRequest};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolEvent};
 use eyre::{Context, OptionExt, Result, bail};
@@ -106,6 +109,30 @@ impl Client {
         Ok(self.provider.get_balance(account).await?)
     }
 
+    /// A balance at the end of a block.
+    pub(crate) async fn balance_at(&self, account: Address, block: u64) -> Result<U256> {
+        Ok(self.provider.get_balance(account).number(block).await?)
+    }
+
+    /// An agent's events of one kind in these blocks, oldest first; the agent is their second indexed field.
+    pub(crate) async fn agent_events<E: SolEvent>(
+        &self,
+        emitter: Address,
+        agent: Option<u64>,
+        blocks: RangeInclusive<u64>,
+    ) -> Result<Vec<E>> {
+        let mut filter = Filter::new()
+            .address(emitter)
+            .event_signature(E::SIGNATURE_HASH)
+            .from_block(*blocks.start())
+            .to_block(*blocks.end());
+        if let Some(agent) = agent {
+            filter = filter.topic2(B256::from(U256::from(agent)));
+        }
+        let logs = self.provider.get_logs(&filter).await?;
+        logs.iter().map(|log| Ok(E::decode_log(&log.inner)?.data)).collect()
+    }
+
     pub(crate) async fn block_number(&self) -> Result<u64> {
         Ok(self.provider.get_block_number().await?)
     }
@@ -120,9 +147,20 @@ impl Client {
 
     /// A view.
     pub(crate) async fn call<C: SolCall>(&self, to: Address, call: &C) -> Result<C::Return> {
+        self.call_at(to, call, BlockId::latest()).await
+    }
+
+    /// A view at the end of a block.
+    pub(crate) async fn call_at<C: SolCall>(
+        &self,
+        to: Address,
+        call: &C,
+        block: BlockId,
+    ) -> Result<C::Return> {
         let answer = self
             .provider
             .call(self.request(to, call.abi_encode().into(), U256::ZERO))
+            .block(block)
             .await
             .map_err(|error| explain_revert(C::SIGNATURE, &error))?;
         C::abi_decode_returns(&answer).wrap_err(C::SIGNATURE)

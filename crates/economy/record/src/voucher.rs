@@ -3,6 +3,8 @@
 use crate::abi::Words;
 use crate::constants::SETTLEMENT;
 use alloy_primitives::{Address, B256, Signature, U256, b256, keccak256};
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::{Message, SECP256K1};
 
 /// Length of a signature: r ‖ s ‖ v.
 pub const SIGNATURE_BYTES: usize = 65;
@@ -78,21 +80,20 @@ fn typed_digest(domain: B256, message: B256) -> B256 {
     keccak256(bytes)
 }
 
-/// r ‖ s and whether the nonce point's y is odd, of a signature in its one accepted form: 65 bytes, v 27 or 28, low s.
-///
-/// # Errors
-/// When the signature is malformed or malleable.
-pub fn canonical(signature: &[u8]) -> Result<(&[u8; 64], bool), SignatureError> {
+/// r ‖ s of a signature in its one accepted form: 65 bytes, v 27 or 28, low s.
+fn canonical(signature: &[u8]) -> Result<RecoverableSignature, SignatureError> {
     let (scalars, last) = signature.split_first_chunk::<64>().ok_or(SignatureError::Form)?;
     let odd = match last {
-        [27] => false,
-        [28] => true,
+        [27] => RecoveryId::Zero,
+        [28] => RecoveryId::One,
         _ => return Err(SignatureError::Form),
     };
-    if Signature::from_bytes_and_parity(scalars, odd).normalize_s().is_some() {
+    let parsed =
+        RecoverableSignature::from_compact(scalars, odd).map_err(|_| SignatureError::Unrecoverable)?;
+    if Signature::from_bytes_and_parity(scalars, last == [28]).normalize_s().is_some() {
         return Err(SignatureError::HighS);
     }
-    Ok((scalars, odd))
+    Ok(parsed)
 }
 
 /// Recovers the signer of `digest` from r ‖ s ‖ v with a low s and v 27 or 28.
@@ -100,9 +101,10 @@ pub fn canonical(signature: &[u8]) -> Result<(&[u8; 64], bool), SignatureError> 
 /// # Errors
 /// When the signature is malformed, malleable or of nobody.
 pub fn recover(digest: B256, signature: &[u8]) -> Result<Address, SignatureError> {
-    let (scalars, odd) = canonical(signature)?;
-    let signature = Signature::from_bytes_and_parity(scalars, odd);
-    let signer =
-        signature.recover_address_from_prehash(&digest).map_err(|_| SignatureError::Unrecoverable)?;
+    let signature = canonical(signature)?;
+    let key = SECP256K1
+        .recover_ecdsa(&Message::from_digest(digest.0), &signature)
+        .map_err(|_| SignatureError::Unrecoverable)?;
+    let signer = Address::from_raw_public_key(&key.serialize_uncompressed()[1..]);
     if signer.is_zero() { Err(SignatureError::Unrecoverable) } else { Ok(signer) }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     time::{Duration, Instant},
 };
 
@@ -9,7 +10,11 @@ use alloy_primitives::{Address, B256, Bytes, U128, U256};
 use eyre::{OptionExt, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tributary_abi::{IParams, address::PARAMS};
+use tributary_abi::{
+    IAttribution::{BatchFinalized, Totals},
+    IParams,
+    address::{ATTRIBUTION, PARAMS},
+};
 use tributary_record::fees::{SplitParams, share_amount, split};
 
 use super::{
@@ -45,7 +50,7 @@ pub(super) struct Payout {
     pub(super) role: &'static str,
     /// Credited by this run.
     pub(super) owed: u128,
-    /// Paid out by claims, or directly at finality.
+    /// Paid out by claims, or directly at finality; of batches of others too, that became final meanwhile.
     pub(super) claimed: u128,
     pub(super) before: U256,
     pub(super) after: U256,
@@ -234,13 +239,14 @@ async fn owner(
 ) -> Result<[Payout; 2]> {
     let client = &wallets.staker;
     let account = client.address();
-    let fee = total(batches, "platform");
-    let between = client.balance(account).await?;
+    let until = client.block_number().await?;
+    let between = client.balance_at(account, until).await?;
+    let finalized = finalized(wallets, Some(stage.agent), before.block + 1..=until).await?;
     let platform = Payout {
         account,
         role: "platform",
-        owed: fee,
-        claimed: fee,
+        owed: total(batches, "platform"),
+        claimed: finalized.iter().map(|totals| totals.platform).sum(),
         before: before.balances.get(&account).copied().unwrap_or_default(),
         after: between,
         cost: U256::ZERO,
@@ -253,10 +259,27 @@ async fn owner(
 
 async fn treasury(wallets: &Wallets, before: &Before, batches: &[Settled]) -> Result<Payout> {
     let account = wallets.treasury;
-    let owed = total(batches, "treasury");
-    let after = wallets.payer.balance(account).await?;
-    let before = before.balances.get(&account).copied().unwrap_or_default();
-    Ok(Payout { account, role: "treasury", owed, claimed: owed, before, after, cost: U256::ZERO })
+    let until = wallets.payer.block_number().await?;
+    let finalized = finalized(wallets, None, before.block + 1..=until).await?;
+    Ok(Payout {
+        account,
+        role: "treasury",
+        owed: total(batches, "treasury"),
+        claimed: finalized.iter().map(|totals| totals.treasury).sum(),
+        before: before.balances.get(&account).copied().unwrap_or_default(),
+        after: wallets.payer.balance_at(account, until).await?,
+        cost: U256::ZERO,
+    })
+}
+
+/// Totals of every batch that became final in these blocks: this run's and others'.
+async fn finalized(
+    wallets: &Wallets,
+    agent: Option<u64>,
+    blocks: RangeInclusive<u64>,
+) -> Result<Vec<Totals>> {
+    let events: Vec<BatchFinalized> = wallets.payer.agent_events(ATTRIBUTION, agent, blocks).await?;
+    Ok(events.into_iter().map(|event| event.totals).collect())
 }
 
 /// What this run's records pay into one of the parts.

@@ -35,6 +35,8 @@ pub(super) struct Wallets {
 /// Balances and the channel's figure before the first question.
 #[derive(Clone, Debug)]
 pub(super) struct Before {
+    /// The block at whose end they were so.
+    pub(super) block: u64,
     pub(super) balances: BTreeMap<Address, U256>,
     pub(super) settled: u128,
 }
@@ -74,13 +76,17 @@ impl Wallets {
 
     /// How everything stands now.
     pub(super) async fn balances(&self, stage: &Stage) -> Result<Before> {
+        let block = self.payer.block_number().await?;
         let mut balances = BTreeMap::new();
-        for client in self.all() {
-            balances.insert(client.address(), client.balance(client.address()).await?);
+        for account in self.all().iter().map(|client| client.address()).chain([self.treasury]) {
+            balances.insert(account, self.payer.balance_at(account, block).await?);
         }
-        balances.insert(self.treasury, self.payer.balance(self.treasury).await?);
+        Ok(Before { block, balances, settled: self.settled(stage, block).await? })
+    }
+
+    /// What the channel has paid at the end of a block.
+    pub(super) async fn settled(&self, stage: &Stage, block: u64) -> Result<u128> {
         let call = ISettlement::getChannelCall { channel: stage.channel };
-        let settled = self.payer.call(SETTLEMENT, &call).await?.settled;
-        Ok(Before { balances, settled })
+        Ok(self.payer.call_at(SETTLEMENT, &call, block.into()).await?.settled)
     }
 }

@@ -1,6 +1,6 @@
 //! Blocks, transactions, receipts, state and fees.
 
-use crate::node::{Node, account, number, transfer};
+use crate::node::{Node, account, number, transfer, verify};
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, U256, address};
 use alloy_provider::{Provider, ProviderBuilder};
@@ -126,6 +126,8 @@ async fn proofs_hold_against_the_headers_root() {
         let proof =
             provider.get_proof(Address::repeat_byte(9), vec![B256::ZERO]).block_id(block).await.unwrap();
         assert_eq!(proof.balance, U256::from(balance));
+        let header = provider.get_block(block).await.unwrap().unwrap().header;
+        verify(&proof, header.state_root);
     }
     // op-node asks with a bare hash.
     let head = node.chain.head();

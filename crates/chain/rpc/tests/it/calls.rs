@@ -1,11 +1,16 @@
 //! Calls, estimates, access lists.
 
-use crate::node::{Node, STORE_AND_LOG, account, number, revert_code};
+use crate::node::{Node, STORE_AND_LOG, account, number, revert_code, verify};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address, hex, keccak256};
-use alloy_sol_types::{Revert, SolError};
+use alloy_provider::{Provider, ProviderBuilder};
+use alloy_sol_types::{Revert, SolCall, SolError, SolEvent};
 use jsonrpsee::rpc_params;
 use serde_json::json;
+use tributary_abi::{
+    IAgents, ISettlement,
+    address::{AGENTS, SETTLEMENT},
+};
 
 const TARGET: Address = Address::repeat_byte(0xaa);
 
@@ -168,4 +173,36 @@ async fn the_economys_precompiles_answer_and_their_state_is_proved() {
     let error = node.try_ask("eth_call", rpc_params![unknown, "latest"]).await.unwrap_err();
     assert_eq!(error.code(), 3, "a custom error comes as revert data");
     assert!(error.data().unwrap().get().len() >= 12);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channels_balance_is_proved() {
+    let node = Node::start().await;
+    let signer = account(0).address();
+    let register =
+        IAgents::registerCall { kind: 0, uri: "http://a".into(), peerId: String::new(), operator: signer };
+    let open = ISettlement::openCall { agentId: 1, signer };
+    let deposit = 123_456_789_012_345_678u128;
+    let calls = [
+        (AGENTS, register.abi_encode(), 0),
+        (AGENTS, IAgents::stakeCall { id: 1 }.abi_encode(), 2 * 10u128.pow(18)),
+        (SETTLEMENT, open.abi_encode(), deposit),
+    ];
+    for (nonce, (to, input, value)) in (0..).zip(calls) {
+        let (to, input) = (TxKind::Call(to), input.into());
+        let gas_limit = 1_000_000;
+        let tx = TxEip1559 { nonce, to, input, gas_limit, value: U256::from(value), ..TxEip1559::default() };
+        node.send(0, tx).await;
+    }
+    node.mine();
+    let filter = json!({"address": SETTLEMENT, "topics": [ISettlement::ChannelOpened::SIGNATURE_HASH]});
+    let logs = node.ask("eth_getLogs", rpc_params![filter]).await;
+    let channel: B256 = serde_json::from_value(logs[0]["topics"][1].clone()).unwrap();
+
+    // Solidity's place of channels[channel].deposited and .settled, as anyone can compute it.
+    let slot = U256::from_be_bytes(keccak256([channel, B256::ZERO].concat()).0) + U256::from(2);
+    let provider = ProviderBuilder::new().connect_http(node.url().parse().unwrap());
+    let proof = provider.get_proof(SETTLEMENT, vec![slot.into()]).await.unwrap();
+    verify(&proof, node.chain.head().state_root);
+    assert_eq!(proof.storage_proof[0].value, U256::from(deposit), "deposited, and nothing settled");
 }

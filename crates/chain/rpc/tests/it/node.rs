@@ -3,8 +3,10 @@
 use alloy_consensus::{SignableTransaction, TxEip1559, transaction::Recovered};
 use alloy_eips::Encodable2718;
 use alloy_network::TxSignerSync;
-use alloy_primitives::{Address, B64, B256, Bytes, TxKind, U256, address, hex};
+use alloy_primitives::{Address, B64, B256, Bytes, TxKind, U256, address, hex, keccak256};
+use alloy_rpc_types_eth::EIP1186AccountProofResponse;
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
+use alloy_trie::{Nibbles, TrieAccount, proof::verify_proof};
 use jsonrpsee::{
     core::{ClientError, client::ClientT, traits::ToRpcParams},
     http_client::{HttpClient, HttpClientBuilder},
@@ -230,6 +232,25 @@ fn l1_info_deposit(l2_number: u64) -> TxDeposit {
         ..TxDeposit::default()
     }
 }
+
+/// Checks a proof's account and slots against a state root.
+pub(crate) fn verify(proof: &EIP1186AccountProofResponse, root: B256) {
+    let account = TrieAccount {
+        nonce: proof.nonce,
+        balance: proof.balance,
+        storage_root: proof.storage_hash,
+        code_hash: proof.code_hash,
+    };
+    let leaf = (account != TrieAccount::default()).then(|| alloy_rlp::encode(account));
+    let key = Nibbles::unpack(keccak256(proof.address));
+    verify_proof(root, key, leaf, &proof.account_proof).unwrap();
+    for slot in &proof.storage_proof {
+        let key = Nibbles::unpack(keccak256(slot.key.as_b256()));
+        let leaf = (!slot.value.is_zero()).then(|| alloy_rlp::encode(slot.value));
+        verify_proof(proof.storage_hash, key, leaf, &slot.proof).unwrap();
+    }
+}
+
 fn open_chain(executor: &Executor, dir: &TempDir) -> Chain {
     Chain::open(executor.clone(), &dir.path().join("db"), ChainConfig::default()).unwrap()
 }

@@ -7,7 +7,6 @@ use crate::host::{Halt, ensure, revert};
 use crate::layout::channel as field;
 use crate::machine::{Machine, add, sub};
 use alloy_primitives::{Address, B256, U256};
-use revm::precompile::crypto;
 use tributary_abi::IAttribution::{BadVoucher, CapExceeded, ChannelIsClosed, Debit, WrongAgent};
 use tributary_abi::ISettlement::{AlreadyRefunded, NotVoid, Refunded, WrongDebits, refundCall, refundReturn};
 use tributary_record::voucher::{self, Voucher};
@@ -42,13 +41,7 @@ fn signer(m: &mut Machine<'_>, debit: &Debit, signature: &[u8]) -> Result<Option
     let voucher =
         Voucher { channel: debit.channel, cumulative: debit.cumulative, request_hash: debit.requestHash };
     let digest = voucher.digest(m.config.chain_id);
-    Ok(voucher::canonical(signature).ok().and_then(|(scalars, odd)| recover(digest, scalars, odd)))
-}
-
-/// The EVM's own recovery, which is several times faster than the one that formats are defined with.
-fn recover(digest: B256, scalars: &[u8; 64], odd: bool) -> Option<Address> {
-    let word = crypto().secp256k1_ecrecover(scalars, u8::from(odd), &digest.0).ok()?;
-    Some(Address::from_word(word.into())).filter(|signer| !signer.is_zero())
+    Ok(voucher::recover(digest, signature).ok())
 }
 
 /// hash(abi.encode((bytes32 channel, uint128 amount)[])): what a batch keeps of its debits.
@@ -99,33 +92,4 @@ fn give_back(m: &mut Machine<'_>, batch_id: B256, id: B256, amount: u128) -> Res
 /// Σ of debits.
 pub(crate) fn sum(debits: &[Debit]) -> Result<u128, Halt> {
     debits.iter().try_fold(0, |sum, debit| add(sum, debit.amount))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloy_primitives::keccak256;
-    use k256::ecdsa::SigningKey;
-
-    #[test]
-    fn both_recoveries_agree() {
-        for n in 0..64u64 {
-            let key = SigningKey::from_slice(keccak256(n.to_be_bytes()).as_slice()).unwrap();
-            let digest = keccak256([n as u8; 7]);
-            let (signature, recovery) = key.sign_prehash_recoverable(digest.as_slice()).unwrap();
-            let mut bytes = signature.to_bytes().to_vec();
-            bytes.push(27 + recovery.to_byte());
-            if n % 3 == 0 {
-                bytes[n as usize % 64] ^= 1;
-            }
-            if n % 7 == 0 {
-                bytes[64] = 55 - bytes[64];
-            }
-            let ours = voucher::canonical(&bytes).ok().and_then(|(s, odd)| recover(digest, s, odd));
-            assert_eq!(ours, voucher::recover(digest, &bytes).ok(), "{n}");
-            assert!(n % 21 == 0 || n % 3 == 0 || n % 7 == 0 || ours == Some(Address::from_private_key(&key)));
-        }
-        let zeros = [&[0; 64][..], &[27]].concat();
-        assert!(voucher::canonical(&zeros).ok().and_then(|(s, odd)| recover(B256::ZERO, s, odd)).is_none());
-    }
 }

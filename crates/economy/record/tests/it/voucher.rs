@@ -1,5 +1,5 @@
 use crate::world::{CHAIN, account, key, sign};
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{B256, Signature, U256};
 use proptest::prelude::*;
 use tributary_record::voucher::*;
 
@@ -38,6 +38,19 @@ fn one_signature_has_one_form() {
 }
 
 proptest! {
+    #[test]
+    fn two_libraries_recover_alike(seed: u64, digest: [u8; 32], flip in 0..130usize, bit in 0..8u32) {
+        let mut signature = sign(&key(seed), digest.into()).to_vec();
+        if let Some(byte) = signature.get_mut(flip) {
+            *byte ^= 1 << bit;
+        }
+        let other = Signature::try_from(&signature[..])
+            .ok()
+            .filter(|other| [27, 28].contains(&signature[64]) && other.normalize_s().is_none())
+            .and_then(|other| other.recover_address_from_prehash(&digest.into()).ok());
+        prop_assert_eq!(recover(digest.into(), &signature).ok(), other);
+    }
+
     #[test]
     fn hostile_signatures_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..70), odd: bool) {
         let _ = voucher().signer(CHAIN, &bytes);
