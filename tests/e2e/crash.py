@@ -174,12 +174,12 @@ class Trial:
     def open_channel(self):
         """A wallet of its own, its channel, and the proxy and askers that use it; once the demo has registered its agent."""
         status = Rpc(self.node.rpc).call("tributary_workerStatus")
-        if self.proxy or status.get("agent") is None:
+        if self.proxy or status["agentId"] is None:
             return
         address = self.cli("wallet", "new", self.work / "wallet")["address"]
         send = [CAST, "send", "--rpc-url", self.node.rpc, "--mnemonic", JUNK, address, "--value", "10ether"]
         subprocess.run(send, check=True, capture_output=True)
-        channel = self.cli("channel", "open", status["agent"], 5)["channel"]
+        channel = self.cli("channel", "open", int(status["agentId"], 16), 5)["channel"]
         port = free_port()
         command = [self.binary, "proxy", "--listen", f"127.0.0.1:{port}", "--channel", channel]
         with open(self.work / "proxy.log", "ab") as log:
@@ -208,7 +208,7 @@ class Trial:
 
     def audit(self, said: dict, answered: list):
         rpc = Rpc(self.node.rpc)
-        agent = rpc.call("tributary_workerStatus")["agent"]
+        agent = int(rpc.call("tributary_workerStatus")["agentId"], 16)
         wanted = set(answered) | {unhex(answer["requestId"]) for answer in said["answers"]}
         assert len(answered) == len(set(answered)) and answered, "answers under one id, or none at all"
         deadline = time.monotonic() + 120
