@@ -50,13 +50,16 @@ class Node:
         self.http, self.ws, self.api, self.da = (free_port() for _ in range(4))
         self.rpc = f"http://127.0.0.1:{self.http}"
 
-    def start(self):
+    def command(self) -> list:
         command = [
             self.binary, "dev", "--datadir", self.work / "data", "--http.port", self.http, "--ws.port", self.ws, "--api.port", self.api,
             "--da.memstore-port", self.da, "--metrics", f"127.0.0.1:{free_port()}", "--batch.interval", "1s",
         ]
+        return list(map(str, command))
+
+    def start(self):
         with open(self.work / "node.log", "ab") as log:
-            self.process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if self.process.poll() is not None:

@@ -184,8 +184,7 @@ async fn a_channels_balance_is_proved() {
     let open = ISettlement::openCall { agentId: 1, signer };
     let deposit = 123_456_789_012_345_678u128;
     let calls = [
-        (AGENTS, register.abi_encode(), 0),
-        (AGENTS, IAgents::stakeCall { id: 1 }.abi_encode(), 2 * 10u128.pow(18)),
+        (AGENTS, register.abi_encode(), 2 * 10u128.pow(18)),
         (SETTLEMENT, open.abi_encode(), deposit),
     ];
     for (nonce, (to, input, value)) in (0..).zip(calls) {
