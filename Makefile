@@ -36,6 +36,7 @@ unit: ## every Rust test
 
 e2e: ## whole-system tests that other languages drive: clients, wallets, the oracle
 	$(CARGO) build --locked --bin tributary
+	$(VENV)/bin/python scripts/cli_docs.py $(TARGET)/debug/tributary --check
 	TRIBUTARY=$(abspath $(TARGET))/debug/tributary PYTHON=$(VENV)/bin/python tests/e2e/run.sh
 
 bench: ## every figure of docs/STATUS.md

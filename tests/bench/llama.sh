@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Decoding and prefill beside llama.cpp, built for this very CPU from the sdist of llama-cpp-python, in the same run.
+#   tests/bench/llama.sh [ROUNDS]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/tributary"
+venv=$cache/venv-llama
+if ! [ -e "$venv/.built" ]; then
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  echo "building llama.cpp for this CPU, some minutes" >&2
+  CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF" CMAKE_BUILD_PARALLEL_LEVEL=$(nproc) \
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-binary llama-cpp-python -r tests/bench/requirements.txt
+  touch "$venv/.built"
+fi
+cargo build --release --locked --quiet --bin tributary
+model=$("${CARGO_TARGET_DIR:-target}/release/tributary" model pull)
+cargo bench --locked --quiet -p tributary-cpu --bench throughput --no-run
+"$venv/bin/python" tests/bench/llama.py --model "$model" --rounds "${1:-3}"
