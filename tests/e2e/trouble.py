@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""A node in bad circumstances: each ends in one clear line and a non-zero exit, and loses nothing.
+
+Ports in use, a directory of another chain, a model or a key that is not one, and a disk that fills up under a running node.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from crash import ROOT, Node, free_port
+
+# Most bytes of any file of a node whose disk is "full": the log of the database passes it within seconds.
+FULL = 3 * 1024 * 1024
+PATIENCE = 120
+
+
+def run(node: Node, *more, limit=None) -> subprocess.CompletedProcess:
+    """A start that is expected to end by itself."""
+
+    def restrict():
+        if limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    # Python ignores SIGXFSZ; the node inherits that, so that a write beyond the limit fails instead of killing it.
+    return subprocess.run(
+        [*node.command(), *map(str, more)], capture_output=True, text=True, timeout=PATIENCE, check=False, preexec_fn=restrict, restore_signals=False
+    )
+
+
+def refused(what: str, done: subprocess.CompletedProcess, *words: str):
+    last = done.stderr.strip().splitlines()[-1:] or [""]
+    assert done.returncode not in (0, None) and done.returncode > 0, f"{what}: exit {done.returncode}\n{done.stderr}"
+    assert "panicked" not in done.stderr, f"{what}: {done.stderr}"
+    for word in words:
+        assert word in done.stderr, f"{what}: nothing says {word!r}:\n{done.stderr[-2000:]}"
+    print(f"  {what}: {last[0][:160]}", flush=True)
+
+
+def ports_in_use(binary: str, work: pathlib.Path):
+    for flag in ("http", "ws", "api", "da"):
+        node = Node(binary, work)
+        port = getattr(node, flag)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            refused(f"--{flag} port in use", run(node), str(port), "in use")
+
+
+def another_chain(binary: str, work: pathlib.Path):
+    genesis = json.loads((ROOT / "genesis/dev.json").read_text())
+    genesis["timestamp"] = hex(int(str(genesis["timestamp"]), 0) + 1)
+    other = work / "other.json"
+    other.write_text(json.dumps(genesis))
+    refused("a directory of another chain", run(Node(binary, work), "--chain", other), "genesis")
+
+
+def not_what_they_seem(binary: str, work: pathlib.Path):
+    noise = work / "noise"
+    noise.write_bytes(os.urandom(4096))
+    refused("a model that is none", run(Node(binary, work), "--model", noise), str(noise))
+    refused("a key that is none", run(Node(binary, work), "--operator.key", noise), str(noise))
+    refused("a flag that is none", run(Node(binary, work), "--no-such-flag"), "--no-such-flag")
+
+
+def full_disk(binary: str, work: pathlib.Path):
+    """Blocks go on until the database cannot grow; the node stops by itself, and what it had told of is there afterwards."""
+    node = Node(binary, work)
+    done = run(node, "--dev.block-time", "10ms", limit=FULL)
+    refused("a full disk", done, "can no longer be written")
+    sealed = [line for line in done.stdout.splitlines() + done.stderr.splitlines() if "Block" in line]
+    node.start()
+    number, _ = node.head()
+    node.kill()
+    assert number > 0, "nothing was written at all"
+    print(f"  … and block {number} is there after a restart ({len(sealed)} lines about blocks)", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", default=os.environ.get("TRIBUTARY"), help="the tributary binary")
+    binary = parser.parse_args().binary
+    print("a node in bad circumstances", flush=True)
+    with tempfile.TemporaryDirectory(prefix="tributary-trouble-") as folder:
+        work = pathlib.Path(folder)
+        node = Node(binary, work)
+        node.start()
+        node.kill()
+        for case in (ports_in_use, another_chain, not_what_they_seem, full_disk):
+            case(binary, work)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
