@@ -45,8 +45,8 @@ def free_port() -> int:
 class Node:
     """A dev node over one data directory, started and killed again and again."""
 
-    def __init__(self, binary: str, work: pathlib.Path):
-        self.binary, self.work, self.process = binary, work, None
+    def __init__(self, binary: str, work: pathlib.Path, *flags: str):
+        self.binary, self.work, self.flags, self.process = binary, work, flags, None
         self.http, self.ws, self.api, self.da = (free_port() for _ in range(4))
         self.rpc = f"http://127.0.0.1:{self.http}"
 
@@ -54,6 +54,7 @@ class Node:
         command = [
             self.binary, "dev", "--datadir", self.work / "data", "--http.port", self.http, "--ws.port", self.ws, "--api.port", self.api,
             "--da.memstore-port", self.da, "--metrics", f"127.0.0.1:{free_port()}", "--batch.interval", "1s",
+            *self.flags,
         ]
         return list(map(str, command))
 
@@ -77,8 +78,9 @@ class Node:
         return int(block["number"], 16), block["hash"]
 
     def kill(self):
-        self.process.kill()
-        self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
 
 
 class Observer(threading.Thread):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""A node in bad circumstances: each ends in one clear line and a non-zero exit, and loses nothing.
+"""A node in bad circumstances: a clear line, and nothing lost.
 
-Ports in use, a directory of another chain, a model or a key that is not one, and a disk that fills up under a running node.
+Ports in use, a directory of another chain, a model or a key that is not one, a disk that fills up under a running node: each ends it with a
+non-zero exit. DA that fails, or is slow: answers wait for it.
 """
 
 import argparse
@@ -15,7 +16,11 @@ import sys
 import tempfile
 import time
 
-from crash import ROOT, Node, free_port
+import requests
+
+from crash import ROOT, Node
+from oracle.batches import committed
+from oracle.rpc import Rpc
 
 # Most bytes of any file of a node whose disk is "full": the log of the database passes it within seconds.
 FULL = 3 * 1024 * 1024
@@ -83,6 +88,38 @@ def full_disk(binary: str, work: pathlib.Path):
     print(f"  … and block {number} is there after a restart ({len(sealed)} lines about blocks)", flush=True)
 
 
+def da_fails(binary: str, work: pathlib.Path):
+    """A demo whose answers are given while nobody answers for DA; it comes late, and then it is slow: the batch waits and gets there."""
+    other = Node(binary, work / "other")
+    other.work.mkdir()
+    node = Node(binary, work, "--da", f"http://127.0.0.1:{other.da}")
+    node.start()
+    rpc = Rpc(node.rpc)
+    env = os.environ | {"TRIBUTARY_RPC": node.rpc, "TRIBUTARY_API": f"http://127.0.0.1:{node.api}"}
+    command = [binary, "demo", "--store", str(work / "documents"), "--json"]
+    demo = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 2 * PATIENCE
+        while int(rpc.call("tributary_workerStatus")["openBatches"], 16) == 0:
+            assert demo.poll() is None and time.monotonic() < deadline, f"no batch was packed: {demo.communicate()}"
+            time.sleep(0.2)
+        time.sleep(3)
+        agent = int(rpc.call("tributary_workerStatus")["agentId"], 16)
+        head = node.head()[0]
+        assert not committed(rpc, agent), "a batch went past a DA that is down"
+        other.start()
+        slow = {"PutLatency": "2s", "GetLatency": "1s"}
+        requests.patch(f"http://127.0.0.1:{other.da}/memstore/config", json=slow, timeout=5).raise_for_status()
+        out, errors = demo.communicate(timeout=2 * PATIENCE)
+        assert demo.returncode == 0, f"the demo failed after DA came back: {errors}{out}"
+        assert node.head()[0] > head, "the chain stood still"
+        print(f"  DA down, then slow: {len(committed(rpc, agent))} batches waited for it, all final", flush=True)
+    finally:
+        demo.kill()
+        node.kill()
+        other.kill()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default=os.environ.get("TRIBUTARY"), help="the tributary binary")
@@ -93,7 +130,7 @@ def main() -> int:
         node = Node(binary, work)
         node.start()
         node.kill()
-        for case in (ports_in_use, another_chain, not_what_they_seem, full_disk):
+        for case in (ports_in_use, another_chain, not_what_they_seem, full_disk, da_fails):
             case(binary, work)
     return 0
 

@@ -3,6 +3,7 @@
 
 mod chain;
 mod corpus;
+mod metrics;
 mod post;
 mod rpc;
 mod serve;

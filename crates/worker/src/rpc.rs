@@ -218,8 +218,7 @@ impl WorkerApi {
 
     /// Claims against the last final batch of each agent that posted from here.
     fn claims(&self, account: Address) -> Answer {
-        let mut agents: Vec<u64> = self.store.batches()?.iter().map(|entry| entry.header.agent_id).collect();
-        agents.dedup();
+        let agents = self.store.agents()?;
         let mut claims = Vec::new();
         for agent in agents {
             let seq = self.registry.batches_of(agent)?.finalSeq;

@@ -9,7 +9,7 @@ use tributary_engine::Engine;
 use crate::{
     chain::{ChainError, Registry},
     serve::{BaseModel, PaymentPolicy},
-    store::{BatchState, Store},
+    store::Store,
 };
 
 /// The worker's own condition.
@@ -32,9 +32,11 @@ impl Status {
         let agent = self.registry.agent_of_operator(self.operator)?;
         let unreadable = |error: crate::store::StoreError| ChainError::Unavailable(error.to_string());
         let pending = self.store.pending().map_err(unreadable)?.len();
-        let batches = self.store.batches().map_err(unreadable)?;
-        let open =
-            batches.iter().filter(|b| !matches!(b.state, BatchState::Final | BatchState::Void)).count();
+        let open = self.store.open_batches().map_err(unreadable)?.len();
+        let last = match &agent {
+            Some(agent) => self.store.last_batch(agent.id).map_err(unreadable)?,
+            None => None,
+        };
         let info = self.engine.info();
         Ok(json!({
             "operator": self.operator,
@@ -54,7 +56,7 @@ impl Status {
             "da": self.da,
             "pendingRecords": U64::from(pending),
             "openBatches": U64::from(open),
-            "batches": U64::from(batches.len()),
+            "batches": U64::from(last.map_or(0, |last| last.header.seq)),
         }))
     }
 }

@@ -127,6 +127,13 @@ pub struct BatchEntry {
     pub state: BatchState,
 }
 
+impl BatchEntry {
+    /// Whether something is still to come.
+    pub const fn is_open(&self) -> bool {
+        !matches!(self.state, BatchState::Final | BatchState::Void)
+    }
+}
+
 /// Where a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -293,9 +300,41 @@ impl Store {
         self.get(BATCHES, &batch_key(agent, seq))
     }
 
-    /// Every batch of every agent, in order.
-    pub fn batches(&self) -> Result<Vec<BatchEntry>, StoreError> {
-        self.all(BATCHES)
+    /// Agents that posted from here.
+    pub fn agents(&self) -> Result<Vec<u64>, StoreError> {
+        let mut agents = Vec::new();
+        let mut from = batch_key(0, 0);
+        loop {
+            let mode = IteratorMode::From(&from, rocksdb::Direction::Forward);
+            let Some(item) = self.db.iterator_cf(self.family(BATCHES)?, mode).next().transpose()? else {
+                return Ok(agents);
+            };
+            let entry: BatchEntry = decode(BATCHES, &item.1)?;
+            agents.push(entry.header.agent_id);
+            let Some(next) = entry.header.agent_id.checked_add(1) else { return Ok(agents) };
+            from = batch_key(next, 0);
+        }
+    }
+
+    /// Batches for which something is still to come, in order. An agent's batches end in order, so that only its last few
+    /// are read.
+    pub fn open_batches(&self) -> Result<Vec<BatchEntry>, StoreError> {
+        let mut open = Vec::new();
+        for agent in self.agents()? {
+            let from = batch_key(agent, u64::MAX);
+            let mode = IteratorMode::From(&from, rocksdb::Direction::Reverse);
+            let first = open.len();
+            for item in self.db.iterator_cf(self.family(BATCHES)?, mode) {
+                let (key, value) = item?;
+                let entry: BatchEntry = decode(BATCHES, &value)?;
+                if !key.starts_with(&agent.to_be_bytes()) || !entry.is_open() {
+                    break;
+                }
+                open.push(entry);
+            }
+            open[first..].reverse();
+        }
+        Ok(open)
     }
 
     /// An agent's last batch.

@@ -46,7 +46,7 @@ where
                 error!(target: "tributary::worker", part = name, message, "panicked, starting again");
             }
         }
-        metrics::counter!("tributary_worker_restarts_total", "part" => name).increment(1);
+        crate::metrics::restarted(name);
         if started.elapsed() >= HEALTHY_AFTER {
             pause = FIRST_PAUSE;
         }

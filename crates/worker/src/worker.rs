@@ -98,6 +98,7 @@ impl Worker {
     pub async fn start(parts: WorkerParts, address: SocketAddr) -> Result<Self, WorkerError> {
         std::fs::create_dir_all(&parts.folder)
             .map_err(|error| WorkerError::Folder(parts.folder.clone(), error))?;
+        crate::metrics::describe();
         let registry = Registry::new(Arc::clone(&parts.chain));
         let store = Store::open(&parts.folder.join("store"), parts.chain.chain_id(), parts.genesis)?;
         let fetcher = Fetcher::new(parts.fetch, parts.folder.join("adapters"))?;

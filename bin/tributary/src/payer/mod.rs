@@ -112,7 +112,7 @@ impl Payer {
             let response = self.send(path, &body, &headers, voucher.as_deref()).await?;
             if response.status() != StatusCode::PAYMENT_REQUIRED {
                 if !response.status().is_success() {
-                    self.give_back(signed);
+                    self.give_back(signed.take());
                 }
                 return Ok(Paid { response, signed });
             }

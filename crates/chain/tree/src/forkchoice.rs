@@ -4,6 +4,7 @@ use crate::{
     CanonEvent, Chain, Durability, TreeError,
     blocks::{Blocks, Place},
     chain::{Core, corrupt},
+    metrics,
     node::{self, Node},
     writer::{Ahead, PRUNE_STEP},
 };
@@ -142,6 +143,7 @@ impl Core {
         blocks.set_canonical(&route.ancestor, &route.new);
         blocks.safe = safe;
         blocks.finalized = finalized;
+        metrics::moved(&blocks);
         drop(blocks);
         self.announce(route);
         Ok(())
@@ -184,6 +186,7 @@ impl Core {
                 CanonEvent::Reorg { old: route.old, new }
             }
         };
+        metrics::announced(&event);
         // Nobody listening is no error.
         let _ = self.events.send(event);
     }

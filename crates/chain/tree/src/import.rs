@@ -1,8 +1,8 @@
 //! Blocks into the tree.
 
-use crate::{Chain, TreeError, error::import_failure, invalid::Invalid, node::Node};
+use crate::{Chain, TreeError, error::import_failure, invalid::Invalid, metrics, node::Node};
 use alloy_primitives::B256;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tributary_evm::{ExecutedBlock, ImportError};
 use tributary_spec::RecoveredBlock;
 
@@ -42,12 +42,15 @@ impl Chain {
         }
         let Some(parent) = core.header(parent_hash)? else { return Ok(PayloadStatus::Syncing) };
         let state = core.state_at(parent_hash)?;
+        let start = Instant::now();
         match core.executor.import(&parent, block, state) {
             Ok(executed) => {
+                metrics::imported(start.elapsed());
                 core.insert(Node::new(Arc::new(executed)));
                 Ok(PayloadStatus::Valid)
             }
             Err(ImportError::Invalid(error)) => {
+                metrics::refused();
                 let invalid = Invalid { latest_valid: parent_hash, reason: error.to_string() };
                 tracing::warn!(%hash, number = parent.number + 1, %error, "Invalid block");
                 core.invalid.lock().insert(hash, invalid.clone());

@@ -11,6 +11,7 @@ mod forkchoice;
 mod genesis;
 mod import;
 mod invalid;
+mod metrics;
 mod node;
 mod reads;
 mod writer;

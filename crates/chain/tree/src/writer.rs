@@ -7,6 +7,7 @@ use crate::{
     TreeError,
     blocks::{Blocks, Place},
     chain::{Core, corrupt},
+    metrics,
     node::{self, Node},
 };
 use alloy_eips::BlockNumHash;
@@ -14,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use std::{
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Instant,
 };
 use tokio::sync::watch;
 use tributary_spec::SealedHeader;
@@ -286,6 +288,7 @@ impl Core {
 
     /// Writes the child of the last written block, which is canonical or, `ahead` of that, about to be.
     fn write(&self, node: &Node, ahead: Option<&Ahead>) -> Result<(), TreeError> {
+        let start = Instant::now();
         let executed = node.executed();
         let block = BlockNumHash::new(node.number(), node.header().hash());
         let snapshot = self.store.snapshot();
@@ -312,6 +315,7 @@ impl Core {
         self.prune_diffs(&snapshot, block.number, &mut batch)?;
         batch.commit(self.config.sync)?;
         self.persisted(block);
+        metrics::wrote(start.elapsed());
         Ok(())
     }
 
@@ -365,6 +369,7 @@ impl Core {
     fn persisted(&self, head: BlockNumHash) {
         let mut blocks = self.blocks.write();
         blocks.persisted = head;
+        metrics::written(&blocks);
         blocks.prune(self.config.cached, self.config.max_side);
     }
 }

@@ -1,10 +1,12 @@
 //! The handle that callers share, and the thread behind it.
 
 mod handle;
+mod live;
+mod watchdog;
 mod worker;
 
-pub(crate) use handle::Ticket;
 pub use handle::{Engine, EngineInfo, Generation, Status};
+pub(crate) use live::Ticket;
 
 use crate::backend::{BackendError, InferenceBackend};
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub struct EngineConfig {
     pub restart_first: Duration,
     /// Longest such pause.
     pub restart_max: Duration,
+    /// A step that takes longer than this is given up, and its backend replaced.
+    pub stall: Duration,
 }
 
 impl Default for EngineConfig {
@@ -38,6 +42,7 @@ impl Default for EngineConfig {
             prefill_chunk: 256,
             restart_first: Duration::from_millis(100),
             restart_max: Duration::from_secs(10),
+            stall: Duration::from_secs(60),
         }
     }
 }

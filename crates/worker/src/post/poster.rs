@@ -15,6 +15,7 @@ use tributary_da::{DaBackend, DaError};
 use super::sender::{SendError, Sender};
 use crate::{
     chain::{ChainError, Registry, RegistryView},
+    metrics,
     store::{Answer, BatchEntry, BatchState, Store, StoreError},
 };
 
@@ -127,10 +128,10 @@ impl Poster {
     /// One look at everything.
     pub async fn round(self: &Arc<Self>) -> Result<(), PostError> {
         // Batches of an agent that was replaced still want to be finalized.
-        for entry in self.store.batches()? {
-            if !matches!(entry.state, BatchState::Final | BatchState::Void) {
-                self.advance(entry).await?;
-            }
+        let open = self.store.open_batches()?;
+        metrics::waiting(self.store.pending()?.len(), open.len());
+        for entry in open {
+            self.advance(entry).await?;
         }
         let Some(agent) = self.agent()? else { return Ok(()) };
         let last = self.store.last_batch(agent)?;
@@ -139,7 +140,6 @@ impl Poster {
         }
         self.check_not_behind(agent, last.as_ref())?;
         let pending = self.store.pending()?;
-        metrics::gauge!("tributary_poster_pending").set(pending.len() as f64);
         let mine: Vec<Answer> =
             pending.into_iter().filter(|answer| answer.record.agent_id == agent).collect();
         if self.due(&mine) {

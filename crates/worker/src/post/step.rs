@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     chain::ChainError,
+    metrics,
     store::{Answer, BatchEntry, BatchState},
 };
 
@@ -49,10 +50,12 @@ impl Poster {
 
     async fn disperse(&self, entry: BatchEntry) -> Result<BatchEntry, PostError> {
         let bytes = self.bytes(&entry)?;
-        match self.put_and_read_back(&entry, &bytes).await {
+        let start = Instant::now();
+        let outcome = self.put_and_read_back(&entry, &bytes).await;
+        metrics::dispersal(start.elapsed(), outcome.is_ok());
+        match outcome {
             Ok(commitment) => {
                 self.memory.lock().da_failing = None;
-                metrics::counter!("tributary_da_dispersals_total").increment(1);
                 self.dispersed(entry, commitment, self.config.da_name.clone())
             }
             Err(failure) => self.da_failed(entry, failure),
@@ -69,7 +72,6 @@ impl Poster {
 
     /// Told to fail over, or out of patience: the node itself serves the bytes, and says so.
     fn da_failed(&self, entry: BatchEntry, failure: DaError) -> Result<BatchEntry, PostError> {
-        metrics::counter!("tributary_da_failures_total").increment(1);
         let since = *self.memory.lock().da_failing.get_or_insert_with(Instant::now);
         let down = matches!(failure, DaError::FailOver(_)) || since.elapsed() >= self.config.da_patience;
         if !down || !failure.is_transient() {
@@ -150,7 +152,7 @@ impl Poster {
         entry.state = BatchState::Committed;
         self.memory.lock().committing = None;
         self.store.update(&entry)?;
-        metrics::counter!("tributary_poster_batches_total").increment(1);
+        metrics::reached(entry.state);
         info!(target: "tributary::poster", seq = entry.header.seq, id = %entry.id, "Batch committed");
         Ok(entry)
     }
@@ -181,11 +183,13 @@ impl Poster {
             STATUS_FINAL => {
                 entry.state = BatchState::Final;
                 self.store.finalized(&entry)?;
+                metrics::reached(entry.state);
                 info!(target: "tributary::poster", seq = entry.header.seq, id = %entry.id, "Batch final");
             }
             STATUS_VOID => {
                 entry.state = BatchState::Void;
                 self.store.update(&entry)?;
+                metrics::reached(entry.state);
                 error!(target: "tributary::poster", seq = entry.header.seq, id = %entry.id, "Batch void");
             }
             _ => self.send_finalize(&entry)?,

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     chain::{ChainError, Registry, RegistryView},
     corpus::Corpus,
+    metrics,
     store::Store,
 };
 
@@ -133,10 +134,16 @@ impl PaidGate {
 impl Gate for PaidGate {
     async fn authorize(&self, ask: Ask) -> Result<Box<dyn Meter>, Refusal> {
         let meter = match self.policy {
-            PaymentPolicy::Off => self.free(&ask).await?,
-            PaymentPolicy::Required => self.paid(&ask).await?,
+            PaymentPolicy::Off => self.free(&ask).await,
+            PaymentPolicy::Required => self.paid(&ask).await,
         };
-        Ok(Box::new(meter))
+        match meter {
+            Ok(meter) => Ok(Box::new(meter)),
+            Err(refusal) => {
+                metrics::refused(&refusal);
+                Err(refusal)
+            }
+        }
     }
 }
 

@@ -62,9 +62,7 @@ impl Meter for RequestMeter {
             self.keep(self.record(agent, outcome, &traced, fee)).await?;
             self.shared.packed.notify_one();
         }
-        metrics::counter!("tributary_worker_answers_total").increment(1);
-        metrics::counter!("tributary_worker_fees_wei_total")
-            .increment(u64::try_from(fee).unwrap_or(u64::MAX));
+        crate::metrics::answered(fee);
         Ok(receipt::receipt(&self, outcome, &traced, fee, signature).await)
     }
 }

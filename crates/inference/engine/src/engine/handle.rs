@@ -1,6 +1,8 @@
 use super::{
     BackendFactory, EngineConfig,
-    worker::{Command, Worker},
+    live::Live,
+    watchdog,
+    worker::{Command, Spawner},
 };
 use crate::{
     backend::{Identity, Limits, Preparer},
@@ -14,7 +16,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -64,25 +66,41 @@ pub struct Engine {
 pub(super) struct Shared {
     pub(super) info: RwLock<Option<Arc<EngineInfo>>>,
     pub(super) status: watch::Sender<Status>,
+    /// Every request in the engine.
+    pub(super) live: Arc<Live>,
     /// When the step that runs began.
-    pub(super) step: Mutex<Option<Instant>>,
-    requests: Arc<AtomicUsize>,
+    step: Mutex<Option<Instant>>,
+    /// Which engine thread serves: the first is 0, each that replaces a stalled one has the next number.
+    generation: AtomicU64,
     max_requests: usize,
+}
+
+impl Shared {
+    /// Whether this thread was left behind.
+    pub(super) fn is_superseded(&self, generation: u64) -> bool {
+        self.generation.load(Ordering::Acquire) != generation
+    }
+
+    /// Notes that a step begins, or that none runs; a thread that was left behind notes nothing.
+    pub(super) fn mark_step(&self, generation: u64, step: Option<Instant>) {
+        let mut current = self.step.lock();
+        if !self.is_superseded(generation) {
+            *current = step;
+        }
+    }
+
+    /// Leaves the thread behind whose step runs for longer than `stall`; the next one's generation.
+    pub(super) fn supersede(&self, stall: Duration) -> Option<u64> {
+        let mut step = self.step.lock();
+        step.filter(|since| since.elapsed() > stall)?;
+        *step = None;
+        Some(self.generation.fetch_add(1, Ordering::AcqRel) + 1)
+    }
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("status", &*self.shared.status.borrow()).finish_non_exhaustive()
-    }
-}
-
-/// Counts a request as long as the engine holds it.
-#[derive(Debug)]
-pub(crate) struct Ticket(Arc<AtomicUsize>);
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -97,12 +115,18 @@ impl Engine {
         let shared = Arc::new(Shared {
             info: RwLock::new(None),
             status: watch::Sender::new(Status::Loading),
+            live: Arc::default(),
             step: Mutex::new(None),
-            requests: Arc::new(AtomicUsize::new(0)),
+            generation: AtomicU64::new(0),
             max_requests: config.max_requests,
         });
-        let worker = Worker::new(config, vocabulary, factory, receiver, Arc::clone(&shared));
-        thread::Builder::new().name("engine".into()).spawn(move || worker.run())?;
+        let spawner =
+            Spawner { config, vocabulary, factory: Arc::new(Mutex::new(factory)), commands: receiver };
+        spawner.spawn(&shared, 0, false)?;
+        let watched = Arc::downgrade(&shared);
+        thread::Builder::new()
+            .name("engine-watchdog".into())
+            .spawn(move || watchdog::watch(watched, spawner))?;
         Ok(Self { commands, shared })
     }
 
@@ -123,7 +147,7 @@ impl Engine {
 
     /// Requests it holds.
     pub fn requests(&self) -> usize {
-        self.shared.requests.load(Ordering::Relaxed)
+        self.shared.live.len()
     }
 
     /// How long the step that runs has been running: a step takes milliseconds, a stalled backend does not
@@ -144,16 +168,13 @@ impl Engine {
     pub fn submit(&self, request: GenerateRequest) -> Result<Generation, SubmitError> {
         let info = self.check_status()?;
         check(&request, &info.limits)?;
-        let held = self.shared.requests.fetch_add(1, Ordering::Relaxed);
-        let ticket = Ticket(Arc::clone(&self.shared.requests));
-        if held >= self.shared.max_requests {
-            return Err(SubmitError::Overloaded(held));
-        }
+        let (events, receiver) = mpsc::unbounded_channel();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let entered = self.shared.live.enter(self.shared.max_requests, &events, &cancelled);
+        let ticket = entered.map_err(SubmitError::Overloaded)?;
         let mut request = request;
         request.stop.max_tokens =
             request.stop.max_tokens.min(info.limits.context - request.prompt.len() as u32);
-        let (events, receiver) = mpsc::unbounded_channel();
-        let cancelled = Arc::new(AtomicBool::new(false));
         let submission = Submission {
             request,
             events,

@@ -14,6 +14,7 @@ use crate::{
     text::Vocabulary,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use parking_lot::Mutex;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -28,12 +29,22 @@ pub(crate) enum Command {
     Drain,
 }
 
+/// What engine threads are made of.
+#[derive(Clone)]
+pub(super) struct Spawner {
+    pub(super) config: EngineConfig,
+    pub(super) vocabulary: Arc<dyn Vocabulary>,
+    pub(super) factory: Arc<Mutex<BackendFactory>>,
+    pub(super) commands: Receiver<Command>,
+}
+
 pub(super) struct Worker {
     config: EngineConfig,
     vocabulary: Arc<dyn Vocabulary>,
-    factory: BackendFactory,
+    factory: Arc<Mutex<BackendFactory>>,
     commands: Receiver<Command>,
     shared: Arc<Shared>,
+    generation: u64,
     draining: bool,
     output: StepOutput,
     sampler: Sampler,
@@ -46,20 +57,16 @@ enum End {
 }
 
 impl Worker {
-    pub(super) fn new(
-        config: EngineConfig,
-        vocabulary: Arc<dyn Vocabulary>,
-        factory: BackendFactory,
-        commands: Receiver<Command>,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(spawner: Spawner, shared: Arc<Shared>, generation: u64, draining: bool) -> Self {
+        let Spawner { config, vocabulary, factory, commands } = spawner;
         Self {
             config,
             vocabulary,
             factory,
             commands,
             shared,
-            draining: false,
+            generation,
+            draining,
             output: StepOutput::default(),
             sampler: Sampler::default(),
         }
@@ -82,7 +89,13 @@ impl Worker {
             let started = Instant::now();
             let mut scheduler = self.scheduler(backend.as_ref());
             scheduler.carry(std::mem::take(&mut carried));
-            let Err(reason) = self.serve(&mut scheduler, backend.as_mut()) else { break };
+            let served = self.serve(&mut scheduler, backend.as_mut());
+            if self.shared.is_superseded(self.generation) {
+                // Its requests were failed when it was left behind, and another thread serves.
+                tracing::warn!("A stalled inference backend came back and is dropped");
+                return;
+            }
+            let Err(reason) = served else { break };
             tracing::error!(%reason, "Inference backend failed, restarting it");
             metrics::restarted();
             scheduler.fail_running(&GenerateError::Backend(reason.clone()));
@@ -116,7 +129,7 @@ impl Worker {
     }
 
     fn start(&mut self) -> Result<Box<dyn InferenceBackend>, BackendError> {
-        let backend = catch_unwind(AssertUnwindSafe(&mut self.factory))
+        let backend = catch_unwind(AssertUnwindSafe(|| (self.factory.lock())()))
             .unwrap_or_else(|panic| Err(BackendError::Failed(panic_message(panic.as_ref()))))?;
         let mut limits = *backend.limits();
         limits.context = limits.context.min(limits.pages.saturating_mul(limits.page_tokens));
@@ -158,9 +171,12 @@ impl Worker {
             if !self.receive(scheduler) {
                 return Ok(());
             }
-            *self.shared.step.lock() = Some(Instant::now());
+            self.shared.mark_step(self.generation, Some(Instant::now()));
             let step = catch_unwind(AssertUnwindSafe(|| self.iterate(scheduler, backend)));
-            *self.shared.step.lock() = None;
+            self.shared.mark_step(self.generation, None);
+            if self.shared.is_superseded(self.generation) {
+                return Err("left behind".to_owned());
+            }
             match step {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(error.to_string()),
@@ -214,6 +230,9 @@ impl Worker {
         let rows = rows(scheduler, &plan);
         backend.step(&rows, &mut self.output)?;
         drop(rows);
+        if self.shared.is_superseded(self.generation) {
+            return Err(BackendError::Failed("left behind".to_owned()));
+        }
         self.apply(scheduler, &plan, backend);
         metrics::step(scheduler, plan.iter().map(|row| row.take).sum(), start.elapsed());
         self.report_health(backend);

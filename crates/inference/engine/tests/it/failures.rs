@@ -57,7 +57,7 @@ impl InferenceBackend for Faulty {
             match self.fault {
                 Fault::Panic => panic!("a kernel fell over"),
                 Fault::Error => return Err(BackendError::Failed("device lost".into())),
-                Fault::Stall => std::thread::sleep(Duration::from_millis(300)),
+                Fault::Stall => std::thread::sleep(Duration::from_millis(600)),
             }
         }
         self.inner.step(rows, out)
@@ -71,7 +71,7 @@ impl InferenceBackend for Faulty {
 }
 
 /// An engine whose backend has a fault; counts how often it was built.
-fn faulty(tiny: &Arc<Tiny>, fault: Fault, loading: usize) -> (Engine, Arc<AtomicUsize>) {
+fn faulty(tiny: &Arc<Tiny>, fault: Fault, loading: usize, stall: Duration) -> (Engine, Arc<AtomicUsize>) {
     let built = Arc::new(AtomicUsize::new(0));
     let (owner, count) = (Arc::clone(tiny), Arc::clone(&built));
     let loading = Arc::new(AtomicUsize::new(loading));
@@ -81,14 +81,14 @@ fn faulty(tiny: &Arc<Tiny>, fault: Fault, loading: usize) -> (Engine, Arc<Atomic
         Ok(Box::new(Faulty { inner, fault, loading: Arc::clone(&loading) }) as Inner)
     });
     // One at a time, so that it is known who runs beside whom.
-    (tiny.engine_over(EngineConfig { max_running: 1, ..quick() }, factory), built)
+    (tiny.engine_over(EngineConfig { max_running: 1, stall, ..quick() }, factory), built)
 }
 
 #[tokio::test]
 async fn a_broken_backend_is_replaced_and_those_who_wait_are_served() {
     let tiny = Arc::new(Tiny::new());
     for fault in [Fault::Panic, Fault::Error] {
-        let (engine, built) = faulty(&tiny, fault, 0);
+        let (engine, built) = faulty(&tiny, fault, 0, Duration::from_secs(60));
         engine.ready().await.unwrap();
         let expected = bits(&run(&engine, request("innocent", 6)).await.unwrap());
         let bad = engine.submit(request("!", 4)).unwrap();
@@ -103,7 +103,7 @@ async fn a_broken_backend_is_replaced_and_those_who_wait_are_served() {
 #[tokio::test]
 async fn slow_devices_are_asked_again() {
     let tiny = Arc::new(Tiny::new());
-    let (engine, _) = faulty(&tiny, Fault::Error, 5);
+    let (engine, _) = faulty(&tiny, Fault::Error, 5, Duration::from_secs(60));
     engine.ready().await.unwrap();
     assert!(!run(&engine, request("patience", 3)).await.unwrap().tokens.is_empty());
 }
@@ -153,18 +153,40 @@ async fn while_loading_nothing_is_taken() {
     assert_eq!(engine.status(), Status::Ready);
 }
 
-/// A step that does not end shows, so that whoever watches the engine can act.
+/// A step that does not end fails what there is and is left behind: the engine goes on with another backend, also after the first
+/// one has come back.
 #[tokio::test]
-async fn a_stall_can_be_seen() {
+async fn a_stalled_backend_is_left_behind() {
     let tiny = Arc::new(Tiny::new());
-    let (engine, _) = faulty(&tiny, Fault::Stall, 0);
+    let (engine, built) = faulty(&tiny, Fault::Stall, 0, Duration::from_millis(100));
     engine.ready().await.unwrap();
+    let expected = bits(&run(&engine, request("innocent", 6)).await.unwrap());
     let stalling = engine.submit(request("!", 1)).unwrap();
+    let waiting = engine.submit(request("innocent", 6)).unwrap();
+    for failed in [stalling, waiting] {
+        assert!(matches!(failed.finish().await, Err(GenerateError::Backend(_))));
+    }
+    assert_eq!(engine.requests(), 0);
+    for _ in 0..2 {
+        assert_eq!(bits(&run(&engine, request("innocent", 6)).await.unwrap()), expected);
+        assert_eq!(built.load(Ordering::Relaxed), 2);
+        tokio::time::sleep(Duration::from_millis(800)).await;
+    }
+}
+
+/// A slow step shows, and is no stall as long as it ends in time.
+#[tokio::test]
+async fn a_slow_step_can_be_seen() {
+    let tiny = Arc::new(Tiny::new());
+    let (engine, built) = faulty(&tiny, Fault::Stall, 0, Duration::from_secs(60));
+    engine.ready().await.unwrap();
+    let slow = engine.submit(request("!", 1)).unwrap();
     let seen = async {
         while engine.step_for().is_none_or(|step| step < Duration::from_millis(100)) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap();
-    stalling.finish().await.unwrap();
+    slow.finish().await.unwrap();
+    assert_eq!(built.load(Ordering::Relaxed), 1);
 }

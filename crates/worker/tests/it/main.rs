@@ -1,0 +1,3 @@
+//! The worker's parts, each against what could go wrong with it.
+
+mod store;
