@@ -197,7 +197,8 @@ class Trial:
         """A demo that nobody disturbs, then the audit."""
         demo = self.demo()
         said, _ = demo.communicate(timeout=600)
-        assert demo.returncode == 0, f"the demo after the crashes exited with {demo.returncode}"
+        failed = [check for check in json.loads(said)["checks"] if not check["ok"]] if said else "no report"
+        assert demo.returncode == 0, f"the demo after the crashes exited with {demo.returncode}: {failed}"
         self.open_channel()
         deadline = time.monotonic() + 60
         while not any(asker.answered for asker in self.askers) and time.monotonic() < deadline:

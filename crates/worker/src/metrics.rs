@@ -49,6 +49,7 @@ pub(crate) fn refused(refusal: &Refusal) {
         Refusal::Invalid(_) => "invalid",
         Refusal::Busy { .. } => "busy",
         Refusal::Unavailable(_) => "unavailable",
+        _ => "other",
     };
     counter!("tributary_worker_refusals_total", "reason" => reason).increment(1);
 }

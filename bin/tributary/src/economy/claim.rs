@@ -75,8 +75,17 @@ pub(crate) async fn claim_all(client: &Client) -> Result<Vec<Claimed>> {
     Ok(claimed)
 }
 
+/// What a stake earned and was paid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Collected {
+    pub(crate) amount: u128,
+    /// What asking for it cost.
+    pub(crate) cost: U256,
+    pub(crate) block: u64,
+}
+
 /// Collects what this wallet's stake in an agent earned.
-pub(crate) async fn collect(client: &Client, agent: u64) -> Result<Option<(u128, U256)>> {
+pub(crate) async fn collect(client: &Client, agent: u64) -> Result<Option<Collected>> {
     let position =
         client.call(AGENTS, &IAgents::positionCall { id: agent, account: client.address() }).await?;
     if position.earned == 0 {
@@ -84,5 +93,5 @@ pub(crate) async fn collect(client: &Client, agent: u64) -> Result<Option<(u128,
     }
     let sent = client.send(AGENTS, &IAgents::collectCall { id: agent }, U256::ZERO).await?;
     let event = sent.event::<IAgents::Collected>(AGENTS)?;
-    Ok(Some((event.amount, sent.cost)))
+    Ok(Some(Collected { amount: event.amount, cost: sent.cost, block: sent.block }))
 }

@@ -51,7 +51,7 @@ impl Chain {
             genesis::write(&store, &spec)?;
         }
         let blocks = stored_blocks(&store.snapshot())?;
-        metrics::opened(&blocks);
+        crate::metrics::opened(&blocks);
         tracing::info!(number = blocks.head.number, hash = %blocks.head.hash(), "Chain opened");
         let core = Arc::new(Core {
             executor,

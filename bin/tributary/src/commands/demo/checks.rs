@@ -252,7 +252,7 @@ fn claims_are_paid(payouts: &[Payout]) -> Check {
         tally.expect(payout.claimed + remainder >= payout.owed, || {
             format!("{who} claimed {} of {}", payout.claimed, payout.owed)
         });
-        let want = payout.before + U256::from(payout.claimed) - payout.cost;
+        let want = payout.before + U256::from(payout.claimed + payout.beside) - payout.cost;
         // The treasury takes other fees too.
         let held = payout.after == want || (payout.role == "treasury" && payout.after > want);
         tally.expect(held, || format!("balance of {who}: {}, expected {want}", payout.after));

@@ -52,6 +52,8 @@ pub(super) struct Payout {
     pub(super) owed: u128,
     /// Paid out by claims, or directly at finality; of batches of others too, that became final meanwhile.
     pub(super) claimed: u128,
+    /// Paid to the account for another role between the two balances.
+    pub(super) beside: u128,
     pub(super) before: U256,
     pub(super) after: U256,
     /// What its claims cost.
@@ -219,6 +221,7 @@ pub(super) async fn claim_everything(
             role,
             owed: owed.remove(&account).unwrap_or_default(),
             claimed: claims.iter().map(|claim| claim.amount).sum(),
+            beside: 0,
             before: before.balances.get(&account).copied().unwrap_or_default(),
             after: client.balance(account).await?,
             cost: claims.iter().map(|claim| claim.cost).sum(),
@@ -230,7 +233,8 @@ pub(super) async fn claim_everything(
     Ok(payouts)
 }
 
-/// The agent's owner: the platform fee came when the batch was final, γ is collected through his stake.
+/// The agent's owner: the platform fee came when the batch was final, γ is collected through his stake. Batches of others become
+/// final meanwhile, also in the very block that collects.
 async fn owner(
     wallets: &Wallets,
     stage: &Stage,
@@ -239,22 +243,37 @@ async fn owner(
 ) -> Result<[Payout; 2]> {
     let client = &wallets.staker;
     let account = client.address();
-    let until = client.block_number().await?;
-    let between = client.balance_at(account, until).await?;
-    let finalized = finalized(wallets, Some(stage.agent), before.block + 1..=until).await?;
+    let collected = collect(client, stage.agent).await?;
+    let block = match &collected {
+        Some(collected) => collected.block,
+        None => client.block_number().await?,
+    };
+    let paid = async |blocks| -> Result<u128> {
+        let finalized = finalized(wallets, Some(stage.agent), blocks).await?;
+        Ok(finalized.iter().map(|totals| totals.platform).sum())
+    };
+    let between = client.balance_at(account, block - 1).await?;
     let platform = Payout {
         account,
         role: "platform",
         owed: total(batches, "platform"),
-        claimed: finalized.iter().map(|totals| totals.platform).sum(),
+        claimed: paid(before.block + 1..=block - 1).await?,
+        beside: 0,
         before: before.balances.get(&account).copied().unwrap_or_default(),
         after: between,
         cost: U256::ZERO,
     };
-    let (claimed, cost) = collect(client, stage.agent).await?.unwrap_or_default();
-    let owed = total(batches, "stakers");
-    let after = client.balance(account).await?;
-    Ok([platform, Payout { account, role: "staker", owed, claimed, before: between, after, cost }])
+    let staker = Payout {
+        account,
+        role: "staker",
+        owed: total(batches, "stakers"),
+        claimed: collected.map_or(0, |collected| collected.amount),
+        beside: paid(block..=block).await?,
+        before: between,
+        after: client.balance_at(account, block).await?,
+        cost: collected.map_or(U256::ZERO, |collected| collected.cost),
+    };
+    Ok([platform, staker])
 }
 
 async fn treasury(wallets: &Wallets, before: &Before, batches: &[Settled]) -> Result<Payout> {
@@ -266,6 +285,7 @@ async fn treasury(wallets: &Wallets, before: &Before, batches: &[Settled]) -> Re
         role: "treasury",
         owed: total(batches, "treasury"),
         claimed: finalized.iter().map(|totals| totals.treasury).sum(),
+        beside: 0,
         before: before.balances.get(&account).copied().unwrap_or_default(),
         after: wallets.payer.balance_at(account, until).await?,
         cost: U256::ZERO,
