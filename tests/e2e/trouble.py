@@ -2,7 +2,7 @@
 """A node in bad circumstances: a clear line, and nothing lost.
 
 Ports in use, a directory of another chain, a model or a key that is not one, a disk that fills up under a running node: each ends it with a
-non-zero exit. DA that fails, or is slow: answers wait for it.
+non-zero exit. DA that fails, or is slow: answers wait for it. Strangers who use what anyone may call: nobody loses anything.
 """
 
 import argparse
@@ -18,9 +18,13 @@ import time
 
 import requests
 
-from crash import ROOT, Node
-from oracle.batches import committed
+from crash import CAST, JUNK, ROOT, Node
+from oracle.batches import HEADER_TYPE, TOTALS_TYPE, committed
+from oracle.chain import AGENTS, ATTRIBUTION
+from oracle.hashing import keccak256
 from oracle.rpc import Rpc
+
+BATCH = f"(uint8,bool,uint64,uint64,uint64,uint128,bytes32,bytes32,address,uint64,uint32,{HEADER_TYPE},{TOTALS_TYPE})"
 
 # Most bytes of any file of a node whose disk is "full": the log of the database passes it within seconds.
 FULL = 3 * 1024 * 1024
@@ -120,6 +124,41 @@ def da_fails(binary: str, work: pathlib.Path):
         other.kill()
 
 
+def strangers(binary: str, work: pathlib.Path):
+    """Someone names the node's operator as his own agent's, and asks for the bytes of a batch: neither takes anything from anyone."""
+    node = Node(binary, work)
+    node.start()
+    rpc = Rpc(node.rpc)
+    env = os.environ | {"TRIBUTARY_RPC": node.rpc, "TRIBUTARY_API": f"http://127.0.0.1:{node.api}"}
+    command = [binary, "demo", "--store", str(work / "documents"), "--json"]
+    send = [str(CAST), "send", "--rpc-url", node.rpc, "--mnemonic", JUNK, "--mnemonic-index", "5", "--json"]
+    try:
+        subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True, timeout=2 * PATIENCE)
+        status = rpc.call("tributary_workerStatus")
+        agent = int(status["agentId"], 16)
+        register = ["0x" + AGENTS.hex(), "register(uint8,string,string,address)", "0", "", "", status["operator"], "--value", "1ether"]
+        subprocess.run([*send, *register], check=True, capture_output=True, timeout=PATIENCE)
+        assert int(rpc.call("tributary_workerStatus")["agentId"], 16) == agent, "a stranger's agent took the node over"
+
+        known = len(committed(rpc, agent))
+        demo = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while len(committed(rpc, agent)) == known:
+            assert demo.poll() is None, f"the demo ended early: {demo.communicate()}"
+            time.sleep(0.1)
+        batch = committed(rpc, agent)[-1].id
+        (state,) = rpc.view(ATTRIBUTION, "getBatch(bytes32)", f"({BATCH})", batch)
+        challenge = ["0x" + ATTRIBUTION.hex(), "challengeAvailability(bytes32)", "0x" + batch.hex(), "--value", str(state[5])]
+        done = subprocess.run([*send, *challenge], check=True, capture_output=True, text=True, timeout=PATIENCE)
+        assert json.loads(done.stdout)["status"] == "0x1", done.stdout
+        out, errors = demo.communicate(timeout=2 * PATIENCE)
+        assert demo.returncode == 0, f"the demo failed under a challenge: {errors}{out}"
+        answered = rpc.logs(ATTRIBUTION, [keccak256(b"AvailabilityAnswered(bytes32,address,uint128,uint64)"), batch])
+        assert len(answered) == 1, "nobody answered the challenge"
+        print("  a stranger's agent and a challenge: the agent stayed, the records went on chain, the batch became final", flush=True)
+    finally:
+        node.kill()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default=os.environ.get("TRIBUTARY"), help="the tributary binary")
@@ -130,7 +169,7 @@ def main() -> int:
         node = Node(binary, work)
         node.start()
         node.kill()
-        for case in (ports_in_use, another_chain, not_what_they_seem, full_disk, da_fails):
+        for case in (ports_in_use, another_chain, not_what_they_seem, full_disk, da_fails, strangers):
             case(binary, work)
     return 0
 

@@ -10,9 +10,13 @@ use std::{
 };
 
 use alloy_primitives::keccak256;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{
+    FutureExt, StreamExt, TryStreamExt,
+    future::{BoxFuture, Shared},
+    stream,
+};
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
+use tokio::sync::Semaphore;
 use tributary_abi::IDatanets;
 use tributary_adapters::Fetcher;
 use tributary_index::{Document, IndexError, PinSpec, Pinned, Store as Segments};
@@ -23,6 +27,8 @@ use crate::chain::{ChainError, Registry, standing};
 
 /// Token files fetched at the same time.
 const FETCHES: usize = 8;
+/// Epochs loaded at the same time.
+const LOADS: usize = 4;
 /// Largest text and positions that are fetched for display.
 const MAX_TEXT: u64 = 64 * 1024 * 1024;
 
@@ -53,6 +59,9 @@ pub enum CorpusError {
     /// The folder of token files.
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
+    /// Loading failed, for everyone who waited.
+    #[error(transparent)]
+    Load(Arc<CorpusError>),
     /// A task was cancelled: the process is stopping.
     #[error("stopping")]
     Stopping,
@@ -67,6 +76,9 @@ pub struct SourceText {
     pub positions: Positions,
 }
 
+/// An epoch that is being loaded, or was.
+type Loading = Shared<BoxFuture<'static, Result<Arc<Pinned>, Arc<CorpusError>>>>;
+
 /// The datanets of the adapters that are served.
 #[derive(Debug)]
 pub struct Corpus {
@@ -74,7 +86,9 @@ pub struct Corpus {
     fetcher: Fetcher,
     folder: PathBuf,
     segments: Arc<Segments>,
-    pinned: Mutex<HashMap<Source, Arc<OnceCell<Arc<Pinned>>>>>,
+    pinned: Mutex<HashMap<Source, Loading>>,
+    /// Epochs loaded at the same time.
+    loads: Semaphore,
     texts: Mutex<HashMap<u64, Option<Arc<SourceText>>>>,
 }
 
@@ -89,21 +103,46 @@ impl Corpus {
             folder: tokens,
             segments: Arc::new(Segments::open(folder.join("segments"))?),
             pinned: Mutex::default(),
+            loads: Semaphore::new(LOADS),
             texts: Mutex::default(),
         })
     }
 
     /// The epochs that an adapter pins, searchable. Every tokensRoot was recomputed from the token files.
     ///
-    /// What is there answers at once; what is not is loaded once, however many ask.
-    pub async fn pin(&self, sources: &[Source]) -> Result<Vec<Arc<Pinned>>, CorpusError> {
+    /// What is there answers at once; what is not is loaded once, however many ask and however many of them leave.
+    pub async fn pin(self: &Arc<Self>, sources: &[Source]) -> Result<Vec<Arc<Pinned>>, CorpusError> {
         let mut all = Vec::with_capacity(sources.len());
         for source in sources {
-            let cell = Arc::clone(self.pinned.lock().entry(*source).or_default());
-            let ready = cell.get_or_try_init(|| async { self.load(*source).await.map(Arc::new) }).await?;
-            all.push(Arc::clone(ready));
+            let loading = self.pinned.lock().entry(*source).or_insert_with(|| self.begin(*source)).clone();
+            match loading.await {
+                Ok(pinned) => all.push(pinned),
+                Err(error) => {
+                    // Whoever asks next tries again.
+                    let mut pinned = self.pinned.lock();
+                    if pinned.get(source).is_some_and(|known| matches!(known.peek(), Some(Err(_)))) {
+                        pinned.remove(source);
+                    }
+                    return Err(CorpusError::Load(error));
+                }
+            }
         }
         Ok(all)
+    }
+
+    /// Loads an epoch in a task of its own, which goes on when nobody waits for it any more.
+    fn begin(self: &Arc<Self>, source: Source) -> Loading {
+        let this = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let _turn = this.loads.acquire().await.map_err(|_| CorpusError::Stopping)?;
+            this.load(source).await
+        });
+        async move {
+            let outcome = task.await.map_err(|_| CorpusError::Stopping).flatten();
+            outcome.map(Arc::new).map_err(Arc::new)
+        }
+        .boxed()
+        .shared()
     }
 
     async fn load(&self, source: Source) -> Result<Pinned, CorpusError> {

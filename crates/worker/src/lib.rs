@@ -14,7 +14,7 @@ mod worker;
 
 pub use chain::{ChainError, ChainPort, Head, NodeChain, Outcome, Registry, RegistryView};
 pub use corpus::{Corpus, CorpusError, SourceText};
-pub use post::{PostError, Poster, PosterConfig, SendError, Sender};
+pub use post::{PostError, Poster, PosterConfig, Posting, SendError, Sender};
 pub use rpc::WorkerApi;
 pub use serve::{BaseModel, ChainResolver, LocalBase, PaidGate, PaymentPolicy};
 pub use status::Status;

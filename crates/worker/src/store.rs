@@ -11,6 +11,7 @@
 use std::{path::Path, sync::Arc};
 
 use alloy_primitives::{B256, Bytes};
+use parking_lot::Mutex;
 use rocksdb::{ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::broadcast;
@@ -149,6 +150,8 @@ pub struct Place {
 #[derive(Clone, Debug)]
 pub struct Store {
     db: Arc<DB>,
+    /// Held while an answer is checked and written: what a channel has spent is read, added to and written back.
+    answering: Arc<Mutex<()>>,
     changes: broadcast::Sender<BatchEntry>,
 }
 
@@ -160,7 +163,7 @@ impl Store {
         options.create_missing_column_families(true);
         let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, Options::default()));
         let db = Arc::new(DB::open_cf_descriptors(&options, path, families)?);
-        let store = Self { db, changes: broadcast::channel(CHANGES).0 };
+        let store = Self { db, answering: Arc::default(), changes: broadcast::channel(CHANGES).0 };
         store.check_identity(&format!("schema {SCHEMA} of chain {chain_id} with genesis {genesis}"))?;
         Ok(store)
     }
@@ -181,6 +184,7 @@ impl Store {
     pub fn put_answer(&self, answer: &Answer) -> Result<(), StoreError> {
         let record = &answer.record;
         let key = record_key(record.channel, record.request_id);
+        let _one_at_a_time = self.answering.lock();
         if self.is_answered(record.channel, record.request_id)? {
             return Err(StoreError::Duplicate { channel: record.channel, request: record.request_id });
         }
@@ -327,10 +331,12 @@ impl Store {
             for item in self.db.iterator_cf(self.family(BATCHES)?, mode) {
                 let (key, value) = item?;
                 let entry: BatchEntry = decode(BATCHES, &value)?;
-                if !key.starts_with(&agent.to_be_bytes()) || !entry.is_open() {
+                if !key.starts_with(&agent.to_be_bytes()) || entry.state == BatchState::Final {
                     break;
                 }
-                open.push(entry);
+                if entry.is_open() {
+                    open.push(entry);
+                }
             }
             open[first..].reverse();
         }

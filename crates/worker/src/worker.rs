@@ -19,7 +19,7 @@ use tributary_engine::{AdapterStore, Engine};
 use crate::{
     chain::{ChainPort, Registry},
     corpus::{Corpus, CorpusError},
-    post::{Poster, PosterConfig, Sender},
+    post::{Poster, PosterConfig, Posting, Sender},
     rpc::{WorkerApi, state_name},
     serve::{BaseModel, ChainResolver, LocalBase, PaidGate, PaymentPolicy},
     status::Status,
@@ -105,7 +105,7 @@ impl Worker {
         let corpus =
             Arc::new(Corpus::open(&parts.folder.join("datanets"), registry.clone(), fetcher.clone())?);
         let base = Arc::new(BaseModel::new(parts.base, registry.clone()));
-        let wake = Arc::new(Notify::new());
+        let (wake, posting) = (Arc::new(Notify::new()), Posting::default());
         let listener =
             TcpListener::bind(address).await.map_err(|error| WorkerError::Listen(address, error))?;
         let address = listener.local_addr().map_err(|error| WorkerError::Listen(address, error))?;
@@ -119,6 +119,7 @@ impl Worker {
             parts.poster.agent,
             parts.payments,
             Arc::clone(&wake),
+            posting.clone(),
         );
         let adapters = AdapterStore::new(parts.engine.clone(), parts.geometry, fetcher, parts.residency);
         let api = Api::new(ApiParts {
@@ -141,8 +142,15 @@ impl Worker {
             api: format!("http://{address}"),
         });
         let sender = Sender::new(Arc::clone(&parts.chain), parts.operator);
-        let poster =
-            Arc::new(Poster::new(registry.clone(), store.clone(), parts.da, sender, parts.poster, wake));
+        let poster = Arc::new(Poster::new(
+            registry.clone(),
+            store.clone(),
+            parts.da,
+            sender,
+            parts.poster,
+            wake,
+            posting,
+        ));
         let (news, _) = broadcast::channel(NEWS);
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();

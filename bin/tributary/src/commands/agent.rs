@@ -137,7 +137,8 @@ impl AgentCommand {
                 })
             }
             Self::Collect { id, wallet } => {
-                let collected = collect(&wallet.client().await?, id).await?.map_or(0, |collected| collected.amount);
+                let collected =
+                    collect(&wallet.client().await?, id).await?.map_or(0, |collected| collected.amount);
                 print(wallet.json, &json!({"agent": id, "collected": collected.to_string()}), |_| {
                     pairs([("agent", id.to_string()), ("collected", open(collected))])
                 })

@@ -1,27 +1,10 @@
-//! Agents: register with a stake, find by operator.
+//! Agents: register with a stake.
 
 use alloy_primitives::{Address, U256};
 use eyre::Result;
 use tributary_abi::{IAgents, address::AGENTS};
 
 use crate::wallet::Client;
-
-/// Kind of an agent that serves.
-const OPERATOR: u8 = 0;
-
-/// The newest active serving agent of an operator key.
-pub(crate) async fn find_agent(client: &Client, operator: Address) -> Result<Option<IAgents::Agent>> {
-    let head = client.block_number().await?;
-    let count = client.call(AGENTS, &IAgents::countCall {}).await?;
-    for id in (1..=count).rev() {
-        let agent = client.call(AGENTS, &IAgents::getCall { id }).await?;
-        let active = agent.retiredFrom == 0 || agent.retiredFrom > head;
-        if agent.operator == operator && agent.kind == OPERATOR && active {
-            return Ok(Some(agent));
-        }
-    }
-    Ok(None)
-}
 
 /// Registers an agent with its owner's stake and returns its id.
 pub(crate) async fn register_agent(

@@ -9,7 +9,7 @@ mod documents;
 
 pub(crate) use self::{
     adapter::{AdapterSpec, base_model, find_model, register_adapter, register_base},
-    agent::{find_agent, register_agent},
+    agent::register_agent,
     channel::{Closing, close_channel, open_channel},
     claim::{claim_all, collect},
     datanet::{contribute, create_datanet, find_datanet, param, seal},

@@ -2,13 +2,14 @@
 
 use std::{
     sync::Arc,
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use alloy_consensus::transaction::Recovered;
 use alloy_primitives::{Address, B64, Sealable};
 use parking_lot::Mutex;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast::error::RecvError, oneshot};
 use tokio_util::sync::CancellationToken;
 use tributary_evm::{BuildAttributes, DaCaps, ExecutedBlock};
 use tributary_spec::{
@@ -130,7 +131,7 @@ impl DevSequencer {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            self.seal_on_worker(usize::MAX).await;
+            self.seal_on_thread(usize::MAX).await;
         }
     }
 
@@ -138,7 +139,7 @@ impl DevSequencer {
         let mut arrivals = self.0.builder.pool().subscribe_pending();
         loop {
             while self.0.builder.pool().status().pending > 0 && !stop.is_cancelled() {
-                let Some(block) = self.seal_on_worker(1).await else {
+                let Some(block) = self.seal_on_thread(1).await else {
                     tokio::time::sleep(RETRY).await;
                     continue;
                 };
@@ -157,16 +158,25 @@ impl DevSequencer {
         }
     }
 
-    async fn seal_on_worker(&self, limit: usize) -> Option<Arc<ExecutedBlock>> {
-        let this = self.clone();
-        match tokio::task::spawn_blocking(move || this.seal_with(limit)).await {
+    /// Seals on a thread of its own: blocks never wait for whatever else the runtime's threads are busy with.
+    async fn seal_on_thread(&self, limit: usize) -> Option<Arc<ExecutedBlock>> {
+        let (this, (sealed, waiting)) = (self.clone(), oneshot::channel());
+        let seal = move || {
+            // Nobody waits when the node stops.
+            let _ = sealed.send(this.seal_with(limit));
+        };
+        if let Err(error) = thread::Builder::new().name("sequencer".into()).spawn(seal) {
+            tracing::error!(target: "dev", %error, "No thread to build a block");
+            return None;
+        }
+        match waiting.await {
             Ok(Ok(block)) => Some(block),
             Ok(Err(error)) => {
                 tracing::error!(target: "dev", %error, "Block not built");
                 None
             }
-            Err(error) => {
-                tracing::error!(target: "dev", %error, "Building a block panicked");
+            Err(_) => {
+                tracing::error!(target: "dev", "Building a block panicked");
                 None
             }
         }

@@ -233,6 +233,11 @@ fn local_path(policy: &FetchPolicy, url: &Url) -> Result<PathBuf, AdapterError> 
 
 fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, AdapterError> {
     let io = |error: std::io::Error| AdapterError::io(path, &error);
+    // A pipe or a device may never end, or never begin.
+    let regular = std::fs::metadata(path).map_err(io)?.is_file();
+    if !regular {
+        return Err(AdapterError::io(path, &std::io::Error::other("not a regular file")));
+    }
     let file = std::fs::File::open(path).map_err(io)?;
     let mut content = Vec::new();
     file.take(limit + 1).read_to_end(&mut content).map_err(io)?;

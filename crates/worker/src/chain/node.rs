@@ -127,6 +127,10 @@ impl ChainPort for NodeChain {
         if let Some(nonce) = self.pool.next_nonce(&account) {
             return Ok(nonce);
         }
+        self.mined_nonce(account)
+    }
+
+    fn mined_nonce(&self, account: Address) -> Result<u64, ChainError> {
         let state = self.chain.state_at(self.chain.head().hash()).map_err(unavailable)?;
         Ok(state.account(account).map_err(unavailable)?.map_or(0, |account| account.nonce))
     }

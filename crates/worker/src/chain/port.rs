@@ -64,6 +64,8 @@ pub trait ChainPort: Send + Sync + std::fmt::Debug {
     fn estimate_gas(&self, from: Address, to: Address, data: Bytes) -> Result<u64, ChainError>;
     /// The next nonce of an account, transactions in the pool included.
     fn next_nonce(&self, account: Address) -> Result<u64, ChainError>;
+    /// The nonce of the next transaction of an account to be mined.
+    fn mined_nonce(&self, account: Address) -> Result<u64, ChainError>;
     /// An account's balance.
     fn balance(&self, account: Address) -> Result<U256, ChainError>;
     /// Hands a signed transaction to the pool.

@@ -1,9 +1,10 @@
 //! Typed reads of the economy's six addresses, at the head.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::SolError;
+use parking_lot::Mutex;
 use tributary_abi::{
     IAgents, IAttribution, IDatanets, IModels, ISettlement,
     address::{AGENTS, ATTRIBUTION, DATANETS, MODELS, SETTLEMENT},
@@ -18,6 +19,8 @@ const PAGE: u32 = 256;
 #[derive(Clone, Debug)]
 pub struct Registry {
     chain: Arc<dyn ChainPort>,
+    /// The agent found for an operator, looked at first the next time.
+    serving: Arc<Mutex<HashMap<Address, u64>>>,
 }
 
 fn known<T, E: SolError>(result: Result<T, ChainError>) -> Result<Option<T>, ChainError> {
@@ -31,7 +34,7 @@ fn known<T, E: SolError>(result: Result<T, ChainError>) -> Result<Option<T>, Cha
 impl Registry {
     /// Reads through `chain`.
     pub fn new(chain: Arc<dyn ChainPort>) -> Self {
-        Self { chain }
+        Self { chain, serving: Arc::default() }
     }
 
     /// The chain that is read.
@@ -70,13 +73,18 @@ impl Registry {
         view(self.chain(), AGENTS, &IAgents::countCall {})
     }
 
-    /// The newest active agent of kind operator whose operator key is `operator`.
+    /// The oldest agent in service whose operator key is `operator`. Anyone can name any operator, so that a newer agent
+    /// never takes the place of one that serves.
     pub fn agent_of_operator(&self, operator: Address) -> Result<Option<IAgents::Agent>, ChainError> {
-        let head = self.chain.head().number;
-        for id in (1..=self.agent_count()?).rev() {
-            let Some(agent) = self.agent(id)? else { continue };
-            let active = agent.retiredFrom == 0 || agent.retiredFrom > head;
-            if agent.operator == operator && agent.kind == 0 && active {
+        let serves =
+            |agent: &IAgents::Agent| agent.operator == operator && agent.kind == 0 && agent.retiredFrom == 0;
+        let known = self.serving.lock().get(&operator).copied();
+        if let Some(agent) = known.map(|id| self.agent(id)).transpose()?.flatten().filter(serves) {
+            return Ok(Some(agent));
+        }
+        for id in 1..=self.agent_count()? {
+            if let Some(agent) = self.agent(id)?.filter(serves) {
+                self.serving.lock().insert(operator, id);
                 return Ok(Some(agent));
             }
         }

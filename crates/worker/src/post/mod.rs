@@ -5,6 +5,6 @@ mod sender;
 mod step;
 
 pub use self::{
-    poster::{PostError, Poster, PosterConfig},
+    poster::{PostError, Poster, PosterConfig, Posting},
     sender::{SendError, Sender},
 };

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use alloy_primitives::B256;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +74,24 @@ pub enum PostError {
     Stopping,
 }
 
+/// Whether answers can be posted at all, for those who sell them.
+#[derive(Clone, Debug, Default)]
+pub struct Posting(Arc<Mutex<Option<String>>>);
+
+impl Posting {
+    /// Why nothing can be posted until someone mends it.
+    pub fn stopped(&self) -> Option<String> {
+        self.0.lock().clone()
+    }
+
+    fn note(&self, outcome: &Result<(), PostError>) {
+        *self.0.lock() = match outcome {
+            Err(error @ PostError::Behind { .. }) => Some(error.to_string()),
+            _ => None,
+        };
+    }
+}
+
 /// The poster.
 #[derive(Debug)]
 pub struct Poster {
@@ -83,6 +102,7 @@ pub struct Poster {
     pub(super) sender: Sender,
     pub(super) config: PosterConfig,
     pub(super) wake: Arc<Notify>,
+    pub(super) posting: Posting,
     pub(super) memory: Mutex<Memory>,
 }
 
@@ -95,6 +115,10 @@ pub(super) struct Memory {
     pub(super) finalizing: Option<(u64, Instant)>,
     /// When `commitBatch` was last sent.
     pub(super) committing: Option<Instant>,
+    /// When `publish` was last sent, for which batch, from which record on.
+    pub(super) publishing: Option<(B256, u32, Instant)>,
+    /// When `refund` was last sent, and for which batch.
+    pub(super) refunding: Option<(B256, Instant)>,
 }
 
 impl Poster {
@@ -106,16 +130,19 @@ impl Poster {
         sender: Sender,
         config: PosterConfig,
         wake: Arc<Notify>,
+        posting: Posting,
     ) -> Self {
         let view = RegistryView::new(registry.clone(), Some(store.clone()));
-        Self { registry, view, store, da, sender, config, wake, memory: Mutex::default() }
+        Self { registry, view, store, da, sender, config, wake, posting, memory: Mutex::default() }
     }
 
     /// Runs until stopped; errors end a round and are for the supervisor to log.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) -> Result<(), PostError> {
         let mut heads = self.registry.chain().heads();
         loop {
-            self.round().await?;
+            let round = self.round().await;
+            self.posting.note(&round);
+            round?;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = heads.changed() => {}
@@ -133,15 +160,22 @@ impl Poster {
         for entry in open {
             self.advance(entry).await?;
         }
-        let Some(agent) = self.agent()? else { return Ok(()) };
+        let pending = self.store.pending()?;
+        for agent in self.agents(&pending)? {
+            self.post(agent, &pending).await?;
+        }
+        Ok(())
+    }
+
+    /// Packs an agent's answers when they are due and nothing of it is on its way.
+    async fn post(self: &Arc<Self>, agent: u64, pending: &[Answer]) -> Result<(), PostError> {
         let last = self.store.last_batch(agent)?;
         if last.as_ref().is_some_and(|last| last.state < BatchState::Committed) {
             return Ok(());
         }
         self.check_not_behind(agent, last.as_ref())?;
-        let pending = self.store.pending()?;
         let mine: Vec<Answer> =
-            pending.into_iter().filter(|answer| answer.record.agent_id == agent).collect();
+            pending.iter().filter(|answer| answer.record.agent_id == agent).cloned().collect();
         if self.due(&mine) {
             let poster = Arc::clone(self);
             let packed = tokio::task::spawn_blocking(move || poster.pack(agent, mine));
@@ -152,14 +186,28 @@ impl Poster {
         Ok(())
     }
 
-    fn agent(&self) -> Result<Option<u64>, ChainError> {
-        let operator = self.sender.address();
-        let head = self.registry.chain().head().number;
-        let agent = match self.config.agent {
-            Some(id) => self.registry.agent(id)?.filter(|agent| agent.operator == operator),
-            None => self.registry.agent_of_operator(operator)?,
+    /// The agent that serves, and those that served before and still have answers here: all that this key may post for.
+    fn agents(&self, pending: &[Answer]) -> Result<Vec<u64>, ChainError> {
+        let serving = match self.config.agent {
+            Some(id) => Some(id),
+            None => self.registry.agent_of_operator(self.sender.address())?.map(|agent| agent.id),
         };
-        Ok(agent.filter(|agent| agent.retiredFrom == 0 || agent.retiredFrom > head).map(|agent| agent.id))
+        let mut agents: Vec<u64> =
+            pending.iter().map(|answer| answer.record.agent_id).chain(serving).collect();
+        agents.sort_unstable();
+        agents.dedup();
+        let head = self.registry.chain().head().number;
+        let mut mine = Vec::new();
+        for id in agents {
+            let posts = self.registry.agent(id)?.is_some_and(|agent| {
+                agent.operator == self.sender.address()
+                    && (agent.retiredFrom == 0 || agent.retiredFrom > head)
+            });
+            if posts {
+                mine.push(id);
+            }
+        }
+        Ok(mine)
     }
 
     fn check_not_behind(&self, agent: u64, last: Option<&BatchEntry>) -> Result<(), PostError> {

@@ -5,9 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use alloy_primitives::{Bytes, keccak256};
+use alloy_primitives::{B256, Bytes, keccak256};
 use tracing::{error, info, warn};
-use tributary_abi::{IAttribution, address::ATTRIBUTION};
+use tributary_abi::{
+    IAttribution, ISettlement,
+    address::{ATTRIBUTION, SETTLEMENT},
+};
+use tributary_batch::RecordTree;
 use tributary_da::{DaError, get_checked, refuse_memstore};
 use tributary_record::BatchBytes;
 
@@ -18,11 +22,13 @@ use super::{
 use crate::{
     chain::ChainError,
     metrics,
-    store::{Answer, BatchEntry, BatchState},
+    store::{Answer, BatchEntry, BatchState, StoreError},
 };
 
-/// A transaction that is not mined after this long is sent again.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A transaction that is not mined after this long is sent again, for more.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Most bytes of records and proofs in one `publish`: with its frame it stays under the 128 KiB that pools take.
+const PIECE: usize = 88 * 1024;
 
 /// `Batch.status` on chain.
 const STATUS_FINAL: u8 = 2;
@@ -114,7 +120,12 @@ impl Poster {
         if entry.state == BatchState::Sent && !self.lost_sight_of(&entry)? {
             return Ok(Some(entry));
         }
-        match self.sender.send(ATTRIBUTION, &commit_call(&entry)) {
+        let call = commit_call(&entry);
+        let sent = match entry.state {
+            BatchState::Sent => self.sender.send_past(ATTRIBUTION, &call),
+            _ => self.sender.send(ATTRIBUTION, &call),
+        };
+        match sent {
             Ok(transaction) => {
                 info!(target: "tributary::poster", seq = entry.header.seq, %transaction, "Sent batch");
                 entry.transaction = Some(transaction);
@@ -186,12 +197,14 @@ impl Poster {
                 metrics::reached(entry.state);
                 info!(target: "tributary::poster", seq = entry.header.seq, id = %entry.id, "Batch final");
             }
+            STATUS_VOID if !batch.refunded => self.refund(&entry)?,
             STATUS_VOID => {
                 entry.state = BatchState::Void;
                 self.store.update(&entry)?;
                 metrics::reached(entry.state);
                 error!(target: "tributary::poster", seq = entry.header.seq, id = %entry.id, "Batch void");
             }
+            _ if batch.respondBy != 0 => self.answer_challenge(&entry, &batch)?,
             _ => self.send_finalize(&entry)?,
         }
         Ok(entry)
@@ -202,15 +215,14 @@ impl Poster {
         if entry.header.seq != next || self.registry.chain().head().timestamp <= entry.deadline {
             return Ok(());
         }
-        let waiting = self
-            .memory
-            .lock()
-            .finalizing
-            .is_some_and(|(seq, sent)| seq == entry.header.seq && sent.elapsed() < PATIENCE);
-        if waiting {
-            return Ok(());
-        }
-        match self.sender.send(ATTRIBUTION, &IAttribution::finalizeCall { batchId: entry.id }) {
+        let sent = self.memory.lock().finalizing.filter(|(seq, _)| *seq == entry.header.seq);
+        let call = IAttribution::finalizeCall { batchId: entry.id };
+        let outcome = match sent {
+            Some((_, since)) if since.elapsed() < PATIENCE => return Ok(()),
+            Some(_) => self.sender.send_past(ATTRIBUTION, &call),
+            None => self.sender.send(ATTRIBUTION, &call),
+        };
+        match outcome {
             Ok(_) => {
                 self.memory.lock().finalizing = Some((entry.header.seq, Instant::now()));
                 Ok(())
@@ -221,11 +233,73 @@ impl Poster {
         }
     }
 
+    /// What a void batch took goes back to its channels.
+    fn refund(&self, entry: &BatchEntry) -> Result<(), PostError> {
+        let sent = self.memory.lock().refunding.filter(|(id, _)| *id == entry.id);
+        if sent.is_some_and(|(_, since)| since.elapsed() < PATIENCE) {
+            return Ok(());
+        }
+        let debits = entry
+            .debits
+            .iter()
+            .map(|debit| ISettlement::ChannelAmount { channel: debit.channel, amount: debit.amount });
+        let call = ISettlement::refundCall { batchId: entry.id, debits: debits.collect() };
+        match sent {
+            Some(_) => self.sender.send_past(SETTLEMENT, &call)?,
+            None => self.sender.send(SETTLEMENT, &call)?,
+        };
+        self.memory.lock().refunding = Some((entry.id, Instant::now()));
+        warn!(target: "tributary::poster", seq = entry.header.seq, id = %entry.id, "Batch void: refunding its channels");
+        Ok(())
+    }
+
+    /// Someone asks for the batch's bytes: the next piece of its records goes on chain.
+    fn answer_challenge(&self, entry: &BatchEntry, batch: &IAttribution::Batch) -> Result<(), PostError> {
+        let (seq, first) = (entry.header.seq, batch.published);
+        if self.registry.chain().head().timestamp >= batch.respondBy {
+            error!(target: "tributary::poster", seq, "A challenge was not answered in time");
+            return Ok(());
+        }
+        let sent = self.memory.lock().publishing.filter(|(id, from, _)| (*id, *from) == (entry.id, first));
+        if sent.is_some_and(|(_, _, since)| since.elapsed() < PATIENCE) {
+            return Ok(());
+        }
+        let call = publish_call(entry.id, first, &self.bytes(entry)?)?;
+        let count = call.records.len();
+        let transaction = match sent {
+            Some(_) => self.sender.send_past(ATTRIBUTION, &call)?,
+            None => self.sender.send(ATTRIBUTION, &call)?,
+        };
+        self.memory.lock().publishing = Some((entry.id, first, Instant::now()));
+        warn!(
+            target: "tributary::poster", seq, challenger = %batch.challenger, first, count, %transaction,
+            "Availability challenged: records go on chain"
+        );
+        Ok(())
+    }
+
     fn bytes(&self, entry: &BatchEntry) -> Result<Bytes, PostError> {
         let bytes = self.store.blob(entry.header.batch_hash)?;
         let sound = bytes.filter(|bytes| keccak256(bytes) == entry.header.batch_hash);
-        Ok(sound.ok_or(crate::store::StoreError::Damaged("blobs"))?.into())
+        Ok(sound.ok_or(StoreError::Damaged("blobs"))?.into())
     }
+}
+
+/// As many records from `first` on as fit into one transaction, at least one.
+fn publish_call(id: B256, first: u32, bytes: &[u8]) -> Result<IAttribution::publishCall, PostError> {
+    let damaged = |_| StoreError::Damaged("blobs");
+    let tree = RecordTree::new(bytes).map_err(|_| StoreError::Damaged("blobs"))?;
+    let (mut records, mut proofs, mut size) = (Vec::new(), Vec::new(), 0);
+    for (index, record) in (0u32..).zip(tree.records()).skip(first as usize) {
+        let proof = tree.proof(index).map_err(damaged)?;
+        size += record.len() + 32 * (proof.len() + 3);
+        if !records.is_empty() && size > PIECE {
+            break;
+        }
+        records.push(record.clone().into());
+        proofs.extend(proof);
+    }
+    Ok(IAttribution::publishCall { batchId: id, firstIndex: first, records, proofs })
 }
 
 fn commit_call(entry: &BatchEntry) -> IAttribution::commitBatchCall {

@@ -19,6 +19,7 @@ use crate::{
     chain::{ChainError, Registry, RegistryView},
     corpus::Corpus,
     metrics,
+    post::Posting,
     store::Store,
 };
 
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) operator: PrivateKeySigner,
     pub(super) agent: Option<u64>,
     pub(super) packed: Arc<tokio::sync::Notify>,
+    pub(super) posting: Posting,
 }
 
 /// The gate of a node that serves as an agent.
@@ -67,10 +69,11 @@ impl PaidGate {
         agent: Option<u64>,
         policy: PaymentPolicy,
         packed: Arc<tokio::sync::Notify>,
+        posting: Posting,
     ) -> Self {
         let view = RegistryView::new(registry.clone(), Some(store.clone()));
         let channels = Channels::new(store.clone());
-        let shared = Shared { registry, view, base, corpus, store, operator, agent, packed };
+        let shared = Shared { registry, view, base, corpus, store, operator, agent, packed, posting };
         Self { shared: Arc::new(shared), channels, policy }
     }
 
@@ -97,6 +100,9 @@ impl PaidGate {
         })?;
         if ask.model.model_id == 0 {
             return Err(Refusal::Unavailable(format!("{} is not registered on chain", ask.model.name)));
+        }
+        if let Some(why) = self.shared.posting.stopped() {
+            return Err(Refusal::Unavailable(format!("answers cannot be settled: {why}")));
         }
         let bill = Bill { gate: self, ask, agent };
         let Some(voucher) = &ask.voucher else {
@@ -148,15 +154,14 @@ impl Gate for PaidGate {
 }
 
 impl Shared {
-    /// The agent this node serves as, if it may commit batches now.
+    /// The agent this node serves as, if it may go on committing batches.
     pub(super) fn active_agent(&self) -> Result<Option<u64>, ChainError> {
-        let head = self.registry.chain().head().number;
         let operator = self.operator.address();
         let agent = match self.agent {
             Some(id) => self.registry.agent(id)?.filter(|agent| agent.operator == operator),
             None => self.registry.agent_of_operator(operator)?,
         };
-        Ok(agent.filter(|a| a.retiredFrom == 0 || a.retiredFrom > head).map(|agent| agent.id))
+        Ok(agent.filter(|agent| agent.retiredFrom == 0).map(|agent| agent.id))
     }
 
     fn sources(&self, model: &tributary_api::ResolvedModel) -> Result<Vec<Source>, ChainError> {

@@ -63,9 +63,12 @@ impl ChainResolver {
         }
         let sources: Vec<Source> =
             model.sources.iter().map(|s| Source { datanet: s.datanetId, epoch: s.epoch }).collect();
-        self.corpus.pin(&sources).await.map_err(|error| match error {
-            CorpusError::Chain(error) => unavailable(error),
-            error => ResolveError::DataUnavailable(error.to_string()),
+        self.corpus.pin(&sources).await.map_err(|error| match &error {
+            CorpusError::Load(why) => match &**why {
+                CorpusError::Chain(chain) => unavailable(chain.clone()),
+                _ => ResolveError::DataUnavailable(error.to_string()),
+            },
+            _ => ResolveError::DataUnavailable(error.to_string()),
         })?;
         let artifact = Artifact { hash: model.hash, uri: model.uri };
         Ok(ResolvedModel {

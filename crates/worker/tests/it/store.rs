@@ -216,6 +216,25 @@ fn take_apart(store: &Store, model: &mut Model, agent: u64) {
 }
 
 #[test]
+fn answers_at_the_same_time_are_all_spent() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    std::thread::scope(|scope| {
+        for thread in 0..8u64 {
+            let store = &store;
+            scope.spawn(move || {
+                for turn in 0..20 {
+                    // All of one channel, since request ids that are multiples of three are.
+                    let request = 3 * (thread * 20 + turn + 1);
+                    store.put_answer(&answer(1, request, 7)).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(store.spent(word(0)).unwrap(), 8 * 20 * 7);
+}
+
+#[test]
 fn the_store_of_another_chain_is_refused() {
     let folder = TempDir::new().unwrap();
     drop(open(&folder));

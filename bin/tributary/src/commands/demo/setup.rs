@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use alloy_primitives::{B256, U256};
 use eyre::{Context, OptionExt, Result, ensure};
 use futures::future::try_join_all;
-use tributary_abi::{ISettlement, address::SETTLEMENT};
+use tributary_abi::{
+    IAgents, ISettlement,
+    address::{AGENTS, SETTLEMENT},
+};
 use tributary_adapters::{Artifact, Bounds, PeftConfig};
 use tributary_train::{Document, Recipe, corpus::Selection};
 use tributary_weights::Tokenizer;
@@ -18,8 +21,8 @@ use crate::{
         model::{model_path, open_model},
     },
     economy::{
-        AdapterSpec, Prepared, base_model, contribute, create_datanet, file_uri, find_agent, find_datanet,
-        find_model, open_channel, param, prepare, register_adapter, register_agent, register_base, seal,
+        AdapterSpec, Prepared, base_model, contribute, create_datanet, file_uri, find_datanet, find_model,
+        open_channel, param, prepare, register_adapter, register_agent, register_base, seal,
     },
     payer::find_channel,
 };
@@ -213,8 +216,14 @@ async fn adapter(
 }
 
 async fn agent(wallets: &Wallets, status: &WorkerStatus, api: &url::Url, narrator: &Narrator) -> Result<u64> {
-    if let Some(found) = find_agent(&wallets.staker, status.operator).await? {
-        return Ok(found.id);
+    if let Some(id) = status.agent_id {
+        let agent = wallets.staker.call(AGENTS, &IAgents::getCall { id: id.to() }).await?;
+        ensure!(
+            agent.owner == wallets.staker.address(),
+            "this node serves as agent {id}, which {} owns; the demo plays every part itself: run it on a fresh chain (`make clean-dev`)",
+            agent.owner
+        );
+        return Ok(id.to());
     }
     let stake = param(&wallets.staker, "minStake").await?;
     let balance = wallets.staker.balance(wallets.staker.address()).await?;
