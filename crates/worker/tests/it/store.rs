@@ -135,11 +135,11 @@ fn an_answer_is_in_exactly_one_place() {
         let (mut store, mut model) = (open(&folder), Model::default());
         for request in 1..250 {
             let agent = 1 + chance.random_range(0..2u64) * 6;
-            match chance.random_range(0..10) {
-                0..=4 => put(&store, &mut model, answer(agent, request, u128::from(request))),
-                5 | 6 => pack(&store, &mut model, agent),
-                7 => advance(&store, &mut model, agent),
-                8 => take_apart(&store, &mut model, agent),
+            match chance.random_range(0..16) {
+                0..=6 => put(&store, &mut model, answer(agent, request, u128::from(request))),
+                7..=9 => pack(&store, &mut model, agent),
+                10..=13 => advance(&store, &mut model, agent),
+                14 => take_apart(&store, &mut model, agent),
                 _ => {
                     drop(store);
                     store = open(&folder);
