@@ -24,7 +24,7 @@ pub use debug::DebugApiServer;
 pub use error::RpcError;
 pub use eth::{EthApiClient, EthApiServer, EthFilterApiServer, EthPubSubApiServer};
 pub use net::NetApiServer;
-pub use server::{Modules, RpcHandle, ServerError};
+pub use server::{MeterLayer, Modules, RpcHandle, ServerError};
 pub use tributary::{
     ModelKey, NoWorker, TributaryApi, TributaryError, TributaryEvents, TributaryQuery, TributaryRpcClient,
     TributaryRpcServer,
