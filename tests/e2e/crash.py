@@ -50,13 +50,16 @@ class Node:
         self.http, self.ws, self.api, self.da = (free_port() for _ in range(4))
         self.rpc = f"http://127.0.0.1:{self.http}"
 
-    def start(self):
+    def command(self) -> list:
         command = [
             self.binary, "dev", "--datadir", self.work / "data", "--http.port", self.http, "--ws.port", self.ws, "--api.port", self.api,
             "--da.memstore-port", self.da, "--metrics", f"127.0.0.1:{free_port()}", "--batch.interval", "1s",
         ]
+        return list(map(str, command))
+
+    def start(self):
         with open(self.work / "node.log", "ab") as log:
-            self.process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -174,12 +177,12 @@ class Trial:
     def open_channel(self):
         """A wallet of its own, its channel, and the proxy and askers that use it; once the demo has registered its agent."""
         status = Rpc(self.node.rpc).call("tributary_workerStatus")
-        if self.proxy or status.get("agent") is None:
+        if self.proxy or status["agentId"] is None:
             return
         address = self.cli("wallet", "new", self.work / "wallet")["address"]
         send = [CAST, "send", "--rpc-url", self.node.rpc, "--mnemonic", JUNK, address, "--value", "10ether"]
         subprocess.run(send, check=True, capture_output=True)
-        channel = self.cli("channel", "open", status["agent"], 5)["channel"]
+        channel = self.cli("channel", "open", int(status["agentId"], 16), 5)["channel"]
         port = free_port()
         command = [self.binary, "proxy", "--listen", f"127.0.0.1:{port}", "--channel", channel]
         with open(self.work / "proxy.log", "ab") as log:
@@ -208,7 +211,7 @@ class Trial:
 
     def audit(self, said: dict, answered: list):
         rpc = Rpc(self.node.rpc)
-        agent = rpc.call("tributary_workerStatus")["agent"]
+        agent = int(rpc.call("tributary_workerStatus")["agentId"], 16)
         wanted = set(answered) | {unhex(answer["requestId"]) for answer in said["answers"]}
         assert len(answered) == len(set(answered)) and answered, "answers under one id, or none at all"
         deadline = time.monotonic() + 120

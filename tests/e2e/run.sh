@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The whole system from outside, as its users meet it: cast, viem, both openai clients through the paying proxy, the by-hand
-# commands from an empty wallet to a claim, the demo three times over on one chain, and the oracle's own books of it.
+# commands from an empty wallet to a claim, the demo three times over on one chain, and the oracle's own books of it; then what may
+# go wrong: bad circumstances, and kills at any instant.
 #   TRIBUTARY=path/of/the/binary PYTHON=python tests/e2e/run.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -103,4 +104,8 @@ for run in 1 2 3; do
   jq -r '"  run '"$run"': \(.answers | length) answers, \(.batches | length) batches, \([.checks[] | select(.ok)] | length) of \(.checks | length) checks"' "$work/run.json"
   (cd tests/oracle && "$PYTHON" demo.py --rpc "$rpc" --run "$work/run.json" --da "http://127.0.0.1:$da")
 done
+step "bad circumstances"
+"$PYTHON" tests/e2e/trouble.py --binary "$TRIBUTARY"
+step "kill -9 at 20 random instants"
+"$PYTHON" tests/e2e/crash.py --binary "$TRIBUTARY"
 step "passed"

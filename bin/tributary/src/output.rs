@@ -1,15 +1,21 @@
 //! Answers for people as tables, for programs as JSON.
 
+use std::fmt::Display;
+
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use eyre::Result;
 use serde::Serialize;
 
-/// Prints `value` as JSON when asked to, else what `table` makes of it.
-pub(crate) fn print<T: Serialize>(json: bool, value: &T, table: impl FnOnce(&T) -> Table) -> Result<()> {
+/// Prints `value` as JSON when asked to, else the table or line that `text` makes of it.
+pub(crate) fn print<T: Serialize, D: Display>(
+    json: bool,
+    value: &T,
+    text: impl FnOnce(&T) -> D,
+) -> Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(value)?);
     } else {
-        println!("{}", table(value));
+        println!("{}", text(value));
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ pub enum WorkerError {
     #[error(transparent)]
     Adapters(#[from] tributary_adapters::AdapterError),
     /// The API's address.
-    #[error("the API cannot listen on {0}: {1}")]
+    #[error("the API cannot listen on {0}; choose another port with --api.port")]
     Listen(SocketAddr, #[source] std::io::Error),
     /// A folder.
     #[error("{0}: {1}")]

@@ -109,5 +109,5 @@ pub(crate) fn model_path(named: Option<&Path>) -> Result<PathBuf> {
 
 /// Opens a model.
 pub(crate) fn open_model(path: &Path) -> Result<Model> {
-    Model::open(path).wrap_err_with(|| format!("model {}", path.display()))
+    Model::open(path).wrap_err("the model cannot be loaded")
 }

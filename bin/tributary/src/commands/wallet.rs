@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use alloy_primitives::Address;
+use alloy_signer_local::PrivateKeySigner;
 use clap::Subcommand;
 use eyre::Result;
 use serde::Serialize;
@@ -23,6 +24,9 @@ pub(crate) enum WalletCommand {
         /// File with the password; asked for without it.
         #[arg(long, env = "TRIBUTARY_PASSWORD_FILE")]
         password_file: Option<PathBuf>,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Put a key file, or a well-known dev account, into an encrypted keystore.
     Import {
@@ -37,6 +41,9 @@ pub(crate) enum WalletCommand {
         /// File with the password; asked for without it.
         #[arg(long, env = "TRIBUTARY_PASSWORD_FILE")]
         password_file: Option<PathBuf>,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Address and balance.
     Show(WalletArgs),
@@ -61,17 +68,15 @@ struct Shown {
 impl WalletCommand {
     pub(crate) async fn run(self) -> Result<()> {
         match self {
-            Self::New { path, password_file } => {
-                println!("{}", new_keystore(&path, password_file.as_deref(), None)?.address());
-                Ok(())
+            Self::New { path, password_file, json } => {
+                made(json, &new_keystore(&path, password_file.as_deref(), None)?)
             }
-            Self::Import { path, key_file, dev_account, password_file } => {
+            Self::Import { path, key_file, dev_account, password_file, json } => {
                 let key = match (key_file, dev_account) {
                     (Some(file), _) => load_signer(&file, None)?,
                     (None, index) => dev_signer(index.unwrap_or_default())?,
                 };
-                println!("{}", new_keystore(&path, password_file.as_deref(), Some(&key))?.address());
-                Ok(())
+                made(json, &new_keystore(&path, password_file.as_deref(), Some(&key))?)
             }
             Self::Show(wallet) => {
                 let client = wallet.client().await?;
@@ -91,4 +96,9 @@ impl WalletCommand {
             }
         }
     }
+}
+
+/// Whose keystore was made: the address alone, so that a script can take it.
+fn made(json: bool, signer: &PrivateKeySigner) -> Result<()> {
+    print(json, &serde_json::json!({"address": signer.address()}), |_| signer.address())
 }

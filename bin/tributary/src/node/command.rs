@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
-use eyre::{Context, Result, ensure};
+use eyre::{Context, Report, Result, ensure};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing::info;
 use tributary_rpc::{Modules, NoWorker, RpcContext, RpcHandle, RpcParts, TributaryApi};
@@ -93,14 +93,17 @@ impl NodeCommand {
             banner::print(&self, &rpc, worker.as_ref());
         }
 
-        signals::stop_requested().await?;
+        let outcome = tokio::select! {
+            requested = signals::stop_requested() => requested,
+            failure = chain.chain.ended() => Err(Report::new(failure).wrap_err("the chain can no longer be written")),
+        };
         info!(target: "tributary", "Stopping");
         chain.stop_sequencing();
         if let Some(worker) = worker {
             worker.stop(DRAIN).await;
         }
         rpc.stop().await;
-        chain.close()
+        outcome.and(chain.close())
     }
 
     async fn serve_rpc(&self, chain: &ChainParts, tributary: Arc<dyn TributaryApi>) -> Result<RpcHandle> {

@@ -24,17 +24,16 @@ pub(crate) fn dev_signer(index: u32) -> Result<PrivateKeySigner> {
 pub(crate) fn load_signer(path: &Path, password_file: Option<&Path>) -> Result<PrivateKeySigner> {
     let size = std::fs::metadata(path).wrap_err_with(|| format!("key file {}", path.display()))?.len();
     ensure!(size <= MAX_KEY_FILE, "key file {}: {size} bytes is no key", path.display());
-    let text = std::fs::read_to_string(path).wrap_err_with(|| format!("key file {}", path.display()))?;
+    let bytes = std::fs::read(path).wrap_err_with(|| format!("key file {}", path.display()))?;
+    // The error of the parser would quote the key.
+    let no_key = || eyre::eyre!("key file {}: neither a keystore nor 32 bytes in hex", path.display());
+    let text = String::from_utf8(bytes).map_err(|_| no_key())?;
     if text.trim_start().starts_with('{') {
         let password = password(password_file, "Password of the keystore: ")?;
         return PrivateKeySigner::decrypt_keystore(path, password)
             .map_err(|_| eyre::eyre!("keystore {}: wrong password, or not a keystore", path.display()));
     }
-    // The error of the parser would quote the key.
-    let key: B256 = text
-        .trim()
-        .parse()
-        .map_err(|_| eyre::eyre!("key file {}: neither a keystore nor 32 bytes in hex", path.display()))?;
+    let key: B256 = text.trim().parse().map_err(|_| no_key())?;
     PrivateKeySigner::from_bytes(&key)
         .map_err(|_| eyre::eyre!("key file {}: not a secp256k1 key", path.display()))
 }

@@ -100,6 +100,11 @@ impl Chain {
         self.writer().flush()
     }
 
+    /// Resolves when the chain can no longer be written: with the failure, or that it was shut down. Reads still work.
+    pub async fn ended(&self) -> TreeError {
+        self.writer().ended().await
+    }
+
     /// Writes what is in memory, forces it to the disk, and stops the writer. The chain can be read afterwards, and
     /// no longer moved.
     pub fn shutdown(&self) -> Result<(), TreeError> {

@@ -8,7 +8,8 @@ pub enum Durability {
     /// At once; the writer follows behind.
     #[default]
     Behind,
-    /// When the new head is written: a process that is killed afterwards loses nothing.
+    /// When the new head is written: a process that is killed afterwards loses nothing. A head that extends the chain
+    /// is not even seen before.
     Acknowledged,
 }
 

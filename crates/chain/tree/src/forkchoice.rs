@@ -5,7 +5,7 @@ use crate::{
     blocks::{Blocks, Place},
     chain::{Core, corrupt},
     node::{self, Node},
-    writer::PRUNE_STEP,
+    writer::{Ahead, PRUNE_STEP},
 };
 use alloy_primitives::B256;
 use parking_lot::RwLockUpgradableReadGuard;
@@ -54,6 +54,9 @@ impl Chain {
         {
             let _in_order = core.choosing.lock();
             let Some(target) = core.header(head)? else { return Ok(self.unknown_head(head)) };
+            if core.config.durability == Durability::Acknowledged {
+                self.write_ahead(&target, safe, finalized)?;
+            }
             match core.choose(&target, safe, finalized) {
                 // The store has the way there, but goes back from it right now: when it has, memory has it.
                 Err(TreeError::UnknownBlock(_)) => {
@@ -69,6 +72,35 @@ impl Chain {
             Durability::Behind => self.writer().wait_for_room(core)?,
         }
         Ok(ForkchoiceStatus::Valid)
+    }
+
+    /// Writes the blocks between a fully written head and a descendant that becomes the head, so that nobody sees a block
+    /// that a crash could still take back. After a reorganisation the writer follows behind.
+    fn write_ahead(
+        &self,
+        head: &SealedHeader,
+        safe: Option<B256>,
+        finalized: Option<B256>,
+    ) -> Result<(), TreeError> {
+        let core = self.core();
+        let new = {
+            let blocks = core.blocks.read();
+            let snapshot = core.store.snapshot();
+            match route(&blocks, &snapshot, head) {
+                Ok(Move { ancestor, old, new })
+                    if old.is_empty() && ancestor.hash() == blocks.persisted.hash =>
+                {
+                    new
+                }
+                _ => return Ok(()),
+            }
+        };
+        for node in new {
+            let is = |label: Option<B256>| label == Some(node.header().hash());
+            let (safe, finalized) = (is(safe), is(finalized));
+            self.writer().write_ahead(Ahead { node, safe, finalized })?;
+        }
+        Ok(())
     }
 
     fn unknown_head(&self, head: B256) -> ForkchoiceStatus {

@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
     thread::{self, JoinHandle},
 };
+use tokio::sync::watch;
 use tributary_spec::SealedHeader;
 use tributary_state::{Layer, resolve};
 use tributary_store::{Batch, Label, Snapshot, StoreError};
@@ -35,6 +36,8 @@ struct Signal {
     work: Condvar,
     /// A step was taken, or the thread has ended.
     done: Condvar,
+    /// The thread has ended.
+    farewell: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -42,11 +45,22 @@ struct State {
     /// Passes asked for, and the last one of them that was answered in full.
     asked: u64,
     answered: u64,
+    /// A block to write before it is made the head; taken out when that is done.
+    ahead: Option<Ahead>,
     stop: bool,
     /// How many wait for everything to be written, whatever the lag.
     flushing: usize,
     ended: bool,
     failed: Option<TreeError>,
+}
+
+/// A child of the last written block that is about to be made the head.
+#[derive(Clone)]
+pub(crate) struct Ahead {
+    pub(crate) node: Node,
+    /// It is to be made safe, and finalized.
+    pub(crate) safe: bool,
+    pub(crate) finalized: bool,
 }
 
 impl Writer {
@@ -68,6 +82,27 @@ impl Writer {
     pub(crate) fn wake(&self) {
         self.signal.state.lock().asked += 1;
         self.signal.work.notify_one();
+    }
+
+    /// Writes a block that is about to be made the head. When it no longer follows the last written one, nothing is done.
+    pub(crate) fn write_ahead(&self, ahead: Ahead) -> Result<(), TreeError> {
+        let mut state = self.signal.state.lock();
+        state.check()?;
+        state.ahead = Some(ahead);
+        self.signal.work.notify_one();
+        while state.ahead.is_some() {
+            self.signal.done.wait(&mut state);
+            state.check()?;
+        }
+        Ok(())
+    }
+
+    /// Resolves when nothing will be written any more: with the failure, or that the writer was stopped.
+    pub(crate) async fn ended(&self) -> TreeError {
+        let mut ended = self.signal.farewell.subscribe();
+        // The sender lives as long as this.
+        let _ = ended.wait_for(|ended| *ended).await;
+        self.signal.state.lock().check().err().unwrap_or(TreeError::Stopped)
     }
 
     /// Waits until no more than the configured number of blocks is unwritten.
@@ -129,28 +164,38 @@ impl Drop for Farewell<'_> {
     fn drop(&mut self) {
         self.0.state.lock().ended = true;
         self.0.done.notify_all();
+        self.0.farewell.send_replace(true);
     }
 }
 
 fn run(core: &Core, signal: &Signal) {
     let _farewell = Farewell(signal);
     loop {
-        let (asked, stop, lag) = {
+        let (ahead, asked, stop, lag) = {
             let mut state = signal.state.lock();
-            while state.asked == state.answered && !state.stop {
+            while state.asked == state.answered && state.ahead.is_none() && !state.stop {
                 signal.work.wait(&mut state);
             }
             let lag = if state.flushing > 0 || state.stop { 0 } else { core.config.lag };
-            (state.asked, state.stop, lag)
+            (state.ahead.clone(), state.asked, state.stop, lag)
         };
-        if let Err(error) = pass(core, signal, lag) {
+        let outcome = match &ahead {
+            Some(ahead) => core.write_ahead(ahead),
+            None => pass(core, signal, lag),
+        };
+        let mut state = signal.state.lock();
+        if let Err(error) = outcome {
             tracing::error!(%error, "The chain cannot be written");
-            signal.state.lock().failed = Some(error);
+            state.failed = Some(error);
             return;
         }
-        signal.state.lock().answered = asked;
+        if ahead.is_some() {
+            state.ahead = None;
+        } else {
+            state.answered = asked;
+        }
         signal.done.notify_all();
-        if stop {
+        if stop && ahead.is_none() {
             return;
         }
     }
@@ -197,7 +242,7 @@ impl Core {
     fn step(&self, lag: u64) -> Result<bool, TreeError> {
         match self.next_step(lag)? {
             Step::Undo(block) => self.undo(block)?,
-            Step::Write(node) => self.write(&node)?,
+            Step::Write(node) => self.write(&node, None)?,
             Step::Label(labels) => {
                 let mut batch = self.store.batch();
                 labels.into_iter().try_for_each(|(label, block)| batch.set_label(label, block))?;
@@ -230,7 +275,17 @@ impl Core {
         Ok(Step::Nothing)
     }
 
-    fn write(&self, node: &Node) -> Result<(), TreeError> {
+    fn write_ahead(&self, ahead: &Ahead) -> Result<(), TreeError> {
+        let persisted = self.blocks.read().persisted;
+        if persisted.hash == ahead.node.header().parent_hash {
+            self.write(&ahead.node, Some(ahead))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes the child of the last written block, which is canonical or, `ahead` of that, about to be.
+    fn write(&self, node: &Node, ahead: Option<&Ahead>) -> Result<(), TreeError> {
         let executed = node.executed();
         let block = BlockNumHash::new(node.number(), node.header().hash());
         let snapshot = self.store.snapshot();
@@ -243,7 +298,17 @@ impl Core {
         }
         batch.put_reverse(block.number, &resolved.reverse)?;
         batch.set_head(block)?;
-        self.put_labels(&snapshot, block, &mut batch)?;
+        match ahead {
+            Some(ahead) => {
+                for (label, _) in [(Label::Safe, ahead.safe), (Label::Finalized, ahead.finalized)]
+                    .into_iter()
+                    .filter(|it| it.1)
+                {
+                    batch.set_label(label, Some(block))?;
+                }
+            }
+            None => self.put_labels(&snapshot, block, &mut batch)?,
+        }
         self.prune_diffs(&snapshot, block.number, &mut batch)?;
         batch.commit(self.config.sync)?;
         self.persisted(block);

@@ -39,7 +39,9 @@ impl Memstore {
         let shared = Arc::new(Shared { config: Mutex::new(config), blobs: Mutex::new(blobs) });
         let bound =
             TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (address, listener) = bound.map_err(|error| DaError::Memstore(format!("{address}: {error}")))?;
+        let (address, listener) = bound.map_err(|error| {
+            DaError::Memstore(format!("{address}: {error}; choose another port with --da.memstore-port"))
+        })?;
         let (stop, stopped) = oneshot::channel::<()>();
         let routes = router(shared.clone());
         let server = tokio::spawn(async move {

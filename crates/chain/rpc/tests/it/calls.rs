@@ -183,11 +183,8 @@ async fn a_channels_balance_is_proved() {
         IAgents::registerCall { kind: 0, uri: "http://a".into(), peerId: String::new(), operator: signer };
     let open = ISettlement::openCall { agentId: 1, signer };
     let deposit = 123_456_789_012_345_678u128;
-    let calls = [
-        (AGENTS, register.abi_encode(), 0),
-        (AGENTS, IAgents::stakeCall { id: 1 }.abi_encode(), 2 * 10u128.pow(18)),
-        (SETTLEMENT, open.abi_encode(), deposit),
-    ];
+    let calls =
+        [(AGENTS, register.abi_encode(), 2 * 10u128.pow(18)), (SETTLEMENT, open.abi_encode(), deposit)];
     for (nonce, (to, input, value)) in (0..).zip(calls) {
         let (to, input) = (TxKind::Call(to), input.into());
         let gas_limit = 1_000_000;

@@ -18,11 +18,14 @@ fn child_writes_until_the_disk_fails() {
         match chain.set_forkchoice(next, None, None) {
             Ok(_) => println!("acknowledged {seed}"),
             Err(error) => {
+                assert_eq!(chain.head().hash(), at, "a head that was not written was never seen");
                 println!("failed {:?}", error.severity());
                 // From now on nothing is accepted.
                 assert!(chain.set_forkchoice(next, None, None).is_err());
                 assert!(chain.flush().is_err());
                 assert!(chain.shutdown().is_err());
+                let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                assert_eq!(waiting.block_on(chain.ended()).severity(), error.severity());
                 return;
             }
         }

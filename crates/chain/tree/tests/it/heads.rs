@@ -2,6 +2,13 @@
 
 use crate::toy::{config, extend, grow, log_address, open, root_at};
 use alloy_primitives::{Address, B256};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 use tributary_tree::{CanonEvent, ChainConfig, Durability, ForkchoiceStatus, LogQuery, TreeError, verify};
 
 fn hashes(blocks: &[std::sync::Arc<tributary_tree::ExecutedBlock>]) -> Vec<B256> {
@@ -185,10 +192,23 @@ fn an_acknowledged_head_is_written() {
     let config = ChainConfig { durability: Durability::Acknowledged, lag: 5, sync: true, ..config() };
     let chain = open(dir.path(), config).unwrap();
     let mut at = chain.head().hash();
-    for seed in 1..10 {
+    let (watched, stop) = (chain.clone(), Arc::new(AtomicBool::new(false)));
+    let stopped = stop.clone();
+    let watcher = thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            let seen = watched.head().number;
+            assert!(
+                watched.store().snapshot().head().unwrap().unwrap().number >= seen,
+                "block {seen} is not written"
+            );
+        }
+    });
+    for seed in 1..40 {
         at = extend(&chain, at, seed..seed + 1)[0];
         assert_eq!(chain.store().snapshot().head().unwrap().unwrap().hash, at);
     }
+    stop.store(true, Ordering::Relaxed);
+    watcher.join().unwrap();
 }
 
 #[test]

@@ -246,13 +246,22 @@ async fn clients_that_leave() {
     assert!((1..450).contains(&settled[0].1), "{settled:?}");
     assert_eq!(settled[0].2, FinishReason::Cancelled);
 
-    let request =
-        server.post("/v1/completions", &body(450)).header(VOUCHER_HEADER, voucher(5, 1000).encode());
-    let gone = tokio::time::timeout(Duration::from_millis(20), request.send()).await;
-    assert!(gone.is_err(), "the answer takes longer than that");
-    wait(|| till.open.load(Ordering::SeqCst) == 0).await;
-    wait(|| server.engine.requests() == 0).await;
-    assert_eq!(till.settled.lock().await.len(), 1);
+    // Who hangs up while the whole answer is decoded; a machine that is busy may finish it first, then once more.
+    for _ in 0..50 {
+        let before = till.settled.lock().await.len();
+        let request =
+            server.post("/v1/completions", &body(450)).header(VOUCHER_HEADER, voucher(5, 1000).encode());
+        let asking = tokio::spawn(request.send());
+        wait(|| server.engine.requests() > 0 || asking.is_finished()).await;
+        asking.abort();
+        wait(|| till.open.load(Ordering::SeqCst) == 0 && server.engine.requests() == 0).await;
+        let settled = till.settled.lock().await;
+        assert!(settled[before..].iter().all(|it| it.2 != FinishReason::Cancelled), "{settled:?}");
+        if settled.len() == before {
+            return;
+        }
+    }
+    panic!("no answer took long enough to leave it");
 }
 
 #[tokio::test]
