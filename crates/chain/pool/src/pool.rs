@@ -108,6 +108,7 @@ impl Pool {
     fn try_add(&self, tx: PooledTransaction) -> Result<B256, PoolError> {
         let mut inner = self.synced();
         let inner = &mut *inner;
+        let tx = if self.0.config.no_locals { tx.into_external() } else { tx };
         let hash = tx.hash();
         if inner.set.contains(&hash) {
             return Err(PoolError::AlreadyKnown(hash));

@@ -41,6 +41,11 @@ impl PooledTransaction {
         Ok(Self::assemble(Recovered::new_unchecked(tx, signer), encoded.into(), origin))
     }
 
+    /// The same as if it had come from elsewhere.
+    pub(crate) fn into_external(self) -> Self {
+        Self { origin: Origin::External, ..self }
+    }
+
     /// Wraps a transaction whose sender is known.
     pub fn new(tx: Recovered<Tx>, origin: Origin) -> Result<Self, PoolError> {
         let encoded = tx.encoded_2718();

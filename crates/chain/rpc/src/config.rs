@@ -143,11 +143,15 @@ pub enum Namespace {
     Admin,
     /// What a batcher sets.
     Miner,
+    /// Traces in Parity's form.
+    Trace,
+    /// reth's own.
+    Reth,
 }
 
 impl Namespace {
     /// Every namespace.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Eth,
         Self::Net,
         Self::Web3,
@@ -157,6 +161,8 @@ impl Namespace {
         Self::Rpc,
         Self::Admin,
         Self::Miner,
+        Self::Trace,
+        Self::Reth,
     ];
 
     /// As it stands before the underscore.
@@ -171,6 +177,8 @@ impl Namespace {
             Self::Rpc => "rpc",
             Self::Admin => "admin",
             Self::Miner => "miner",
+            Self::Trace => "trace",
+            Self::Reth => "reth",
         }
     }
 }
@@ -184,7 +192,7 @@ impl fmt::Display for Namespace {
 /// A namespace that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown RPC namespace `{0}`; known: admin, debug, eth, miner, net, rpc, tributary, txpool, web3, all, none"
+    "unknown RPC namespace `{0}`; known: admin, debug, eth, miner, net, reth, rpc, trace, tributary, txpool, web3, all, none"
 )]
 pub struct UnknownNamespace(String);
 

@@ -47,6 +47,9 @@ pub enum RpcError {
         /// The cap, in wei.
         cap: u128,
     },
+    /// The sequencer refused the transaction.
+    #[error("{}", .0.message())]
+    Sequencer(ErrorObjectOwned),
     /// The call reverted.
     #[error("execution reverted{}", revert_reason(.0))]
     Reverted(Bytes),
@@ -98,6 +101,7 @@ impl From<RpcError> for ErrorObjectOwned {
             tracing::warn!(target: "rpc", %message, "internal error");
         }
         match error {
+            RpcError::Sequencer(refusal) => refusal,
             RpcError::Reverted(output) => Self::owned(code, message, Some(hex::encode_prefixed(output))),
             _ => Self::owned(code, message, None::<()>),
         }

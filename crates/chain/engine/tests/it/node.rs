@@ -63,6 +63,7 @@ impl Node {
             pool: pool.clone(),
             executor,
             tributary: Arc::new(NoWorker),
+            sequencer: None,
             config: EthConfig::default(),
             client_version: "Tributary/test".to_owned(),
         }))

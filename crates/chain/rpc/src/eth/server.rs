@@ -162,7 +162,7 @@ impl EthApiServer for EthMethods {
     }
 
     async fn send_raw_transaction(&self, bytes: Bytes) -> RpcResult<B256> {
-        self.0.read(move |context| context.send(&bytes)).await
+        Ok(self.0.submit(bytes).await?)
     }
 
     async fn call(

@@ -72,6 +72,7 @@ impl Node {
             pool: pool.clone(),
             executor: executor.clone(),
             tributary: Arc::new(NoWorker),
+            sequencer: None,
             config: config.eth,
             client_version: "Tributary/test".to_owned(),
         });
