@@ -15,11 +15,11 @@ use tributary_engine_api::{AuthConfig, JwtSecret};
 pub(crate) struct AuthArgs {
     /// Address of the Engine API, over HTTP and WebSocket.
     #[arg(long = "authrpc.addr", default_value = "127.0.0.1")]
-    pub(crate) addr: IpAddr,
+    pub(crate) authrpc_addr: IpAddr,
 
     /// Port of the Engine API; 0: any free one.
     #[arg(long = "authrpc.port", default_value_t = 8551)]
-    pub(crate) port: u16,
+    pub(crate) authrpc_port: u16,
 
     /// File of the secret that the rollup node has, too: 32 bytes in hex. Made if it is missing. Default: `jwt.hex` in the
     /// datadir.
@@ -32,7 +32,7 @@ impl AuthArgs {
     pub(crate) fn config(&self, default_secret: &Path) -> Result<AuthConfig> {
         let path = self.jwtsecret.as_deref().unwrap_or(default_secret);
         Ok(AuthConfig {
-            address: SocketAddr::from((self.addr, self.port)),
+            address: SocketAddr::from((self.authrpc_addr, self.authrpc_port)),
             secret: JwtSecret::load_or_create(path)?,
         })
     }

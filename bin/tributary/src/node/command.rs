@@ -80,7 +80,9 @@ impl NodeCommand {
             "chain {} is not a development chain: its blocks come from op-node, not from --dev",
             spec.chain_id()
         );
-        self.da.da.check(spec.economy.dev)?;
+        if self.inference.api {
+            self.da.da.check(spec.economy.dev)?;
+        }
         if let Some(address) = self.metrics.metrics {
             metrics::serve(address).await?;
         }

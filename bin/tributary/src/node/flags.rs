@@ -14,7 +14,7 @@ impl NodeCommand {
             self.network.port = 0;
             self.rpc.http_port = 0;
             self.rpc.ws_port = 0;
-            self.auth.port = 0;
+            self.auth.authrpc_port = 0;
         }
         self
     }
