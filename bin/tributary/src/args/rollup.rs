@@ -62,7 +62,12 @@ pub(crate) struct RollupArgs {
     pub(crate) enable_tx_conditional: bool,
 
     /// Least tip that is suggested, in wei.
-    #[arg(long = "rollup.min-suggested-priority-fee", alias = "gpo.minsuggestedpriorityfee", value_name = "WEI", default_value_t = 1_000_000)]
+    #[arg(
+        long = "rollup.min-suggested-priority-fee",
+        alias = "gpo.minsuggestedpriorityfee",
+        value_name = "WEI",
+        default_value_t = 1_000_000
+    )]
     pub(crate) min_suggested_priority_fee: u128,
 
     /// Do not tell peers of transactions.

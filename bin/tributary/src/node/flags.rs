@@ -55,7 +55,6 @@ impl NodeCommand {
 }
 
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue)> {
-    let (name, value) =
-        text.split_once('=').ok_or_eyre("--rollup.sequencer-headers: `name=value` wanted")?;
+    let (name, value) = text.split_once('=').ok_or_eyre("--rollup.sequencer-headers: `name=value` wanted")?;
     Ok((name.trim().parse()?, value.trim().parse()?))
 }

@@ -24,7 +24,6 @@ impl Servers {
         layout: &Layout,
     ) -> Result<Self> {
         let config = node.rpc.config()?;
-        let min_tip = node.rollup.min_suggested_priority_fee;
         let context = RpcContext::new(RpcParts {
             spec: Arc::clone(&chain.spec),
             chain: chain.chain.clone(),
@@ -32,7 +31,11 @@ impl Servers {
             executor: chain.executor.clone(),
             tributary,
             sequencer: node.forwarder()?,
-            config: EthConfig { min_suggested_priority_fee: min_tip, ..config.eth },
+            config: EthConfig {
+                min_suggested_priority_fee: node.rollup.min_suggested_priority_fee,
+                tx_conditional: node.rollup.enable_tx_conditional,
+                ..config.eth
+            },
             client_version: concat!("tributary/v", env!("CARGO_PKG_VERSION")).to_owned(),
         });
         let engine = Engine::new(chain.builder.clone(), client())?;

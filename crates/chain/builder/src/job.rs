@@ -53,6 +53,7 @@ impl Recipe {
         let base_fee = self.executor.spec().next_base_fee(&self.parent, self.attributes.timestamp);
         // The forced block was built with this base fee, so it exists.
         let inner = self.pool.best(self.parent.hash(), base_fee.unwrap_or_default());
+        let inner = inner.for_block(self.parent.number + 1, self.attributes.timestamp);
         let mut source = Stoppable { inner, stop };
         self.executor.build(&self.parent, self.attributes.clone(), StateRef::clone(&self.state), &mut source)
     }

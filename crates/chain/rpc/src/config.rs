@@ -98,6 +98,8 @@ pub struct EthConfig {
     pub min_suggested_priority_fee: u128,
     /// `--gpo.maxprice`: no higher tip is suggested, in wei.
     pub max_suggested_priority_fee: u128,
+    /// `--rollup.enable-tx-conditional`: serve `eth_sendRawTransactionConditional`.
+    pub tx_conditional: bool,
     /// `--rpc.eth-proof-window`: how far behind the head proofs go.
     pub proof_window: u64,
 }
@@ -117,6 +119,7 @@ impl Default for EthConfig {
             max_fee_history: 1024,
             min_suggested_priority_fee: 1_000_000,
             max_suggested_priority_fee: 500_000_000_000,
+            tx_conditional: false,
             proof_window: u64::MAX,
         }
     }

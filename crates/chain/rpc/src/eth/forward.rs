@@ -4,7 +4,7 @@ use crate::{RpcContext, RpcError};
 use alloy_primitives::{B256, Bytes};
 use http::HeaderMap;
 use jsonrpsee::{
-    core::{ClientError, client::ClientT},
+    core::{ClientError, client::ClientT, params::ArrayParams},
     http_client::{HttpClient, HttpClientBuilder},
     rpc_params,
 };
@@ -36,8 +36,9 @@ impl Forwarder {
         Ok(Self { client, retain })
     }
 
-    async fn send(&self, bytes: &Bytes) -> Result<B256, RpcError> {
-        self.client.request("eth_sendRawTransaction", rpc_params![bytes]).await.map_err(|error| match error {
+    /// Hands a request on.
+    pub(crate) async fn forward(&self, method: &str, params: ArrayParams) -> Result<B256, RpcError> {
+        self.client.request(method, params).await.map_err(|error| match error {
             ClientError::Call(refusal) => RpcError::Sequencer(refusal),
             error => RpcError::Internal(format!("the sequencer does not answer: {error}")),
         })
@@ -54,7 +55,7 @@ impl RpcContext {
             let bytes = bytes.clone();
             self.read_inner(move |context| context.check_sent(&bytes).map(|tx| tx.hash())).await?
         };
-        sequencer.send(&bytes).await?;
+        sequencer.forward("eth_sendRawTransaction", rpc_params![&bytes]).await?;
         if sequencer.retain
             && let Err(error) = self.read_inner(move |context| context.send(&bytes)).await
         {
