@@ -42,7 +42,7 @@ class Client:
 class Tributary(Client):
     """Started as op-reth is."""
 
-    def __init__(self, binary: Path, genesis: Path, folder: Path, name: str = "tributary", extra: list | None = None):
+    def __init__(self, binary: Path, genesis: Path, folder: Path, name: str = "tributary", journal: bool = False):
         super().__init__(name, folder)
         init = Process(f"{name}-init", [binary, "init", f"--datadir={self.data}", f"--chain={genesis}"], folder).start()
         assert init.popen.wait(60) == 0, init.tail()
@@ -51,8 +51,9 @@ class Tributary(Client):
             f"--authrpc.port={self.auth}", "--builder.deadline=2", "--builder.interval=100ms", f"--chain={genesis}", "--color=never",
             f"--datadir={self.data}", "--disable-discovery", "--http", f"--http.api={NAMESPACES}", "--http.addr=127.0.0.1",
             f"--http.port={self.http}", "--ipcdisable", f"--log.file.directory={self.data}/logs", "--log.stdout.format=json",
-            "--nat=none", f"--p2p-secret-key={self.data}/p2p.key", "--port=0", "--txpool.minimum-priority-fee=1", "--txpool.nolocals",
-            "--ws", f"--ws.api={NAMESPACES}", "--ws.addr=127.0.0.1", f"--ws.port={self.ws}", "-vvvv", *(extra or []),
+            "--nat=none", f"--p2p-secret-key={self.data}/p2p.key", "--port=0", "--txpool.minimum-priority-fee=1",
+            *([] if journal else ["--txpool.nolocals"]),
+            "--ws", f"--ws.api={NAMESPACES}", "--ws.addr=127.0.0.1", f"--ws.port={self.ws}", "-vvvv",
         ], folder)
 
     def messages(self) -> list[dict]:

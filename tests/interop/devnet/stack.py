@@ -65,8 +65,9 @@ class Devnet:
             self.files["rollup"].write_text(json.dumps(config))
         return client
 
-    def start_tributary(self, name: str = "tributary", extra: list | None = None) -> Tributary:
-        return self.start_client(Tributary(self.tributary, self.files["genesis"], self.folder, name, extra))
+    def start_tributary(self, name: str = "tributary", journal: bool = False) -> Tributary:
+        """`journal`: transactions sent to it survive its death."""
+        return self.start_client(Tributary(self.tributary, self.files["genesis"], self.folder, name, journal))
 
     def start_op_geth(self) -> OpGeth:
         return self.start_client(OpGeth(self.binaries, self.files["genesis"], self.folder))

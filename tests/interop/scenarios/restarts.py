@@ -13,7 +13,7 @@ ROUNDS = 8
 
 def run(devnet: Devnet):
     devnet.start_l1(Schedule({"isthmus": 0, "jovian": 0, "karst": 10}))
-    client = devnet.start_tributary()
+    client = devnet.start_tributary(journal=True)
     node = devnet.start_op_node(client, sequencer=True)
     devnet.start_batcher(client, node)
     rpc = client.rpc

@@ -125,13 +125,12 @@ impl Job {
 
     fn fill(&self, recipe: &Recipe, config: PayloadConfig) {
         let deadline = Instant::now() + config.deadline;
+        let mut filled_from = None;
         while Instant::now() < deadline {
-            match recipe.build_filled(&self.stop) {
-                Ok(built) => self.offer(built),
-                Err(error) => {
-                    tracing::warn!(target: "payload", %error, "Payload not filled from the pool");
-                    self.progress.lock().first_fill_pending = false;
-                }
+            let content = Some(recipe.pool.changes());
+            if content != filled_from {
+                self.fill_once(recipe);
+                filled_from = content;
             }
             let mut progress = self.progress.lock();
             self.changed.notify_all();
@@ -141,6 +140,16 @@ impl Job {
             self.changed.wait_for(&mut progress, config.interval);
             if self.stop.load(Ordering::Relaxed) {
                 return;
+            }
+        }
+    }
+
+    fn fill_once(&self, recipe: &Recipe) {
+        match recipe.build_filled(&self.stop) {
+            Ok(built) => self.offer(built),
+            Err(error) => {
+                tracing::warn!(target: "payload", %error, "Payload not filled from the pool");
+                self.progress.lock().first_fill_pending = false;
             }
         }
     }
