@@ -23,7 +23,7 @@ class L1:
         self.process = Process("l1", [
             binaries / "geth", "--dev", "--dev.period", BLOCK_TIME, "--datadir", folder / "l1", "--http", "--http.port", self.port,
             "--http.api", "eth,net,web3,debug,admin", "--ipcdisable", "--port", 0, "--authrpc.port", free_port(), "--nodiscover",
-            "--gcmode", "archive",
+            "--gcmode", "archive", "--cache", 128,
         ], folder)
         self.rich = None
         self.deposits = None

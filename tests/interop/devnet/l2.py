@@ -72,7 +72,7 @@ class OpGeth(Client):
             binaries / "op-geth", "--datadir", self.data, "--networkid", 901, "--http", "--http.port", self.http,
             "--http.api", "eth,net,web3,debug,txpool,miner", "--authrpc.port", self.auth, "--authrpc.jwtsecret", self.secret_file,
             "--ipcdisable", "--port", 0, "--nodiscover", "--maxpeers", 0, "--gcmode", "archive", "--syncmode", "full",
-            "--rollup.disabletxpoolgossip", "--state.scheme", "hash",
+            "--rollup.disabletxpoolgossip", "--state.scheme", "hash", "--cache", 128,
         ], folder)
 
 

@@ -31,8 +31,11 @@ class Devnet:
             for process in self.running:
                 print(f"---- {process.name}: last words\n{process.tail(15)}")
             print(f"logs: {self.folder}")
-        elif not self.keep:
+        if not failure and not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+        for data in filter(Path.is_dir, self.folder.glob("*")):
+            # Databases are large and of no use without their processes.
+            shutil.rmtree(data, ignore_errors=True)
 
     def another(self) -> "Devnet":
         """A second one, with an L1 of its own."""

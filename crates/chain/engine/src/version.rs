@@ -93,6 +93,8 @@ mod tests {
     use super::*;
     use tributary_spec::{DEV_GENESIS, Genesis};
 
+    type Versions = &'static [Version];
+
     /// A chain with one fork every ten seconds, Regolith at 10.
     fn staggered() -> ChainSpec {
         let mut genesis: Genesis = serde_json::from_str(DEV_GENESIS).unwrap();
@@ -116,7 +118,7 @@ mod tests {
     fn every_fork_has_its_versions() {
         use Version::{V1, V2, V3, V4, V5};
         let spec = staggered();
-        let rows: [(u64, &[Version], &[Version], &[Version]); 6] = [
+        let rows: [(u64, Versions, Versions, Versions); 6] = [
             (0, &[V1, V2], &[V1, V2], &[V1, V2]),
             (20, &[V2], &[V2], &[V2]),
             (30, &[V3], &[V3], &[V3]),

@@ -304,7 +304,7 @@ impl Pool {
                 validate::check_static(&tx, &self.0.config, self.0.executor.spec().chain_id(), &inner.head)?;
                 let account = inner.head.sender(tx.sender())?;
                 let cost = validate::check_account(&tx, &account, &inner.head)?;
-                inner.set.insert(Arc::new(tx), account, cost)
+                inner.set.restore(Arc::new(tx), account, cost)
             })();
             match taken {
                 Ok(effects) => self.announce(effects),
