@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := $(CACHE)/venv
 
-.PHONY: help setup dev test lint unit e2e oracle bench genesis clean-dev
+.PHONY: help setup dev test lint unit e2e interop oracle bench genesis clean-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -38,6 +38,11 @@ e2e: ## whole-system tests that other languages drive: clients, wallets, the ora
 	$(CARGO) build --locked --bin tributary
 	$(VENV)/bin/python scripts/cli_docs.py $(TARGET)/debug/tributary --check
 	TRIBUTARY=$(abspath $(TARGET))/debug/tributary PYTHON=$(VENV)/bin/python tests/e2e/run.sh
+
+interop: setup ## op-node, op-batcher, op-geth and geth around this node (SCENARIOS="sequencer verifier ...": only these)
+	PYTHON=$(VENV)/bin/python tests/interop/prepare.sh $(CACHE)/interop
+	$(CARGO) build --locked --bin tributary
+	$(VENV)/bin/python tests/interop/run.py --tributary $(TARGET)/debug/tributary --bin $(CACHE)/interop/bin $(SCENARIOS)
 
 bench: ## every figure of docs/STATUS.md
 	scripts/bench.sh

@@ -40,7 +40,7 @@ rust_toolchain() {
 
 python_packages() {
   local stamp="$cache/venv/.installed" want
-  want=$(cat requirements.txt tests/oracle/requirements.txt | sha256sum | cut -d' ' -f1)
+  want=$(cat requirements.txt tests/oracle/requirements.txt tests/interop/requirements.txt | sha256sum | cut -d' ' -f1)
   [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return
   say "Python packages in $cache/venv"
   [ -x "$cache/venv/bin/python" ] || python3 -m venv "$cache/venv"

@@ -102,3 +102,36 @@ fn run(cli: Cli) -> Result<()> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::Cli;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    /// What OP's test harness starts op-reth with.
+    #[test]
+    fn the_node_takes_op_reths_command_line() {
+        let flags = "tributary node --addr=127.0.0.1 --authrpc.addr=127.0.0.1 --authrpc.jwtsecret=F --authrpc.port=0 \
+            --builder.deadline=2 --builder.interval=100ms --chain=G.json --color=never --datadir=D --disable-discovery \
+            --http --http.api=admin,debug,eth,net,trace,txpool,web3,rpc,reth,miner --http.addr=127.0.0.1 --http.port=0 \
+            --ipcdisable --log.file.directory=L --log.stdout.format=json --nat=none --p2p-secret-key=F --port=0 \
+            --txpool.minimum-priority-fee=1 --txpool.nolocals --with-unused-ports --ws \
+            --ws.api=admin,debug,eth,net,trace,txpool,web3,rpc,reth,miner --ws.addr=127.0.0.1 --ws.port=0 -vvvv \
+            --metrics=127.0.0.1:0 --rollup.interop-http=http://127.0.0.1:1 --rollup.sequencer-http=http://127.0.0.1:2 \
+            --rollup.sequencer-headers=a=b,c=d --rollup.compute-pending-block --rollup.discovery.v4 \
+            --rollup.enable-tx-conditional --rollup.retain-forwarded-txs --rollup.historicalrpc=http://127.0.0.1:3 \
+            --rollup.disable-tx-pool-gossip --rpc.eth-proof-window=100000";
+        let parsed = Cli::try_parse_from(flags.split_whitespace()).map_err(|error| error.to_string());
+        assert!(parsed.is_ok(), "{parsed:?}");
+        for spelt_as_op_geth in ["--rollup.sequencerhttp=http://a", "--rollup.disabletxpoolgossip"] {
+            assert!(Cli::try_parse_from(["tributary", "node", spelt_as_op_geth]).is_ok());
+        }
+        assert!(Cli::try_parse_from(["tributary", "init", "--datadir=D", "--chain=G.json"]).is_ok());
+    }
+}

@@ -51,6 +51,10 @@ impl Layout {
         self.0.join("txpool.rlp")
     }
 
+    pub(crate) fn jwt_secret(&self) -> PathBuf {
+        self.0.join("jwt.hex")
+    }
+
     pub(crate) fn memstore(&self) -> PathBuf {
         self.0.join("memstore")
     }

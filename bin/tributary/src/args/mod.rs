@@ -1,12 +1,15 @@
 //! One `Args` struct for each subsystem, under reth's flag names where reth has one.
 
+mod auth;
 mod chain;
 mod da;
 mod datadir;
 mod dev;
+mod duration;
 mod inference;
 mod log;
 mod metrics;
+mod network;
 mod rollup;
 mod rpc;
 mod settlement;
@@ -14,6 +17,7 @@ mod txpool;
 mod wallet;
 
 pub(crate) use self::{
+    auth::AuthArgs,
     chain::ChainArgs,
     da::DaArgs,
     datadir::{DatadirArgs, Layout, data_home},
@@ -21,7 +25,8 @@ pub(crate) use self::{
     inference::{InferenceArgs, Payments},
     log::LogArgs,
     metrics::MetricsArgs,
-    rollup::RollupArgs,
+    network::NetworkArgs,
+    rollup::{BuilderArgs, RollupArgs},
     rpc::RpcArgs,
     settlement::SettlementArgs,
     txpool::TxPoolArgs,

@@ -1,10 +1,16 @@
-//! `--http.*`, `--ws.*`, `--authrpc.*` and `--rpc.*`.
+//! `--http.*`, `--ws.*`, `--rpc.*`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
+use alloy_primitives::utils::parse_ether as parse_wei;
 use clap::Args;
-use eyre::Result;
+use eyre::{OptionExt, Result};
 use tributary_rpc::{EndpointConfig, EthConfig, RpcConfig, ServerLimits, VirtualHosts};
+
+use super::duration::parse_duration;
 
 /// JSON-RPC.
 #[derive(Clone, Debug, Args)]
@@ -85,6 +91,34 @@ pub(crate) struct RpcArgs {
     /// Most gas of an eth_call, eth_estimateGas or trace.
     #[arg(long = "rpc.gascap", default_value_t = 50_000_000)]
     pub(crate) gas_cap: u64,
+
+    /// Longest an eth_call may take (`5s`); 0: no limit.
+    #[arg(long = "rpc.evmtimeout", default_value = "5s", value_parser = parse_duration)]
+    pub(crate) evm_timeout: Duration,
+
+    /// Most a sent transaction may pay for gas, in ether; 0: no limit.
+    #[arg(long = "rpc.txfeecap", value_name = "ETHER", default_value = "1", value_parser = parse_ether)]
+    pub(crate) tx_fee_cap: u128,
+
+    /// Blocks behind the head for which eth_getProof answers.
+    #[arg(long = "rpc.eth-proof-window", default_value_t = u64::MAX)]
+    pub(crate) proof_window: u64,
+
+    /// Most traces at a time. Default: two less than there are cores, at least two.
+    #[arg(long = "rpc.max-tracing-requests")]
+    pub(crate) max_tracing_requests: Option<usize>,
+
+    /// Most calls and estimates at a time.
+    #[arg(long = "rpc.max-blocking-io-requests", default_value_t = 256)]
+    pub(crate) max_blocking_io_requests: usize,
+
+    /// No IPC socket; there is none.
+    #[arg(long)]
+    pub(crate) ipcdisable: bool,
+
+    /// Path of the IPC socket; there is none.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ipcpath: Option<String>,
 }
 
 impl RpcArgs {
@@ -101,6 +135,7 @@ impl RpcArgs {
                 ..EndpointConfig::new(address)
             }))
         };
+        let defaults = EthConfig::default();
         let http = (self.http_addr, self.http_port).into();
         let ws = (self.ws_addr, self.ws_port).into();
         Ok(RpcConfig {
@@ -117,8 +152,17 @@ impl RpcArgs {
                 max_blocks_per_filter: self.max_blocks_per_filter,
                 max_logs_per_response: self.max_logs_per_response,
                 gas_cap: self.gas_cap,
-                ..EthConfig::default()
+                evm_timeout: self.evm_timeout,
+                tx_fee_cap: self.tx_fee_cap,
+                proof_window: self.proof_window,
+                max_concurrent_calls: self.max_blocking_io_requests,
+                max_tracing_requests: self.max_tracing_requests.unwrap_or(defaults.max_tracing_requests),
+                ..defaults
             },
         })
     }
+}
+
+fn parse_ether(text: &str) -> Result<u128> {
+    parse_wei(text)?.try_into().ok().ok_or_eyre("more ether than there is")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eyre::{Context, Result};
 use tokio_util::sync::CancellationToken;
-use tributary_builder::{BlockTime, DevConfig, DevSequencer, PayloadBuilder, PayloadConfig};
+use tributary_builder::{BlockTime, DevConfig, DevSequencer, PayloadBuilder};
 use tributary_evm::Executor;
 use tributary_pool::Pool;
 use tributary_spec::ChainSpec;
@@ -20,6 +20,7 @@ pub(super) struct ChainParts {
     pub(super) executor: Executor,
     pub(super) chain: Chain,
     pub(super) pool: Pool,
+    pub(super) builder: PayloadBuilder,
     /// The same as the worker sees it.
     pub(super) port: Arc<NodeChain>,
     sequencing: CancellationToken,
@@ -41,17 +42,17 @@ impl ChainParts {
         let followed = Arc::clone(&port);
         tokio::spawn(async move { followed.follow().await });
         let sequencing = CancellationToken::new();
+        let builder =
+            PayloadBuilder::new(executor.clone(), chain.clone(), pool.clone(), node.builder.config());
         if node.dev.dev {
-            let builder =
-                PayloadBuilder::new(executor.clone(), chain.clone(), pool.clone(), PayloadConfig::default());
             let config = DevConfig {
                 block_time: BlockTime::from_duration(node.dev.block_time),
-                gas_limit: node.rollup.gas_limit,
+                gas_limit: node.builder.gas_limit,
                 ..DevConfig::default()
             };
-            tokio::spawn(DevSequencer::new(builder, config)?.run(sequencing.clone()));
+            tokio::spawn(DevSequencer::new(builder.clone(), config)?.run(sequencing.clone()));
         }
-        Ok(Self { spec: Arc::clone(spec), executor, chain, pool, port, sequencing })
+        Ok(Self { spec: Arc::clone(spec), executor, chain, pool, builder, port, sequencing })
     }
 
     /// No block is begun after this.

@@ -4,14 +4,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
 use eyre::{Context, Report, Result, ensure};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing::info;
-use tributary_rpc::{Modules, NoWorker, RpcContext, RpcHandle, RpcParts, TributaryApi};
+use tributary_rpc::{NoWorker, TributaryApi};
 
-use super::{banner, chain::ChainParts, signals, worker::RunningWorker};
+use super::{banner, chain::ChainParts, metrics, servers::Servers, signals, worker::RunningWorker};
 use crate::args::{
-    ChainArgs, DaArgs, DatadirArgs, DevArgs, InferenceArgs, Layout, MetricsArgs, RollupArgs, RpcArgs,
-    SettlementArgs, TxPoolArgs,
+    AuthArgs, BuilderArgs, ChainArgs, DaArgs, DatadirArgs, DevArgs, InferenceArgs, Layout, MetricsArgs,
+    NetworkArgs, RollupArgs, RpcArgs, SettlementArgs, TxPoolArgs,
 };
 
 /// How long replies under way may take when the node stops.
@@ -29,9 +28,15 @@ pub(crate) struct NodeCommand {
     #[command(flatten)]
     pub(super) dev: DevArgs,
     #[command(flatten)]
-    pub(super) rollup: RollupArgs,
+    pub(super) network: NetworkArgs,
     #[command(flatten)]
     pub(super) rpc: RpcArgs,
+    #[command(flatten)]
+    pub(super) auth: AuthArgs,
+    #[command(flatten)]
+    pub(super) builder: BuilderArgs,
+    #[command(flatten)]
+    pub(super) rollup: RollupArgs,
     #[command(flatten)]
     pub(super) pool: TxPoolArgs,
     #[command(flatten)]
@@ -65,21 +70,28 @@ impl DevCommand {
 
 impl NodeCommand {
     pub(crate) async fn run(self) -> Result<()> {
+        self.with_ports_of_its_own().start().await
+    }
+
+    async fn start(self) -> Result<()> {
         let spec = self.chain.load()?;
         ensure!(
             !self.dev.dev || spec.economy.dev,
             "chain {} is not a development chain: its blocks come from op-node, not from --dev",
             spec.chain_id()
         );
-        self.da.da.check(spec.economy.dev)?;
+        if self.inference.api {
+            self.da.da.check(spec.economy.dev)?;
+        }
         if let Some(address) = self.metrics.metrics {
-            serve_metrics(address)?;
+            metrics::serve(address).await?;
         }
         let datadir = self.datadir.resolve(&spec);
         std::fs::create_dir_all(&datadir).wrap_err_with(|| format!("--datadir {}", datadir.display()))?;
         let layout = Layout::new(&datadir);
         info!(target: "tributary", chain = spec.chain_id(), genesis = %spec.genesis_hash(), datadir = %datadir.display(), "Starting");
         info!(target: "tributary", "{}", spec.forks());
+        self.log_flags_without_effect();
 
         let chain = ChainParts::open(&self, &spec, &layout)?;
         let worker =
@@ -88,9 +100,9 @@ impl NodeCommand {
             Some(worker) => worker.rpc(),
             None => Arc::new(NoWorker),
         };
-        let rpc = self.serve_rpc(&chain, api).await?;
+        let servers = Servers::start(&self, &chain, api, &layout).await?;
         if self.dev.dev {
-            banner::print(&self, &rpc, worker.as_ref());
+            banner::print(&self, servers.rpc(), worker.as_ref());
         }
 
         let outcome = tokio::select! {
@@ -102,30 +114,7 @@ impl NodeCommand {
         if let Some(worker) = worker {
             worker.stop(DRAIN).await;
         }
-        rpc.stop().await;
+        servers.stop().await;
         outcome.and(chain.close())
     }
-
-    async fn serve_rpc(&self, chain: &ChainParts, tributary: Arc<dyn TributaryApi>) -> Result<RpcHandle> {
-        let config = self.rpc.config()?;
-        let context = RpcContext::new(RpcParts {
-            spec: Arc::clone(&chain.spec),
-            chain: chain.chain.clone(),
-            pool: chain.pool.clone(),
-            executor: chain.executor.clone(),
-            tributary,
-            config: config.eth,
-            client_version: concat!("tributary/v", env!("CARGO_PKG_VERSION")).to_owned(),
-        });
-        Ok(RpcHandle::launch(&config, &Modules::new(context)?).await?)
-    }
-}
-
-fn serve_metrics(address: SocketAddr) -> Result<()> {
-    PrometheusBuilder::new()
-        .with_http_listener(address)
-        .install()
-        .wrap_err_with(|| format!("--metrics {address}: cannot be served"))?;
-    info!(target: "tributary", "Starting metrics endpoint at {address}");
-    Ok(())
 }

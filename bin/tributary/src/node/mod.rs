@@ -7,7 +7,7 @@
 //!                          │
 //!        engine ─▶ Worker (API, poster, store) ─▶ DA
 //!                          │
-//!                        RPC servers (eth_*, tributary_*)
+//!                        RPC servers (eth_*, tributary_*), Engine API (engine_*, no dev chains)
 //! ```
 //!
 //! Parts stop in the opposite order: nothing is asked of a part that is gone.
@@ -15,6 +15,9 @@
 mod banner;
 mod chain;
 mod command;
+mod flags;
+mod metrics;
+mod servers;
 mod signals;
 mod worker;
 

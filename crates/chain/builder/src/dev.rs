@@ -97,7 +97,9 @@ impl DevSequencer {
         let parent = chain.head();
         let attributes = self.attributes(&parent, unix_now())?;
         let base_fee = builder.executor().spec().next_base_fee(&parent, attributes.timestamp);
-        let mut source = AtMost::new(builder.pool().best(parent.hash(), base_fee.unwrap_or_default()), limit);
+        let best = builder.pool().best(parent.hash(), base_fee.unwrap_or_default());
+        let best = best.for_block(parent.number + 1, attributes.timestamp);
+        let mut source = AtMost::new(best, limit);
         let built = builder.build_now(parent.hash(), attributes, &mut source)?;
         let block = Arc::new(built.executed);
         let hash = block.block.hash();

@@ -8,13 +8,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+use alloy_primitives::U256;
 use parking_lot::{Condvar, Mutex};
-use tributary_evm::{BuildAttributes, BuildError, Built, Executor};
+use tributary_evm::{BuildAttributes, BuildError, Built, ExecutedBlock, Executor};
 use tributary_pool::Pool;
 use tributary_spec::SealedHeader;
 use tributary_state::StateRef;
 
 use crate::{PayloadConfig, source::Stoppable};
+
+/// A block that was built, ready for the tree.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    /// The block and all it did.
+    pub executed: Arc<ExecutedBlock>,
+    /// What its builder earns, wei.
+    pub fees: U256,
+}
+
+impl From<Built> for Payload {
+    fn from(built: Built) -> Self {
+        Self { executed: Arc::new(built.executed), fees: built.fees }
+    }
+}
 
 /// What a job builds from.
 pub(crate) struct Recipe {
@@ -37,6 +53,7 @@ impl Recipe {
         let base_fee = self.executor.spec().next_base_fee(&self.parent, self.attributes.timestamp);
         // The forced block was built with this base fee, so it exists.
         let inner = self.pool.best(self.parent.hash(), base_fee.unwrap_or_default());
+        let inner = inner.for_block(self.parent.number + 1, self.attributes.timestamp);
         let mut source = Stoppable { inner, stop };
         self.executor.build(&self.parent, self.attributes.clone(), StateRef::clone(&self.state), &mut source)
     }
@@ -52,7 +69,7 @@ pub(crate) struct Job {
 
 #[derive(Debug)]
 struct Progress {
-    best: Arc<Built>,
+    best: Arc<Payload>,
     /// A block filled from the pool is on its way and none is there yet.
     first_fill_pending: bool,
 }
@@ -78,22 +95,26 @@ impl Job {
 
     fn new(built: Built, first_fill_pending: bool) -> Self {
         Self {
-            progress: Mutex::new(Progress { best: Arc::new(built), first_fill_pending }),
+            progress: Mutex::new(Progress { best: Arc::new(built.into()), first_fill_pending }),
             changed: Condvar::new(),
             stop: AtomicBool::new(false),
         }
     }
 
-    /// The best block so far. Ends the job: a fill in progress is sealed with what it has, and waited for if it is the
-    /// first one.
-    pub(crate) fn resolve(&self, patience: Duration) -> Arc<Built> {
+    /// The best block so far. Ends the job. The first fill gets some time to be complete, then as much again to be sealed
+    /// with what it has.
+    pub(crate) fn resolve(&self, patience: Duration) -> Arc<Payload> {
+        let mut progress = self.progress.lock();
+        self.changed.wait_while_for(&mut progress, |progress| progress.first_fill_pending, patience);
         self.stop.store(true, Ordering::Relaxed);
         self.changed.notify_all();
-        let mut progress = self.progress.lock();
-        if progress.first_fill_pending {
-            self.changed.wait_while_for(&mut progress, |progress| progress.first_fill_pending, patience);
-        }
+        self.changed.wait_while_for(&mut progress, |progress| progress.first_fill_pending, patience);
         Arc::clone(&progress.best)
+    }
+
+    /// Time of the block.
+    pub(crate) fn timestamp(&self) -> u64 {
+        self.progress.lock().best.executed.block.header().timestamp
     }
 
     /// Ends the job without an answer.
@@ -104,13 +125,12 @@ impl Job {
 
     fn fill(&self, recipe: &Recipe, config: PayloadConfig) {
         let deadline = Instant::now() + config.deadline;
+        let mut filled_from = None;
         while Instant::now() < deadline {
-            match recipe.build_filled(&self.stop) {
-                Ok(built) => self.offer(built),
-                Err(error) => {
-                    tracing::warn!(target: "payload", %error, "Payload not filled from the pool");
-                    self.progress.lock().first_fill_pending = false;
-                }
+            let content = Some(recipe.pool.changes());
+            if content != filled_from {
+                self.fill_once(recipe);
+                filled_from = content;
             }
             let mut progress = self.progress.lock();
             self.changed.notify_all();
@@ -124,13 +144,23 @@ impl Job {
         }
     }
 
+    fn fill_once(&self, recipe: &Recipe) {
+        match recipe.build_filled(&self.stop) {
+            Ok(built) => self.offer(built),
+            Err(error) => {
+                tracing::warn!(target: "payload", %error, "Payload not filled from the pool");
+                self.progress.lock().first_fill_pending = false;
+            }
+        }
+    }
+
     /// Keeps the dearer block. The first fill replaces the forced block also when it earns nothing.
     fn offer(&self, built: Built) {
         let mut progress = self.progress.lock();
         let longer =
             built.executed.block.transactions().len() > progress.best.executed.block.transactions().len();
         if built.fees > progress.best.fees || (built.fees == progress.best.fees && longer) {
-            progress.best = Arc::new(built);
+            progress.best = Arc::new(built.into());
         }
         progress.first_fill_pending = false;
     }

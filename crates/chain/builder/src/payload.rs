@@ -12,7 +12,7 @@ use tributary_spec::SealedHeader;
 use tributary_tree::Chain;
 
 use crate::{
-    PayloadError,
+    Payload, PayloadError,
     job::{Job, Recipe},
 };
 
@@ -23,7 +23,7 @@ pub struct PayloadConfig {
     pub interval: Duration,
     /// A job stops improving after this time.
     pub deadline: Duration,
-    /// How long `resolve` waits for the first fill to be sealed.
+    /// How long `resolve` waits for the first fill, and then once more until it is sealed with what it has.
     pub patience: Duration,
     /// Jobs kept; the oldest ends when one more begins.
     pub max_jobs: u32,
@@ -117,9 +117,17 @@ impl PayloadBuilder {
     }
 
     /// The best payload of a job, which stops improving. The payload stays: the same id gives the same block again.
-    pub fn resolve(&self, id: PayloadId) -> Result<Arc<Built>, PayloadError> {
-        let job = self.0.jobs.lock().get(&id).cloned().ok_or(PayloadError::UnknownPayload(id))?;
-        Ok(job.resolve(self.0.config.patience))
+    pub fn resolve(&self, id: PayloadId) -> Result<Arc<Payload>, PayloadError> {
+        Ok(self.job(id)?.resolve(self.0.config.patience))
+    }
+
+    /// Time of the block that a job makes. The job goes on.
+    pub fn timestamp(&self, id: PayloadId) -> Result<u64, PayloadError> {
+        Ok(self.job(id)?.timestamp())
+    }
+
+    fn job(&self, id: PayloadId) -> Result<Arc<Job>, PayloadError> {
+        self.0.jobs.lock().get(&id).cloned().ok_or(PayloadError::UnknownPayload(id))
     }
 
     /// Builds one block at once, from a source of the caller's choice.

@@ -238,7 +238,7 @@ fn extra_data(spec: &ChainSpec, attributes: &BuildAttributes) -> Result<Bytes, A
 }
 
 /// Fills in what execution told.
-fn close_header(spec: &ChainSpec, header: &mut Header, transactions: &[Tx], outcome: &Outcome) {
+pub(crate) fn close_header(spec: &ChainSpec, header: &mut Header, transactions: &[Tx], outcome: &Outcome) {
     let active = |fork| spec.forks().active(fork, header.timestamp);
     let (canyon, ecotone) = (active(OpHardfork::Canyon), active(OpHardfork::Ecotone));
     let requests_hash = active(OpHardfork::Isthmus).then_some(EMPTY_REQUESTS_HASH);

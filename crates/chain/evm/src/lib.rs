@@ -15,6 +15,7 @@ mod precompiles;
 mod run;
 mod sandbox;
 mod seal;
+mod simulate;
 
 pub use alloy_op_evm::{OpEvmContext, OpTx};
 pub use op_revm::{OpHaltReason, OpSpecId, OpTransactionError};
@@ -29,3 +30,4 @@ pub use executor::{Env, Executor, NextBlock};
 pub use l1_fee::{L1Fees, estimated_da_size};
 pub use sandbox::{BlockDb, FeeMode, Sandbox};
 pub use seal::ExecutedBlock;
+pub use simulate::{SimulatedBlock, Simulator};

@@ -170,6 +170,15 @@ impl Sandbox {
         let Some(encoded) = tx.enveloped_tx.as_ref().filter(|encoded| encoded.first() != Some(&0x7e)) else {
             return Ok(L1BlockInfo::default());
         };
+        Ok(self.fees()?.for_evm(encoded))
+    }
+
+    /// DA footprint of an encoded transaction in this block, in gas.
+    pub(crate) fn da_footprint(&mut self, encoded: &[u8]) -> Result<u64, CallError> {
+        Ok(self.fees()?.da_footprint(encoded))
+    }
+
+    fn fees(&mut self) -> Result<&L1Fees, CallError> {
         let fees = match self.fees.take() {
             Some(fees) => fees,
             None => {
@@ -179,7 +188,7 @@ impl Sandbox {
                     .map_err(fault)?
             }
         };
-        Ok(self.fees.insert(fees).for_evm(encoded))
+        Ok(self.fees.insert(fees))
     }
 }
 
@@ -215,7 +224,7 @@ fn fault(fault: EvmFault) -> CallError {
     }
 }
 
-fn run_error(error: RunError) -> CallError {
+pub(crate) fn run_error(error: RunError) -> CallError {
     match error {
         RunError::State(error) => CallError::State(error),
         RunError::Internal(error) => CallError::Internal(error),

@@ -25,6 +25,8 @@ type Bid = (u128, Reverse<u64>, Address);
 pub struct BestTransactions {
     judge: Option<Pool>,
     base_fee: u64,
+    /// Number and time of the block.
+    place: Option<(u64, u64)>,
     bids: BinaryHeap<Bid>,
     queues: AddressMap<VecDeque<(u64, Arc<PooledTransaction>)>>,
     last: Option<(Address, B256)>,
@@ -40,6 +42,7 @@ impl BestTransactions {
         let mut best = Self {
             judge,
             base_fee,
+            place: None,
             bids: BinaryHeap::with_capacity(queues.len()),
             queues,
             last: None,
@@ -50,15 +53,37 @@ impl BestTransactions {
         best
     }
 
+    /// Tells number and time of the block; without, transactions that are bound to blocks are passed over.
+    pub fn for_block(self, number: u64, time: u64) -> Self {
+        Self { place: Some((number, time)), ..self }
+    }
+
     /// The next transaction of the block.
     pub fn next_pooled(&mut self) -> Option<Arc<PooledTransaction>> {
         if let Some((sender, _)) = self.last.take() {
             self.bid(sender);
         }
-        let (_, _, sender) = self.bids.pop()?;
-        let (_, tx) = self.queues.get_mut(&sender)?.pop_front()?;
-        self.last = Some((sender, tx.hash()));
-        Some(tx)
+        loop {
+            let (_, _, sender) = self.bids.pop()?;
+            let (_, tx) = self.queues.get_mut(&sender)?.pop_front()?;
+            if self.admits(&tx) {
+                self.last = Some((sender, tx.hash()));
+                return Some(tx);
+            }
+            self.passed_over.insert(sender);
+        }
+    }
+
+    /// Whether the transaction may be in this block. One whose time is over leaves the pool.
+    fn admits(&self, tx: &PooledTransaction) -> bool {
+        if tx.window().is_open() {
+            return true;
+        }
+        let Some((number, time)) = self.place else { return false };
+        if let Some(pool) = self.judge.as_ref().filter(|_| tx.window().is_over(number, time)) {
+            pool.remove(&tx.hash());
+        }
+        tx.window().admits(number, time)
     }
 
     /// Enters the sender's next transaction, unless one before it was refused or it does not pay the base fee.

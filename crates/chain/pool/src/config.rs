@@ -23,6 +23,8 @@ pub struct PoolConfig {
     pub minimum_priority_fee: u128,
     /// `--txpool.max-tx-input-bytes`: the encoded size of one transaction.
     pub max_tx_size: usize,
+    /// `--txpool.nolocals`: transactions that are sent to this node are treated as any other.
+    pub no_locals: bool,
     /// Where local transactions are kept over a restart; `None` keeps none (`--txpool.disable-transactions-backup`).
     pub journal: Option<PathBuf>,
 }
@@ -39,6 +41,7 @@ impl Default for PoolConfig {
             minimal_protocol_fee: 7,
             minimum_priority_fee: 0,
             max_tx_size: 128 << 10,
+            no_locals: false,
             journal: None,
         }
     }

@@ -11,6 +11,7 @@ mod sender;
 mod set;
 mod transaction;
 mod validate;
+mod window;
 
 pub use best::BestTransactions;
 pub use config::PoolConfig;
@@ -18,3 +19,4 @@ pub use error::{PoolError, Severity};
 pub use head::Head;
 pub use pool::{BySender, Pool, PoolContent, PoolStatus};
 pub use transaction::{Origin, PooledTransaction};
+pub use window::Window;

@@ -14,7 +14,10 @@ use alloy_primitives::{
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::broadcast::{self, error::TryRecvError};
 use tributary_evm::Executor;
@@ -34,6 +37,8 @@ struct Shared {
     config: PoolConfig,
     inner: Mutex<Inner>,
     announcements: broadcast::Sender<Arc<PooledTransaction>>,
+    /// How often the content changed.
+    changes: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -79,7 +84,14 @@ impl Pool {
         set.follow(head.market(), &AddressMap::default(), None);
         let inner = Mutex::new(Inner { head, set, events, journal: None });
         let (announcements, _) = broadcast::channel(SUBSCRIPTION_BUFFER);
-        let pool = Self(Arc::new(Shared { executor, chain, config, inner, announcements }));
+        let pool = Self(Arc::new(Shared {
+            executor,
+            chain,
+            config,
+            inner,
+            announcements,
+            changes: AtomicU64::new(0),
+        }));
         let total = kept.len();
         let taken = kept.into_iter().filter(|tx| pool.add(tx.clone()).is_ok()).count();
         if total > 0 {
@@ -108,6 +120,7 @@ impl Pool {
     fn try_add(&self, tx: PooledTransaction) -> Result<B256, PoolError> {
         let mut inner = self.synced();
         let inner = &mut *inner;
+        let tx = if self.0.config.no_locals { tx.into_external() } else { tx };
         let hash = tx.hash();
         if inner.set.contains(&hash) {
             return Err(PoolError::AlreadyKnown(hash));
@@ -223,7 +236,15 @@ impl Pool {
         }
     }
 
+    /// A number that changes whenever the content does: who builds from the pool need not do so again before.
+    pub fn changes(&self) -> u64 {
+        drop(self.synced());
+        self.0.changes.load(Ordering::Relaxed)
+    }
+
+    /// After every change of the content.
     fn announce(&self, effects: Effects) {
+        self.0.changes.fetch_add(1, Ordering::Relaxed);
         for tx in effects.promoted {
             let _ = self.0.announcements.send(tx);
         }
@@ -283,7 +304,7 @@ impl Pool {
                 validate::check_static(&tx, &self.0.config, self.0.executor.spec().chain_id(), &inner.head)?;
                 let account = inner.head.sender(tx.sender())?;
                 let cost = validate::check_account(&tx, &account, &inner.head)?;
-                inner.set.insert(Arc::new(tx), account, cost)
+                inner.set.restore(Arc::new(tx), account, cost)
             })();
             match taken {
                 Ok(effects) => self.announce(effects),
@@ -339,6 +360,8 @@ impl News {
             }
         }
         for block in new {
+            // A block that came back from the store does not tell what it did.
+            self.lost |= block.bundle.state.is_empty();
             self.changed.extend(block.bundle.state.keys());
             self.mined.extend(block.block.transactions().iter().map(|tx| tx.tx_hash()));
         }

@@ -90,11 +90,25 @@ impl Set {
         account: Account,
         cost: U256,
     ) -> Result<Effects, PoolError> {
+        if self.contains(&tx.hash()) {
+            return Err(PoolError::AlreadyKnown(tx.hash()));
+        }
+        self.check_limit(&tx)?;
+        self.restore(tx, account, cost)
+    }
+
+    /// Puts a transaction in that was in a block: its sender may have more of them than it could have sent.
+    pub(crate) fn restore(
+        &mut self,
+        tx: Arc<PooledTransaction>,
+        account: Account,
+        cost: U256,
+    ) -> Result<Effects, PoolError> {
         let hash = tx.hash();
         if self.contains(&hash) {
             return Err(PoolError::AlreadyKnown(hash));
         }
-        self.check_slots(&tx)?;
+        self.check_replacement(&tx)?;
         self.check_delegations(&tx, &account)?;
 
         let mut effects = Effects::default();
@@ -220,15 +234,23 @@ impl Set {
         }
     }
 
-    /// A slot is free, or its transaction is outbid.
-    fn check_slots(&self, tx: &PooledTransaction) -> Result<(), PoolError> {
-        let Some(sender) = self.senders.get(&tx.sender()) else { return Ok(()) };
-        match sender.txs.get(&tx.nonce()) {
+    /// The sender has a slot left, or replaces what is in one.
+    fn check_limit(&self, tx: &PooledTransaction) -> Result<(), PoolError> {
+        let (sender, limit) = (tx.sender(), self.limits.max_account_slots);
+        match self.senders.get(&sender) {
+            Some(own) if own.txs.len() >= limit && !own.txs.contains_key(&tx.nonce()) => {
+                Err(PoolError::AccountLimit { sender, limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The nonce is free, or its transaction is outbid.
+    fn check_replacement(&self, tx: &PooledTransaction) -> Result<(), PoolError> {
+        let old = self.senders.get(&tx.sender()).and_then(|sender| sender.txs.get(&tx.nonce()));
+        match old {
             Some(old) if !tx.outbids(&old.tx, self.limits.price_bump) => {
                 Err(PoolError::ReplacementUnderpriced)
-            }
-            None if sender.txs.len() >= self.limits.max_account_slots => {
-                Err(PoolError::AccountLimit { sender: tx.sender(), limit: self.limits.max_account_slots })
             }
             _ => Ok(()),
         }

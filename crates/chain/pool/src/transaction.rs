@@ -1,6 +1,6 @@
 //! A transaction as the pool keeps it.
 
-use crate::PoolError;
+use crate::{PoolError, Window};
 use alloy_consensus::{
     Transaction,
     transaction::{Recovered, SignerRecoverable},
@@ -26,6 +26,7 @@ pub struct PooledTransaction {
     encoded: Bytes,
     authorities: Vec<Address>,
     origin: Origin,
+    window: Window,
 }
 
 impl PooledTransaction {
@@ -39,6 +40,21 @@ impl PooledTransaction {
         }
         let signer = tx.recover_signer().map_err(|_| PoolError::InvalidSignature)?;
         Ok(Self::assemble(Recovered::new_unchecked(tx, signer), encoded.into(), origin))
+    }
+
+    /// The same as if it had come from elsewhere.
+    pub(crate) fn into_external(self) -> Self {
+        Self { origin: Origin::External, ..self }
+    }
+
+    /// Only for blocks within these bounds. The journal does not know of bounds, so the transaction is not local.
+    pub fn within(self, window: Window) -> Self {
+        Self { window, origin: Origin::External, ..self }
+    }
+
+    /// The bounds of the block that may include it.
+    pub fn window(&self) -> &Window {
+        &self.window
     }
 
     /// Wraps a transaction whose sender is known.
@@ -55,7 +71,7 @@ impl PooledTransaction {
             .iter()
             .filter_map(|authorization| authorization.recover_authority().ok())
             .collect();
-        Self { tx, encoded, authorities, origin }
+        Self { tx, encoded, authorities, origin, window: Window::default() }
     }
 
     /// The transaction and its sender.

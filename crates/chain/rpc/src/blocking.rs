@@ -47,6 +47,14 @@ impl RpcContext {
         lane: Lane,
         work: impl FnOnce(&Self) -> Result<T, RpcError> + Send + 'static,
     ) -> RpcResult<T> {
+        self.run_inner(lane, work).await.map_err(ErrorObjectOwned::from)
+    }
+
+    async fn run_inner<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&Self) -> Result<T, RpcError> + Send + 'static,
+    ) -> Result<T, RpcError> {
         let (semaphore, timeout) = match lane {
             Lane::Read => (&self.lanes.reads, None),
             Lane::Call => (&self.lanes.calls, self.lanes.call_timeout),
@@ -63,11 +71,18 @@ impl RpcContext {
             .await
             .map_err(RpcError::internal)?
         };
-        let result = match timeout {
+        match timeout {
             Some(limit) => tokio::time::timeout(limit, task).await.unwrap_or(Err(RpcError::Timeout(limit))),
             None => task.await,
-        };
-        result.map_err(ErrorObjectOwned::from)
+        }
+    }
+
+    /// A read whose error is looked at here.
+    pub(crate) async fn read_inner<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, RpcError> + Send + 'static,
+    ) -> Result<T, RpcError> {
+        self.run_inner(Lane::Read, work).await
     }
 
     /// [`run`](Self::run) for reads.

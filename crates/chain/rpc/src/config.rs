@@ -98,6 +98,8 @@ pub struct EthConfig {
     pub min_suggested_priority_fee: u128,
     /// `--gpo.maxprice`: no higher tip is suggested, in wei.
     pub max_suggested_priority_fee: u128,
+    /// `--rollup.enable-tx-conditional`: serve `eth_sendRawTransactionConditional`.
+    pub tx_conditional: bool,
     /// `--rpc.eth-proof-window`: how far behind the head proofs go.
     pub proof_window: u64,
 }
@@ -117,6 +119,7 @@ impl Default for EthConfig {
             max_fee_history: 1024,
             min_suggested_priority_fee: 1_000_000,
             max_suggested_priority_fee: 500_000_000_000,
+            tx_conditional: false,
             proof_window: u64::MAX,
         }
     }
@@ -143,11 +146,15 @@ pub enum Namespace {
     Admin,
     /// What a batcher sets.
     Miner,
+    /// Traces in Parity's form.
+    Trace,
+    /// reth's own.
+    Reth,
 }
 
 impl Namespace {
     /// Every namespace.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Eth,
         Self::Net,
         Self::Web3,
@@ -157,6 +164,8 @@ impl Namespace {
         Self::Rpc,
         Self::Admin,
         Self::Miner,
+        Self::Trace,
+        Self::Reth,
     ];
 
     /// As it stands before the underscore.
@@ -171,6 +180,8 @@ impl Namespace {
             Self::Rpc => "rpc",
             Self::Admin => "admin",
             Self::Miner => "miner",
+            Self::Trace => "trace",
+            Self::Reth => "reth",
         }
     }
 }
@@ -184,7 +195,7 @@ impl fmt::Display for Namespace {
 /// A namespace that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown RPC namespace `{0}`; known: admin, debug, eth, miner, net, rpc, tributary, txpool, web3, all, none"
+    "unknown RPC namespace `{0}`; known: admin, debug, eth, miner, net, reth, rpc, trace, tributary, txpool, web3, all, none"
 )]
 pub struct UnknownNamespace(String);
 

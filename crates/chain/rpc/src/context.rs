@@ -1,6 +1,6 @@
 //! What all methods share.
 
-use crate::{EthConfig, TributaryApi, blocking::Lanes, eth::FeeCache, eth::Filters};
+use crate::{EthConfig, Forwarder, TributaryApi, blocking::Lanes, eth::FeeCache, eth::Filters};
 use std::{ops::Deref, sync::Arc};
 use tributary_evm::Executor;
 use tributary_pool::Pool;
@@ -20,6 +20,8 @@ pub struct RpcParts {
     pub executor: Executor,
     /// The economy's reads.
     pub tributary: Arc<dyn TributaryApi>,
+    /// Where transactions are sent on to, if this node does not make blocks.
+    pub sequencer: Option<Forwarder>,
     /// Limits.
     pub config: EthConfig,
     /// `web3_clientVersion`.

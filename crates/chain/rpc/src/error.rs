@@ -1,7 +1,7 @@
 //! Errors as JSON-RPC knows them: geth's codes and reth's texts.
 
 use alloy_eips::BlockId;
-use alloy_primitives::{Bytes, hex};
+use alloy_primitives::{B256, Bytes, hex};
 use alloy_sol_types::{Panic, Revert, SolError};
 use jsonrpsee::types::ErrorObjectOwned;
 use tributary_pool::PoolError;
@@ -15,6 +15,7 @@ mod code {
     pub(super) const INVALID_PARAMS: i32 = -32602;
     pub(super) const INTERNAL: i32 = -32603;
     pub(super) const REVERT: i32 = 3;
+    pub(super) const NOT_MINED: i32 = 4;
 }
 
 /// Why a request got no result.
@@ -47,6 +48,33 @@ pub enum RpcError {
         /// The cap, in wei.
         cap: u128,
     },
+    /// A simulation that cannot be, with the code that its specification has for that.
+    #[error("{message}")]
+    Simulation {
+        /// The code.
+        code: i32,
+        /// What is wrong.
+        message: String,
+    },
+    /// The transaction was taken, and is in no block yet (EIP-7966).
+    #[error("the transaction was added to the mempool but wasn't processed in {patience:?}")]
+    NotMined {
+        /// The transaction.
+        hash: B256,
+        /// How long was waited.
+        patience: std::time::Duration,
+    },
+    /// The condition of a transaction does not hold.
+    #[error("{message}")]
+    Conditional {
+        /// op-geth's code.
+        code: i32,
+        /// What is wrong.
+        message: String,
+    },
+    /// The sequencer refused the transaction.
+    #[error("{}", .0.message())]
+    Sequencer(ErrorObjectOwned),
     /// The call reverted.
     #[error("execution reverted{}", revert_reason(.0))]
     Reverted(Bytes),
@@ -85,6 +113,8 @@ impl RpcError {
             Self::InvalidParams(_) => code::INVALID_PARAMS,
             Self::LimitExceeded(_) => code::LIMIT,
             Self::Reverted(_) => code::REVERT,
+            Self::NotMined { .. } => code::NOT_MINED,
+            Self::Simulation { code, .. } | Self::Conditional { code, .. } => *code,
             Self::State(_) | Self::Internal(_) => code::INTERNAL,
             _ => code::SERVER,
         }
@@ -98,6 +128,8 @@ impl From<RpcError> for ErrorObjectOwned {
             tracing::warn!(target: "rpc", %message, "internal error");
         }
         match error {
+            RpcError::Sequencer(refusal) => refusal,
+            RpcError::NotMined { hash, .. } => Self::owned(code, message, Some(hash)),
             RpcError::Reverted(output) => Self::owned(code, message, Some(hex::encode_prefixed(output))),
             _ => Self::owned(code, message, None::<()>),
         }

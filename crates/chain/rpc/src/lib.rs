@@ -22,9 +22,11 @@ pub use context::{RpcContext, RpcParts};
 pub use convert::{RpcBlock, RpcHeader, RpcReceipt, RpcTransaction};
 pub use debug::DebugApiServer;
 pub use error::RpcError;
-pub use eth::{EthApiClient, EthApiServer, EthFilterApiServer, EthPubSubApiServer};
+pub use eth::{
+    EthApiClient, EthApiServer, EthFilterApiServer, EthPubSubApiServer, Forwarder, ForwarderError,
+};
 pub use net::NetApiServer;
-pub use server::{Modules, RpcHandle, ServerError};
+pub use server::{MeterLayer, Modules, RpcHandle, ServerError};
 pub use tributary::{
     ModelKey, NoWorker, TributaryApi, TributaryError, TributaryEvents, TributaryQuery, TributaryRpcClient,
     TributaryRpcServer,

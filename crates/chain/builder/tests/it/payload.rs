@@ -75,7 +75,7 @@ fn a_built_block_becomes_the_head_without_being_executed_again() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     let built = node.builder.resolve(id(1)).unwrap();
     let hash = built.executed.block.hash();
-    node.chain.insert(std::sync::Arc::new(built.executed.clone())).unwrap();
+    node.chain.insert(built.executed.clone()).unwrap();
     node.chain.set_forkchoice(hash, None, None).unwrap();
     assert_eq!(node.chain.head().hash(), hash);
     eventually("the pool drops what is mined", || node.pool.status().pending == 0);

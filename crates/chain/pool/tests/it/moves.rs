@@ -62,6 +62,24 @@ fn a_reorganisation_puts_transactions_back_with_their_descendants() {
     assert_eq!(told, [0, 1, 2, 3, 0, 1, 2]);
 }
 
+/// A sender has 16 slots; of what was mined and is no longer, nothing is lost for that.
+#[test]
+fn a_deep_reorganisation_puts_more_back_than_one_sender_may_send() {
+    let chain = TestChain::new(PoolConfig::default());
+    let genesis = chain.chain.head().hash();
+    for nonce in 0..40 {
+        chain.add(0, transfer(nonce, 1)).unwrap();
+        if nonce % 10 == 9 {
+            chain.mine();
+        }
+    }
+    chain.mine_on(genesis, 1, false, CHEAP);
+    chain.chain.set_forkchoice(chain.chain.header_by_number(1).unwrap().unwrap().hash(), None, None).unwrap();
+    assert_eq!(chain.pool.status().pending, 40);
+    assert!(matches!(chain.add(0, transfer(40, 1)).unwrap_err(), PoolError::AccountLimit { .. }));
+    assert_eq!(chain.mine().transactions().len(), 41);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Add { from: u32, ahead: u64, tip: u128 },

@@ -7,6 +7,7 @@ use alloy_rpc_types_eth::{
     AccessListResult, BlockOverrides, EIP1186AccountProofResponse, FeeHistory, Filter, FilterChanges,
     FilterId, Index, Log, SyncStatus, TransactionRequest,
     pubsub::{Params, SubscriptionKind},
+    simulate::{SimulatePayload, SimulatedBlock},
     state::StateOverride,
 };
 use alloy_serde::JsonStorageKey;
@@ -154,6 +155,10 @@ pub trait EthApi {
     #[method(name = "sendRawTransaction")]
     async fn send_raw_transaction(&self, bytes: Bytes) -> RpcResult<B256>;
 
+    /// Puts a signed transaction into the pool and waits for its receipt, so many milliseconds at most.
+    #[method(name = "sendRawTransactionSync")]
+    async fn send_raw_transaction_sync(&self, bytes: Bytes, timeout: Option<u64>) -> RpcResult<RpcReceipt>;
+
     /// Runs a message call without keeping what it does.
     #[method(name = "call")]
     async fn call(
@@ -173,6 +178,14 @@ pub trait EthApi {
         state_overrides: Option<StateOverride>,
         block_overrides: Option<Box<BlockOverrides>>,
     ) -> RpcResult<U256>;
+
+    /// Runs calls in blocks that never will be, one on the other.
+    #[method(name = "simulateV1")]
+    async fn simulate_v1(
+        &self,
+        payload: SimulatePayload,
+        block: Option<BlockId>,
+    ) -> RpcResult<Vec<SimulatedBlock<RpcBlock>>>;
 
     /// The access list that makes a transaction cheapest to warm (EIP-2930).
     #[method(name = "createAccessList")]

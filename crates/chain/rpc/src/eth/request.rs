@@ -43,18 +43,22 @@ impl RpcContext {
         if let Some(have) = request.chain_id.filter(|have| *have != want) {
             return Err(RpcError::InvalidTransaction(format!("invalid chain ID: have {have}, want {want}")));
         }
-        if request.blob_versioned_hashes.is_some()
-            || request.sidecar.is_some()
-            || request.transaction_type == Some(3)
-        {
-            return Err(RpcError::InvalidTransaction("transaction type not supported".to_owned()));
-        }
+        request_type_supported(&request)?;
         let cap = if self.config.gas_cap == 0 { u64::MAX } else { self.config.gas_cap };
         request.gas = Some(request.gas.unwrap_or(cap).min(cap));
         let base: TxEnv =
             request.try_into_tx_env(env).map_err(|error| RpcError::InvalidTransaction(error.to_string()))?;
         Ok(OpTx(OpTransaction { base, enveloped_tx: Some(Bytes::new()), deposit: Default::default() }))
     }
+}
+
+/// Refuses calls that carry blobs.
+pub(crate) fn request_type_supported(request: &TransactionRequest) -> Result<(), RpcError> {
+    let blobs = request.blob_versioned_hashes.is_some() || request.sidecar.is_some();
+    if blobs || request.transaction_type == Some(3) {
+        return Err(RpcError::InvalidTransaction("transaction type not supported".to_owned()));
+    }
+    Ok(())
 }
 
 /// The output of a call that succeeded.

@@ -9,7 +9,9 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_rpc_types_eth::{
     AccessListResult, BlockOverrides, EIP1186AccountProofResponse, FeeHistory, Index, SyncStatus,
-    TransactionRequest, state::StateOverride,
+    TransactionRequest,
+    simulate::{SimulatePayload, SimulatedBlock},
+    state::StateOverride,
 };
 use alloy_serde::JsonStorageKey;
 use jsonrpsee::core::{RpcResult, async_trait};
@@ -162,7 +164,11 @@ impl EthApiServer for EthMethods {
     }
 
     async fn send_raw_transaction(&self, bytes: Bytes) -> RpcResult<B256> {
-        self.0.read(move |context| context.send(&bytes)).await
+        Ok(self.0.submit(bytes).await?)
+    }
+
+    async fn send_raw_transaction_sync(&self, bytes: Bytes, timeout: Option<u64>) -> RpcResult<RpcReceipt> {
+        Ok(self.0.send_sync(bytes, timeout).await?)
     }
 
     async fn call(
@@ -185,6 +191,14 @@ impl EthApiServer for EthMethods {
     ) -> RpcResult<U256> {
         let call = CallRequest::new(request, block, state_overrides, block_overrides);
         self.0.run(Lane::Call, move |context| context.estimate(call).map(U256::from)).await
+    }
+
+    async fn simulate_v1(
+        &self,
+        payload: SimulatePayload,
+        block: Option<BlockId>,
+    ) -> RpcResult<Vec<SimulatedBlock<RpcBlock>>> {
+        self.0.run(Lane::Call, move |context| context.simulate(payload, block)).await
     }
 
     async fn create_access_list(

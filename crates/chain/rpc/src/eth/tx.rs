@@ -64,6 +64,11 @@ impl RpcContext {
 
     /// Puts a signed transaction into the pool.
     pub(crate) fn send(&self, bytes: &[u8]) -> Result<B256, RpcError> {
+        Ok(self.pool.add(self.check_sent(bytes)?)?)
+    }
+
+    /// Decodes a signed transaction that somebody sends.
+    pub(crate) fn check_sent(&self, bytes: &[u8]) -> Result<PooledTransaction, RpcError> {
         if bytes.is_empty() {
             return Err(RpcError::InvalidParams("empty transaction data".to_owned()));
         }
@@ -73,6 +78,6 @@ impl RpcContext {
         if cap > 0 && fee > cap {
             return Err(RpcError::FeeCap { fee, cap });
         }
-        Ok(self.pool.add(tx)?)
+        Ok(tx)
     }
 }

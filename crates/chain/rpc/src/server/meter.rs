@@ -10,13 +10,14 @@ use tower::Layer;
 
 /// The layer. It knows the names that exist: others are counted together, lest callers fill the metrics with names.
 #[derive(Clone, Debug)]
-pub(crate) struct MeterLayer {
+pub struct MeterLayer {
     names: Arc<HashSet<&'static str>>,
     transport: &'static str,
 }
 
 impl MeterLayer {
-    pub(crate) fn new(methods: &Methods, transport: &'static str) -> Self {
+    /// For servers of these methods, told apart in the metrics by a name.
+    pub fn new(methods: &Methods, transport: &'static str) -> Self {
         Self { names: Arc::new(methods.method_names().collect()), transport }
     }
 }
@@ -32,7 +33,7 @@ impl<S> Layer<S> for MeterLayer {
 
 /// The service around another one: one a connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Meter<S> {
+pub struct Meter<S> {
     inner: S,
     open: Arc<Open>,
     layer: MeterLayer,

@@ -11,4 +11,5 @@ mod modules;
 mod vhosts;
 
 pub use launch::{RpcHandle, ServerError};
+pub use meter::MeterLayer;
 pub use modules::Modules;

@@ -4,7 +4,7 @@ use crate::{
     DebugApiServer, EthApiServer, EthFilterApiServer, EthPubSubApiServer, Namespace, Namespaces,
     NetApiServer, RpcContext, ServerError, TributaryRpcServer, TxpoolApiServer, Web3ApiServer,
     debug::DebugMethods,
-    eth::{EthMethods, FilterMethods, PubSubMethods},
+    eth::{ConditionalApiServer, ConditionalMethods, EthMethods, FilterMethods, PubSubMethods},
     net::NetMethods,
     tributary::TributaryMethods,
     txpool::TxpoolMethods,
@@ -27,6 +27,9 @@ impl Modules {
         modules.extend(Namespace::Eth, EthMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Eth, FilterMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Eth, PubSubMethods(context.clone()).into_rpc())?;
+        if context.config.tx_conditional {
+            modules.extend(Namespace::Eth, ConditionalMethods(context.clone()).into_rpc())?;
+        }
         modules.extend(Namespace::Net, NetMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Web3, Web3Methods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Txpool, TxpoolMethods(context.clone()).into_rpc())?;

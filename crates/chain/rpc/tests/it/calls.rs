@@ -203,3 +203,93 @@ async fn a_channels_balance_is_proved() {
     verify(&proof, node.chain.head().state_root);
     assert_eq!(proof.storage_proof[0].value, U256::from(deposit), "deposited, and nothing settled");
 }
+
+/// What OP's acceptance tests ask: one call in one block, as a dynamic-fee transaction, with its DA footprint.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulated_block_is_whole() {
+    let node = Node::start().await;
+    let head = node.mine();
+    let call = json!({ "from": Address::ZERO, "to": Address::ZERO, "data": "0x" });
+    let payload = json!({ "returnFullTransactions": true, "blockStateCalls": [{ "calls": [call] }] });
+    let answer = node.ask("eth_simulateV1", rpc_params![payload, "0x1"]).await;
+    let block = &answer[0];
+    assert_eq!(block["transactions"][0]["type"], "0x2");
+    assert_eq!(block["parentHash"], json!(head.hash()));
+    assert_eq!((&block["number"], &block["calls"][0]["status"]), (&json!("0x2"), &json!("0x1")));
+    assert_ne!(number(&block["blobGasUsed"]), 0);
+    assert_eq!(block["calls"][0]["gasUsed"], "0x5208");
+    assert_eq!(node.chain.head().hash(), head.hash());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn simulated_blocks_stand_on_each_other() {
+    let node = Node::start().await;
+    node.mine();
+    let someone = Address::repeat_byte(0xcd);
+    let overrides = json!({ TARGET.to_string(): { "code": Bytes::from(STORE_AND_LOG) }, someone.to_string(): { "balance": "0x64" } });
+    let store = json!({ "from": someone, "to": TARGET, "input": B256::repeat_byte(6) });
+    let pay = json!({ "from": someone, "to": Address::repeat_byte(0xce), "value": "0x64" });
+    let payload = json!({
+        "traceTransfers": true,
+        "blockStateCalls": [
+            { "stateOverrides": overrides, "calls": [store, pay] },
+            { "blockOverrides": { "number": "0x5" }, "calls": [pay] },
+        ],
+    });
+    let error = node.try_ask("eth_simulateV1", rpc_params![&payload, "latest"]).await.unwrap_err();
+    assert_eq!(error.code(), -38014, "the money is gone in the second block: {error:?}");
+    let mut rich = payload.clone();
+    rich["blockStateCalls"][1]["stateOverrides"] = json!({ someone.to_string(): { "balance": "0x64" } });
+    let answer = node.ask("eth_simulateV1", rpc_params![&rich, "latest"]).await;
+    let blocks = answer.as_array().unwrap();
+    assert_eq!(blocks.len(), 4, "gaps are filled");
+    for pair in blocks.windows(2) {
+        assert_eq!(pair[1]["parentHash"], pair[0]["hash"]);
+        assert!(number(&pair[1]["timestamp"]) > number(&pair[0]["timestamp"]));
+    }
+    let first = &blocks[0]["calls"];
+    assert_eq!(first[0]["logs"][0]["topics"][0], json!(B256::repeat_byte(6)));
+    let transfer = &first[1]["logs"][0];
+    assert_eq!(transfer["address"], "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee");
+    assert_eq!((&transfer["logIndex"], &transfer["transactionIndex"]), (&json!("0x1"), &json!("0x1")));
+    assert_eq!(transfer["blockHash"], blocks[0]["hash"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn simulations_that_cannot_be_have_their_codes() {
+    let node = Node::start().await;
+    node.mine();
+    let block = |overrides: serde_json::Value, call: serde_json::Value| json!({ "blockOverrides": overrides, "calls": [call] });
+    let plain = json!({ "to": TARGET });
+    let poor = json!({ "from": Address::repeat_byte(0xcc), "to": TARGET, "value": "0x1" });
+    let revert = json!({ "to": TARGET, "nonce": "0x9" });
+    for (validation, blocks, code) in [
+        (false, json!([]), -32602),
+        (false, json!([block(json!({ "number": "0x1" }), plain.clone())]), -38020),
+        (false, json!([block(json!({ "number": "0x1000" }), plain.clone())]), -38026),
+        (false, json!([block(json!({ "time": "0x1" }), plain.clone())]), -38021),
+        (
+            false,
+            json!([block(json!({ "gasLimit": "0x5208" }), json!({ "to": TARGET, "gas": "0x5209" }))]),
+            -38015,
+        ),
+        (false, json!([block(json!({}), poor)]), -38014),
+        (true, json!([block(json!({}), revert)]), -38011),
+        (true, json!([block(json!({}), json!({ "to": TARGET, "maxFeePerGas": "0x0" }))]), -38012),
+        (
+            false,
+            json!([block(json!({}), json!({ "to": TARGET, "blobVersionedHashes": [B256::ZERO] }))]),
+            -32000,
+        ),
+    ] {
+        let payload = json!({ "validation": validation, "blockStateCalls": blocks });
+        let error = node.try_ask("eth_simulateV1", rpc_params![&payload, "latest"]).await.unwrap_err();
+        assert_eq!(error.code(), code, "{payload}: {error:?}");
+    }
+    let failing = json!({ TARGET.to_string(): { "code": revert_code(&Revert::from("no").abi_encode()) } });
+    let payload = json!({ "blockStateCalls": [{ "stateOverrides": failing, "calls": [plain] }] });
+    let answer = node.ask("eth_simulateV1", rpc_params![payload]).await;
+    let call = &answer[0]["calls"][0];
+    assert_eq!((&call["status"], &call["error"]["code"]), (&json!("0x0"), &json!(3)));
+    assert_eq!(call["error"]["message"], "execution reverted: no");
+}

@@ -20,8 +20,8 @@ use tempfile::TempDir;
 use tributary_evm::{BuildAttributes, Executor};
 use tributary_pool::{Pool, PoolConfig};
 use tributary_rpc::{
-    EndpointConfig, EthConfig, Modules, Namespaces, NoWorker, RpcConfig, RpcContext, RpcHandle, RpcParts,
-    ServerLimits,
+    EndpointConfig, EthConfig, Forwarder, Modules, Namespaces, NoWorker, RpcConfig, RpcContext, RpcHandle,
+    RpcParts, ServerLimits,
 };
 use tributary_spec::{ChainSpec, RecoveredBlock, Tx};
 use tributary_tree::{Chain, ChainConfig, ExecutedBlock, ForkchoiceStatus};
@@ -61,6 +61,11 @@ impl Node {
     }
 
     pub(crate) async fn with(config: RpcConfig) -> Self {
+        Self::replica(config, None).await
+    }
+
+    /// One that sends transactions on.
+    pub(crate) async fn replica(config: RpcConfig, sequencer: Option<Forwarder>) -> Self {
         let dir = TempDir::new().unwrap();
         let spec = ChainSpec::dev();
         let executor = Executor::new(spec.clone());
@@ -72,6 +77,7 @@ impl Node {
             pool: pool.clone(),
             executor: executor.clone(),
             tributary: Arc::new(NoWorker),
+            sequencer,
             config: config.eth,
             client_version: "Tributary/test".to_owned(),
         });

@@ -1,9 +1,11 @@
 //! What `eth_sendRawTransaction` refuses, and in which words.
 
-use crate::node::{Node, account, transfer};
+use crate::node::{Node, account, config, transfer};
 use alloy_consensus::TxEip1559;
-use alloy_primitives::{Address, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use jsonrpsee::rpc_params;
+use serde_json::json;
+use tributary_rpc::{EthConfig, Forwarder, RpcConfig};
 
 async fn refused(node: &Node, raw: impl Into<Bytes>) -> String {
     let error = node.try_ask("eth_sendRawTransaction", rpc_params![raw.into()]).await.unwrap_err();
@@ -86,4 +88,91 @@ async fn a_reorganisation_brings_transactions_back() {
     let block = node.mine();
     assert_eq!(block.transactions()[1].tx_hash(), hash);
     assert_eq!(node.ask("eth_getTransactionCount", rpc_params![account(2).address(), "latest"]).await, "0x1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_sends_on_and_passes_refusals_back() {
+    let sequencer = Node::start().await;
+    for retain in [false, true] {
+        let forwarder = Forwarder::new(&sequencer.url(), http::HeaderMap::new(), retain).unwrap();
+        let replica = Node::replica(config(), Some(forwarder)).await;
+        let raw = replica.sign(0, transfer(Address::repeat_byte(5), 1, u64::from(retain)));
+        let hash = replica.ask("eth_sendRawTransaction", rpc_params![&raw]).await;
+        assert_eq!(hash, json!(alloy_primitives::keccak256(&raw)));
+        assert_eq!(replica.pool.status().pending, 0, "the second one waits for its nonce");
+        assert_eq!(replica.pool.status().queued, usize::from(retain));
+        let again = replica.try_ask("eth_sendRawTransaction", rpc_params![&raw]).await.unwrap_err();
+        assert_eq!((again.code(), again.message()), (-32000, "already known"));
+        let broken = replica.try_ask("eth_sendRawTransaction", rpc_params!["0x02ff"]).await.unwrap_err();
+        assert!(broken.message().starts_with("failed to decode"), "not even sent on: {broken:?}");
+    }
+    assert_eq!(sequencer.pool.status().pending, 2);
+    let nobody = Forwarder::new("http://127.0.0.1:1", http::HeaderMap::new(), false).unwrap();
+    let orphan = Node::replica(config(), Some(nobody)).await;
+    let raw = orphan.sign(0, transfer(Address::repeat_byte(5), 1, 0));
+    let error = orphan.try_ask("eth_sendRawTransaction", rpc_params![&raw]).await.unwrap_err();
+    assert!(error.message().contains("sequencer does not answer"), "{error:?}");
+    assert!(Forwarder::new("not a url", http::HeaderMap::new(), false).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_may_be_the_receipt() {
+    let node = Node::start().await;
+    let raw = node.sign(0, transfer(Address::repeat_byte(5), 1, 0));
+    let late = node.try_ask("eth_sendRawTransactionSync", rpc_params![&raw, 50]).await.unwrap_err();
+    let hash = alloy_primitives::keccak256(&raw);
+    assert_eq!((late.code(), late.data().unwrap().get()), (4, format!("\"{hash}\"").as_str()));
+    let raw = node.sign(0, transfer(Address::repeat_byte(5), 1, 1));
+    let mine = async {
+        while node.pool.status().pending < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        node.mine();
+    };
+    let (receipt, ()) = tokio::join!(node.ask("eth_sendRawTransactionSync", rpc_params![&raw]), mine);
+    assert_eq!((&receipt["status"], &receipt["blockNumber"]), (&json!("0x1"), &json!("0x1")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_is_checked_when_sent_and_when_included() {
+    let plain = Node::start().await;
+    let raw = plain.sign(0, transfer(Address::repeat_byte(5), 1, 0));
+    let method = "eth_sendRawTransactionConditional";
+    assert_eq!(plain.try_ask(method, rpc_params![&raw, json!({})]).await.unwrap_err().code(), -32601);
+
+    let node =
+        Node::with(RpcConfig { eth: EthConfig { tx_conditional: true, ..EthConfig::default() }, ..config() })
+            .await;
+    node.mine();
+    let at = Address::repeat_byte(0x77);
+    let slot = |value: u8| json!({ at.to_string(): { "0x0": B256::with_last_byte(value) } });
+    let empty_root = alloy_trie::EMPTY_ROOT_HASH;
+    let many: serde_json::Map<_, _> =
+        (0..1001_u64).map(|index| (format!("{index:#x}"), json!(B256::ZERO))).collect();
+    for (condition, code) in [
+        (json!({ "blockNumberMin": "0x5" }), -32003),
+        (json!({ "blockNumberMax": "0x0" }), -32003),
+        (json!({ "timestampMax": "0x1" }), -32003),
+        (json!({ "blockNumberMin": "0x2", "blockNumberMax": "0x1" }), -32003),
+        (json!({ "knownAccounts": slot(1) }), -32003),
+        (json!({ "knownAccounts": { at.to_string(): B256::ZERO } }), -32003),
+        (json!({ "knownAccounts": { at.to_string(): many } }), -32005),
+        (json!({ "blockNumberMin": "five" }), -32602),
+    ] {
+        let error = node.try_ask(method, rpc_params![&raw, &condition]).await.unwrap_err();
+        assert_eq!(error.code(), code, "{condition}: {error:?}");
+    }
+    node.ask(method, rpc_params![&raw, json!({ "knownAccounts": slot(0), "blockNumberMax": "0x2" })]).await;
+    let root = json!({ "knownAccounts": { at.to_string(): empty_root }, "blockNumberMax": "0x1" });
+    let late = node.sign(1, transfer(Address::repeat_byte(5), 1, 0));
+    node.ask(method, rpc_params![&late, root]).await;
+    let head = node.chain.head();
+    let base_fee = node.pool.base_fee();
+    assert!(node.pool.best(head.hash(), base_fee).next_pooled().is_none(), "nobody said for which block");
+    let mut best = node.pool.best(head.hash(), base_fee).for_block(2, head.timestamp + 2);
+    assert_eq!(best.next_pooled().unwrap().encoded().as_ref(), raw.as_ref());
+    assert!(best.next_pooled().is_none());
+    assert_eq!(node.pool.status().pending, 1, "what is over leaves the pool");
+    node.pool.best(head.hash(), base_fee).for_block(3, head.timestamp + 2).next_pooled();
+    assert_eq!(node.pool.status().pending, 0);
 }

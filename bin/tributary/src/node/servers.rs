@@ -1,0 +1,73 @@
+//! JSON-RPC for users, and the Engine API for the rollup node.
+
+use std::sync::Arc;
+
+use eyre::Result;
+use tributary_engine_api::{AuthServer, ClientVersion, Engine, MinerApiServer};
+use tributary_rpc::{EthConfig, Modules, Namespace, RpcContext, RpcHandle, RpcParts, TributaryApi};
+
+use super::{NodeCommand, chain::ChainParts};
+use crate::args::Layout;
+
+/// What listens.
+pub(super) struct Servers {
+    rpc: RpcHandle,
+    /// A chain that is sequenced here takes no orders.
+    auth: Option<AuthServer>,
+}
+
+impl Servers {
+    pub(super) async fn start(
+        node: &NodeCommand,
+        chain: &ChainParts,
+        tributary: Arc<dyn TributaryApi>,
+        layout: &Layout,
+    ) -> Result<Self> {
+        let config = node.rpc.config()?;
+        let context = RpcContext::new(RpcParts {
+            spec: Arc::clone(&chain.spec),
+            chain: chain.chain.clone(),
+            pool: chain.pool.clone(),
+            executor: chain.executor.clone(),
+            tributary,
+            sequencer: node.forwarder()?,
+            config: EthConfig {
+                min_suggested_priority_fee: node.rollup.min_suggested_priority_fee,
+                tx_conditional: node.rollup.enable_tx_conditional,
+                ..config.eth
+            },
+            client_version: concat!("tributary/v", env!("CARGO_PKG_VERSION")).to_owned(),
+        });
+        let engine = Engine::new(chain.builder.clone(), client())?;
+        let mut modules = Modules::new(context)?;
+        modules.extend(Namespace::Miner, MinerApiServer::into_rpc(engine.clone()))?;
+        let rpc = RpcHandle::launch(&config, &modules).await?;
+        let auth = if node.dev.dev {
+            None
+        } else {
+            Some(AuthServer::launch(node.auth.config(&layout.jwt_secret())?, engine, &modules).await?)
+        };
+        Ok(Self { rpc, auth })
+    }
+
+    pub(super) const fn rpc(&self) -> &RpcHandle {
+        &self.rpc
+    }
+
+    /// First the rollup node, so that the chain stands still.
+    pub(super) async fn stop(self) {
+        if let Some(auth) = self.auth {
+            auth.stop().await;
+        }
+        self.rpc.stop().await;
+    }
+}
+
+fn client() -> ClientVersion {
+    ClientVersion {
+        code: "TB".to_owned(),
+        name: "Tributary".to_owned(),
+        version: concat!("v", env!("CARGO_PKG_VERSION")).to_owned(),
+        commit: option_env!("TRIBUTARY_COMMIT").unwrap_or("00000000").to_owned(),
+    }
+}

@@ -1,0 +1,200 @@
+//! [`Engine`]: the calls, once they are read.
+
+use std::{sync::Arc, time::Duration};
+
+use alloy_primitives::B256;
+use alloy_rpc_types_engine::{
+    ForkchoiceState, ForkchoiceUpdated, PayloadId, PayloadStatus, PayloadStatusEnum,
+};
+use serde::Serialize;
+use serde_json::Value;
+use tributary_builder::PayloadBuilder;
+use tributary_spec::{ChainSpec, SealedHeader};
+use tributary_tree::{Chain, ForkchoiceStatus, PayloadStatus as ImportStatus};
+
+use crate::{
+    EngineError, NewPayload, PayloadEnvelope, Version, attributes, linker::Linker, payload::Sealed,
+    version::Method,
+};
+
+/// How long a fork choice waits for a head that came in the wrong order and is being executed.
+const LINK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// `engine_getClientVersionV1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClientVersion {
+    /// Two letters.
+    pub code: String,
+    /// The client's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The first four bytes of the commit it was built from, in hex.
+    pub commit: String,
+}
+
+/// Drives the chain as a rollup node says. Clones share one. Calls block: run them where that is no harm.
+#[derive(Debug, Clone)]
+pub struct Engine(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    builder: PayloadBuilder,
+    linker: Linker,
+    client: ClientVersion,
+}
+
+impl Engine {
+    /// Over the builder and its chain.
+    pub fn new(builder: PayloadBuilder, client: ClientVersion) -> Result<Self, EngineError> {
+        let linker = Linker::start(builder.chain().clone())?;
+        Ok(Self(Arc::new(Shared { builder, linker, client })))
+    }
+
+    /// What this client calls itself.
+    pub fn client(&self) -> &ClientVersion {
+        &self.0.client
+    }
+
+    /// Builds payloads.
+    pub fn builder(&self) -> &PayloadBuilder {
+        &self.0.builder
+    }
+
+    pub(crate) fn chain(&self) -> &Chain {
+        self.0.builder.chain()
+    }
+
+    fn spec(&self) -> &ChainSpec {
+        self.chain().spec()
+    }
+
+    /// `engine_newPayload`: executes a block. It never moves the head.
+    pub fn new_payload(&self, payload: NewPayload) -> Result<PayloadStatus, EngineError> {
+        payload.check_version(self.spec())?;
+        let (number, hash) = (payload.payload.block_number, payload.payload.block_hash);
+        let status = match payload.seal(self.spec()) {
+            Ok(sealed) => self.import(sealed)?,
+            Err(reason) => {
+                tracing::warn!(target: "engine", number, %hash, reason, "Invalid payload");
+                invalid(reason, None)
+            }
+        };
+        tracing::debug!(target: "engine", number, %hash, status = status.status.as_str(), "New payload");
+        Ok(status)
+    }
+
+    fn import(&self, sealed: Sealed) -> Result<PayloadStatus, EngineError> {
+        let hash = sealed.header.hash();
+        // Also what was built here.
+        if self.chain().header_by_hash(hash)?.is_some() {
+            return Ok(valid(hash));
+        }
+        let (header, size) = (sealed.header.clone(), sealed.size());
+        let block = match sealed.recover() {
+            Ok(block) => block,
+            Err(reason) => return self.undecodable(&header, reason),
+        };
+        Ok(match self.0.linker.import(block, size)? {
+            ImportStatus::Valid => valid(hash),
+            ImportStatus::Invalid { latest_valid, reason } => invalid(reason, latest_valid),
+            ImportStatus::Syncing => PayloadStatus::from_status(PayloadStatusEnum::Syncing),
+        })
+    }
+
+    /// A block whose hash is right and whose transactions are not is invalid for ever; so are its descendants.
+    fn undecodable(&self, header: &SealedHeader, reason: String) -> Result<PayloadStatus, EngineError> {
+        let (hash, parent) = (header.hash(), header.parent_hash);
+        tracing::warn!(target: "engine", number = header.number, %hash, reason, "Invalid payload");
+        if self.chain().header_by_hash(parent)?.is_none() {
+            return Ok(invalid(reason, None));
+        }
+        self.chain().mark_invalid(hash, parent, &reason);
+        self.0.linker.arrived(hash);
+        Ok(invalid(reason, Some(parent)))
+    }
+
+    /// `engine_forkchoiceUpdated`: moves head and labels, then begins a payload if there are attributes.
+    pub fn forkchoice_updated(
+        &self,
+        version: Version,
+        state: ForkchoiceState,
+        attributes: Option<Value>,
+    ) -> Result<ForkchoiceUpdated, EngineError> {
+        let status = self.choose(state)?;
+        let mut answer = ForkchoiceUpdated::new(status);
+        tracing::debug!(
+            target: "engine",
+            head = %state.head_block_hash,
+            status = answer.payload_status.status.as_str(),
+            attributes = attributes.is_some(),
+            "Forkchoice updated"
+        );
+        if let Some(json) = attributes.filter(|_| answer.is_valid()) {
+            answer.payload_id = Some(self.begin(version, state.head_block_hash, json)?);
+        }
+        Ok(answer)
+    }
+
+    fn choose(&self, state: ForkchoiceState) -> Result<PayloadStatus, EngineError> {
+        let head = state.state_head_hash().ok_or_else(EngineError::zero_head)?;
+        let (safe, finalized) = (state.state_safe_hash(), state.state_finalized_hash());
+        let mut status = self.chain().set_forkchoice(head, safe, finalized)?;
+        if status == ForkchoiceStatus::Syncing && self.0.linker.wait_for(head, LINK_PATIENCE)? {
+            status = self.chain().set_forkchoice(head, safe, finalized)?;
+        }
+        Ok(match status {
+            ForkchoiceStatus::Valid => {
+                if let Some(finalized) = self.chain().finalized() {
+                    self.0.linker.finalized(finalized.number);
+                }
+                valid(head)
+            }
+            ForkchoiceStatus::Invalid { latest_valid, reason } => invalid(reason, Some(latest_valid)),
+            ForkchoiceStatus::Syncing => PayloadStatus::from_status(PayloadStatusEnum::Syncing),
+        })
+    }
+
+    fn begin(&self, version: Version, head: B256, json: Value) -> Result<PayloadId, EngineError> {
+        let wire = attributes::parse(json)?;
+        attributes::check_version(&wire, version, self.spec())?;
+        let id = wire.payload_id(&head, version.byte());
+        let attributes = attributes::decode(wire)?;
+        let (timestamp, forced) = (attributes.timestamp, attributes.transactions.len());
+        self.0.builder.start(id, head, attributes).inspect_err(|error| {
+            tracing::warn!(target: "engine", %head, timestamp, %error, "Payload not begun");
+        })?;
+        tracing::debug!(target: "engine", %id, %head, timestamp, forced, "Payload begun");
+        Ok(id)
+    }
+
+    /// `engine_getPayload`: the best block of a job so far. It is in the tree then, and need not be executed again.
+    pub fn get_payload(&self, version: Version, id: PayloadId) -> Result<PayloadEnvelope, EngineError> {
+        let builder = &self.0.builder;
+        Method::GetPayload.check(version, self.spec(), builder.timestamp(id)?)?;
+        let payload = builder.resolve(id)?;
+        let block = &payload.executed.block;
+        if let Err(error) = self.chain().insert(Arc::clone(&payload.executed)) {
+            // Then it is executed when it comes back.
+            tracing::warn!(target: "engine", %id, %error, "Payload not kept");
+        }
+        self.0.linker.arrived(block.hash());
+        tracing::info!(
+            target: "engine",
+            number = block.number(),
+            hash = %block.hash(),
+            transactions = block.transactions().len(),
+            gas = block.header().gas_used,
+            "Block built"
+        );
+        Ok(PayloadEnvelope::new(version, block, payload.fees))
+    }
+}
+
+fn valid(hash: B256) -> PayloadStatus {
+    PayloadStatus::new(PayloadStatusEnum::Valid, Some(hash))
+}
+
+fn invalid(validation_error: String, latest_valid: Option<B256>) -> PayloadStatus {
+    PayloadStatus::new(PayloadStatusEnum::Invalid { validation_error }, latest_valid)
+}
