@@ -49,8 +49,7 @@ impl RpcContext {
         let mut traces = Vec::with_capacity(block.transactions().len());
         for (index, tx) in block.recovered().enumerate() {
             let hash = tx.inner().tx_hash();
-            let (trace, result) =
-                trace_mined(&mut sandbox, &block, index, tx, options.clone(), &mut budget)?;
+            let (trace, result) = trace_mined(&mut sandbox, &block, index, tx, options.clone(), &mut budget)?;
             sandbox.commit(result);
             traces.push(TraceResult::Success { result: trace, tx_hash: Some(hash) });
         }
