@@ -86,6 +86,8 @@ pub struct EthConfig {
     pub evm_timeout: Duration,
     /// `--rpc.max-tracing-requests`: traces at the same time.
     pub max_tracing_requests: usize,
+    /// Bytes that one request for traces may record.
+    pub max_trace_bytes: usize,
     /// `--rpc.max-blocking-io-requests`: calls and estimates at the same time.
     pub max_concurrent_calls: usize,
     /// `--rpc.txfeecap`: the most a sent transaction may pay for gas, in wei; zero is no limit.
@@ -113,6 +115,7 @@ impl Default for EthConfig {
             gas_cap: 50_000_000,
             evm_timeout: Duration::from_secs(5),
             max_tracing_requests: cores.saturating_sub(2).max(2),
+            max_trace_bytes: 256 << 20,
             max_concurrent_calls: 256,
             tx_fee_cap: 1_000_000_000_000_000_000,
             stale_filter_ttl: Duration::from_secs(300),

@@ -90,6 +90,9 @@ pub enum RpcError {
     /// The call took too long.
     #[error("execution aborted (timeout = {0:?})")]
     Timeout(std::time::Duration),
+    /// The trace took too long.
+    #[error("execution timeout")]
+    TraceTimeout,
     /// Not this node's business.
     #[error("{0}")]
     Unsupported(String),

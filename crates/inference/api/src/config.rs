@@ -3,6 +3,10 @@ use std::time::Duration;
 /// Bounds and keys of the API.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
+    /// Connections that are open at the same time; more wait until they are let in.
+    pub connections: usize,
+    /// Time to receive a request's head, the pause since the last answer included.
+    pub header_timeout: Duration,
     /// Bytes of a request's body.
     pub body_bytes: usize,
     /// Time to receive a body.
@@ -34,6 +38,8 @@ pub struct ApiConfig {
 impl Default for ApiConfig {
     fn default() -> Self {
         Self {
+            connections: 1000,
+            header_timeout: Duration::from_secs(10),
             body_bytes: 1 << 20,
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(600),

@@ -5,6 +5,7 @@ mod config;
 mod error;
 mod extract;
 mod handlers;
+mod listen;
 mod params;
 mod payment;
 mod reply;
@@ -17,9 +18,10 @@ mod voucher;
 
 pub use config::ApiConfig;
 pub use error::ApiError;
+pub use listen::serve;
 pub use payment::{Ask, FreeGate, Gate, Meter, Refusal, SettleError};
 pub use resolve::{ResolveError, ResolvedModel, Resolver, StaticResolver};
-pub use server::serve;
+
 pub use service::{Api, ApiParts, MetricsHook};
 pub use text::TextModel;
 pub use voucher::{VOUCHER_HEADER, VoucherError, VoucherHeader};

@@ -1,4 +1,4 @@
-//! Routes, layers, and the listening socket.
+//! Routes and layers.
 
 use crate::{
     config::ApiConfig,
@@ -18,8 +18,6 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderName, HeaderValue, Method, header};
-use std::{future::Future, io, net::SocketAddr};
-use tokio::net::TcpListener;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{Any, CorsLayer},
@@ -104,14 +102,4 @@ fn cors(config: &ApiConfig) -> CorsLayer {
     }
     let origins: Vec<HeaderValue> = config.cors.iter().filter_map(|origin| origin.parse().ok()).collect();
     layer.allow_origin(origins)
-}
-
-/// Serves until `shutdown` resolves, then lets open replies finish.
-pub async fn serve(
-    listener: TcpListener,
-    api: Api,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }

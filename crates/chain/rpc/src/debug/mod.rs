@@ -1,6 +1,9 @@
 //! `debug_*`: traces and raw data.
 
 mod api;
+mod bounded;
+mod budget;
+mod duration;
 mod raw;
 mod trace;
 

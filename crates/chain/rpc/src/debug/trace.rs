@@ -1,6 +1,6 @@
 //! Traces: struct logs, call trees, prestates and whatever else `revm-inspectors` makes.
 
-use super::api::BlockTrace;
+use super::{api::BlockTrace, bounded::Bounded, budget::Budget};
 use crate::{RpcContext, RpcError, eth::CallRequest};
 use alloy_consensus::transaction::Recovered;
 use alloy_eips::BlockId;
@@ -25,12 +25,13 @@ impl RpcContext {
         hash: B256,
         options: GethDebugTracingOptions,
     ) -> Result<GethTrace, RpcError> {
+        let mut budget = self.trace_budget(&options)?;
         let (block, index) = self.locate(hash)?.ok_or(RpcError::TransactionNotFound)?;
         let block = self.block(BlockId::hash(block))?.ok_or(RpcError::TransactionNotFound)?;
         let mut sandbox = self.before(&block)?;
         sandbox.advance(block.recovered().take(index))?;
         let tx = block.recovered().nth(index).ok_or(RpcError::TransactionNotFound)?;
-        Ok(trace_mined(&mut sandbox, &block, index, tx, options)?.0)
+        Ok(trace_mined(&mut sandbox, &block, index, tx, options, &mut budget)?.0)
     }
 
     /// Runs all transactions of a block again.
@@ -43,11 +44,12 @@ impl RpcContext {
         if block.number() == 0 {
             return Err(RpcError::Unsupported("genesis is not traceable".to_owned()));
         }
+        let mut budget = self.trace_budget(&options)?;
         let mut sandbox = self.before(&block)?;
         let mut traces = Vec::with_capacity(block.transactions().len());
         for (index, tx) in block.recovered().enumerate() {
             let hash = tx.inner().tx_hash();
-            let (trace, result) = trace_mined(&mut sandbox, &block, index, tx, options.clone())?;
+            let (trace, result) = trace_mined(&mut sandbox, &block, index, tx, options.clone(), &mut budget)?;
             sandbox.commit(result);
             traces.push(TraceResult::Success { result: trace, tx_hash: Some(hash) });
         }
@@ -63,10 +65,11 @@ impl RpcContext {
     ) -> Result<GethTrace, RpcError> {
         let GethDebugTracingCallOptions { tracing_options, state_overrides, block_overrides, tx_index } =
             options;
+        let mut budget = self.trace_budget(&tracing_options)?;
         let Some(index) = tx_index else {
             let call = CallRequest::new(request, block, state_overrides, block_overrides.map(Box::new));
             let (mut sandbox, tx) = self.prepare(call, BlockId::latest())?;
-            return Ok(trace(&mut sandbox, tx, None, tracing_options)?.0);
+            return Ok(trace(&mut sandbox, tx, None, tracing_options, &mut budget)?.0);
         };
         let id = block.unwrap_or_default();
         let block = self.block(id)?.ok_or(RpcError::BlockNotFound(id))?;
@@ -80,7 +83,11 @@ impl RpcContext {
             sandbox.override_state(overrides)?;
         }
         let tx = self.call_tx(request, sandbox.env())?;
-        Ok(trace(&mut sandbox, tx, None, tracing_options)?.0)
+        Ok(trace(&mut sandbox, tx, None, tracing_options, &mut budget)?.0)
+    }
+
+    fn trace_budget(&self, options: &GethDebugTracingOptions) -> Result<Budget, RpcError> {
+        Budget::new(self.config.max_trace_bytes, options.timeout.as_deref())
     }
 
     /// The state in which a block's first transaction runs.
@@ -96,13 +103,14 @@ fn trace_mined(
     index: usize,
     tx: Recovered<&Tx>,
     options: GethDebugTracingOptions,
+    budget: &mut Budget,
 ) -> Result<(GethTrace, ResultAndState<OpHaltReason>), RpcError> {
     let place = TransactionContext {
         block_hash: Some(block.hash()),
         tx_hash: Some(tx.inner().tx_hash()),
         tx_index: Some(index),
     };
-    trace(sandbox, tx_env(tx), Some(place), options)
+    trace(sandbox, tx_env(tx), Some(place), options, budget)
 }
 
 fn trace(
@@ -110,9 +118,12 @@ fn trace(
     tx: OpTx,
     place: Option<TransactionContext>,
     options: GethDebugTracingOptions,
+    budget: &mut Budget,
 ) -> Result<(GethTrace, ResultAndState<OpHaltReason>), RpcError> {
     let mut inspector = DebugInspector::new(options).map_err(tracer_error)?;
-    let result = sandbox.inspect(tx.clone(), &mut inspector)?;
+    let result = sandbox.inspect(tx.clone(), Bounded::new(&mut inspector, budget));
+    budget.check()?;
+    let result = result?;
     let block_env = sandbox.env().block_env.clone();
     let trace =
         inspector.get_result(place, &tx, &block_env, &result, sandbox.db_mut()).map_err(tracer_error)?;

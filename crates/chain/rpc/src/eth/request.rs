@@ -72,14 +72,33 @@ pub(crate) fn output_of(result: ExecutionResult<OpHaltReason>) -> Result<Bytes, 
     }
 }
 
-/// Why a run ended without a result.
+/// Why a run ended without a result, in geth's words.
 pub(crate) fn halt_text(reason: &OpHaltReason, gas: u64) -> String {
-    match reason {
-        OpHaltReason::Base(HaltReason::OutOfGas(_)) => format!("out of gas: gas required exceeds: {gas}"),
-        OpHaltReason::Base(HaltReason::InvalidFEOpcode) => "invalid opcode: INVALID".to_owned(),
-        OpHaltReason::Base(reason) => format!("EVM error: {reason:?}"),
-        reason => format!("EVM error: {reason:?}"),
-    }
+    let OpHaltReason::Base(reason) = reason else { return "failed deposit".to_owned() };
+    let text = match reason {
+        HaltReason::OutOfGas(_) => return format!("out of gas: gas required exceeds: {gas}"),
+        HaltReason::PrecompileErrorWithContext(context) => {
+            return format!("precompiled contract failed: {context}");
+        }
+        HaltReason::PrecompileError => "precompiled contract failed",
+        HaltReason::InvalidFEOpcode => "invalid opcode: INVALID",
+        HaltReason::OpcodeNotFound | HaltReason::NotActivated => "invalid opcode",
+        HaltReason::InvalidJump => "invalid jump destination",
+        HaltReason::StackUnderflow => "stack underflow",
+        HaltReason::StackOverflow => "stack limit reached 1024",
+        HaltReason::OutOfOffset => "return data out of bounds",
+        HaltReason::CreateCollision => "contract address collision",
+        HaltReason::NonceOverflow => "nonce uint64 overflow",
+        HaltReason::CreateContractSizeLimit => "max code size exceeded",
+        HaltReason::CreateInitCodeSizeLimit => "max initcode size exceeded",
+        HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef",
+        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => {
+            "write protection"
+        }
+        HaltReason::OutOfFunds | HaltReason::OverflowPayment => "insufficient balance for transfer",
+        HaltReason::CallTooDeep => "max call depth exceeded",
+    };
+    text.to_owned()
 }
 
 impl From<CallError> for RpcError {

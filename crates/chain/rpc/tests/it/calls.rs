@@ -32,6 +32,33 @@ async fn a_revert_comes_with_reason_and_data() {
     assert_eq!((error.code(), error.message()), (-32000, "invalid opcode: INVALID"));
 }
 
+/// The names of variants are nobody's business; what geth calls them is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_halt_is_told_in_plain_words() {
+    let node = Node::start().await;
+    // A pairing of no whole number of points.
+    let pairing = json!({"to": "0x0000000000000000000000000000000000000008", "data": "0x01"});
+    // A modexp whose base has 2^256 - 1 bytes.
+    let modexp = json!({"to": "0x0000000000000000000000000000000000000005", "data": B256::repeat_byte(0xff)});
+    for call in [pairing, modexp] {
+        for method in ["eth_call", "eth_estimateGas"] {
+            let error = node.try_ask(method, rpc_params![&call, "latest"]).await.unwrap_err();
+            let text = error.message();
+            let plain =
+                text.starts_with("precompiled contract failed") || text.contains("gas required exceeds");
+            assert!(error.code() == -32000 && plain, "{method} {call}: {error:?}");
+        }
+    }
+    for (code, text) in
+        [("0x56", "stack underflow"), ("0x600056", "invalid jump destination"), ("0x0c", "invalid opcode")]
+    {
+        let state = json!({ TARGET.to_string(): { "code": code } });
+        let error =
+            node.try_ask("eth_call", rpc_params![json!({"to": TARGET}), "latest", state]).await.unwrap_err();
+        assert_eq!((error.code(), error.message()), (-32000, text));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn overrides_change_state_and_block_for_one_call() {
     let node = Node::start().await;

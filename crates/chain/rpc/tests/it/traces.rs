@@ -1,6 +1,6 @@
 //! `debug_*`.
 
-use crate::node::{Node, account, revert_code, transfer};
+use crate::node::{Node, account, config, init_code, revert_code, transfer};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, Bytes, TxKind, keccak256};
 use jsonrpsee::rpc_params;
@@ -64,6 +64,74 @@ async fn a_call_is_traced_with_overrides() {
     assert!(answer.is_err());
     let missing = node.try_ask("debug_traceTransaction", rpc_params![B256::ZERO]).await.unwrap_err();
     assert_eq!(missing.message(), "transaction not found");
+}
+
+/// A caller picks the code and what is recorded of it, so both what a trace holds and how long it runs have bounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_ends_at_its_bounds() {
+    let mut config = config();
+    config.eth.max_trace_bytes = 16 << 20;
+    let node = Node::with(config).await;
+    let target = Address::repeat_byte(0x11);
+    let call = json!({"to": target, "gas": "0x2faf080"});
+    let trace = async |code: &str, mut options: Value| {
+        options["stateOverrides"] = json!({ target.to_string(): { "code": code } });
+        node.try_ask("debug_traceCall", rpc_params![call.clone(), "latest", options]).await
+    };
+    // mstore(0x10000, 0) in the beginning, then a loop that does nothing: 64 KiB are recorded a step.
+    let memory = "0x600062010000525b600756".to_owned();
+    // Calls without end, each with 64 KiB of input.
+    let calls = "0x5b60006000620100006000600060996000f150600056";
+    let endless = "0x5b600056";
+    // One slot after another; each step shows all of them.
+    let slots = "0x60005b805450600101600256";
+    for (code, options) in [
+        (memory.as_str(), json!({"enableMemory": true})),
+        (endless, json!({})),
+        (slots, json!({"disableStack": true})),
+        (calls, json!({"tracer": "callTracer"})),
+        (calls, json!({"tracer": "flatCallTracer"})),
+        (calls, json!({"tracer": "muxTracer", "tracerConfig": {"callTracer": {}, "prestateTracer": {}}})),
+        (endless, json!({"tracer": "erc7562Tracer"})),
+    ] {
+        let error = trace(code, options.clone()).await.unwrap_err();
+        let refused = error.message().starts_with("trace exceeds 16 MiB; ");
+        assert!(refused && error.code() == -32005, "{options}: {error:?}");
+    }
+
+    for options in [json!({}), json!({"tracer": "prestateTracer"}), json!({"tracer": "noopTracer"})] {
+        let mut options = options;
+        options["timeout"] = json!("0s");
+        let error = trace(endless, options).await.unwrap_err();
+        assert_eq!((error.code(), error.message()), (-32000, "execution timeout"));
+    }
+    let error = trace(endless, json!({"timeout": "soon"})).await.unwrap_err();
+    assert_eq!(error.code(), -32602);
+
+    let limited = trace(endless, json!({"limit": 7})).await.unwrap();
+    assert_eq!((limited["structLogs"].as_array().unwrap().len(), &limited["failed"]), (7, &json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_traces_of_a_block_share_a_bound() {
+    let mut config = config();
+    config.eth.max_trace_bytes = 1 << 20;
+    let node = Node::with(config).await;
+    // A loop of some 700 steps.
+    let looping = alloy_primitives::hex!("60ff5b6001900380600257");
+    let input = init_code(&looping);
+    node.send(0, TxEip1559 { to: TxKind::Create, input, ..TxEip1559::default() }).await;
+    node.mine();
+    let to = TxKind::Call(account(0).address().create(0));
+    let mut last = B256::ZERO;
+    for from in 1..4 {
+        last = node.send(from, TxEip1559 { to, ..TxEip1559::default() }).await;
+    }
+    node.mine();
+    let one = node.ask("debug_traceTransaction", rpc_params![last]).await;
+    assert!(one["structLogs"].as_array().unwrap().len() > 500);
+    let error = node.try_ask("debug_traceBlockByNumber", rpc_params!["latest"]).await.unwrap_err();
+    assert!(error.message().starts_with("trace exceeds 1 MiB; "), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

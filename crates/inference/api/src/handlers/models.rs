@@ -5,7 +5,7 @@ use crate::{
 };
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
 
 async fn cards(api: &Api) -> Vec<ModelCard> {
@@ -21,7 +21,12 @@ pub(crate) async fn list_models(State(api): State<Api>) -> Json<ModelList> {
 }
 
 /// `GET /v1/models/{id}`
-pub(crate) async fn show_model(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<ModelCard>> {
+pub(crate) async fn show_model(
+    State(api): State<Api>,
+    id: std::result::Result<Path<String>, PathRejection>,
+) -> Result<Json<ModelCard>> {
+    let Path(id) =
+        id.map_err(|rejection| ApiError::Invalid { message: rejection.body_text(), param: None })?;
     let found = cards(&api).await.into_iter().find(|card| card.id == id);
     found.map(Json).ok_or_else(|| ApiError::ModelNotFound(id.chars().take(256).collect()))
 }

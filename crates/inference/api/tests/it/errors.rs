@@ -80,6 +80,9 @@ async fn models_paths_and_methods_that_do_not_exist() {
     assert_eq!((status, &error["code"]), (405, &json!("method_not_allowed")));
     assert_eq!(server.get("/v1/models/nobody").send().await.unwrap().status(), 404);
     assert_eq!(server.get("/v1/completions").send().await.unwrap().status(), 405);
+    let response = server.get("/v1/models/%ff").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert!(response.json::<ErrorReply>().await.unwrap().error.message.contains("UTF-8"));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod adapters;
 mod chat;
 mod completions;
+mod connections;
 mod errors;
 mod operations;
 mod payment;

@@ -1,0 +1,55 @@
+//! Clients that hold connections.
+
+use crate::server::{Options, Server};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tributary_api::ApiConfig;
+
+const HALF: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\nX-Rest: ";
+const WHOLE: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
+
+async fn connect(server: &Server, bytes: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    stream
+}
+
+/// All that is answered until the server hangs up.
+async fn rest(mut stream: TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let end = timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes));
+    end.await.expect("the server hangs up").ok();
+    String::from_utf8(bytes).unwrap()
+}
+
+async fn patient_for(header_timeout: Duration, connections: usize) -> Server {
+    let api = ApiConfig { header_timeout, connections, ..ApiConfig::default() };
+    Server::start(Options { api, ..Options::default() }).await
+}
+
+/// A thousand half-sent requests once took every file descriptor of the process.
+#[tokio::test]
+async fn half_a_request_and_silence_are_hung_up_on() {
+    let server = patient_for(Duration::from_millis(300), 64).await;
+    assert_eq!(rest(connect(&server, HALF).await).await.matches("200 OK").count(), 0);
+    assert_eq!(rest(connect(&server, b"").await).await.matches("200 OK").count(), 0);
+    assert_eq!(rest(connect(&server, WHOLE).await).await.matches("200 OK").count(), 1);
+    assert_eq!(server.get("/health").send().await.unwrap().status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn more_connections_than_places_wait() {
+    let server = patient_for(Duration::from_secs(2), 2).await;
+    let (_one, _two) = (connect(&server, HALF).await, connect(&server, HALF).await);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut third = connect(&server, WHOLE).await;
+    let mut byte = [0];
+    let early = timeout(Duration::from_millis(500), third.read(&mut byte)).await;
+    assert!(early.is_err(), "no place is free");
+    assert!(rest(third).await.contains("200 OK"));
+}
