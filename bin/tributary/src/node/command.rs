@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing::info;
 use tributary_rpc::{Modules, NoWorker, RpcContext, RpcHandle, RpcParts, TributaryApi};
 
-use super::{banner, chain::ChainParts, signals, worker::RunningWorker};
+use super::{banner, chain::ChainParts, descriptors, signals, worker::RunningWorker};
 use crate::args::{
     ChainArgs, DaArgs, DatadirArgs, DevArgs, InferenceArgs, Layout, MetricsArgs, RollupArgs, RpcArgs,
     SettlementArgs, TxPoolArgs,
@@ -80,6 +80,7 @@ impl NodeCommand {
         let layout = Layout::new(&datadir);
         info!(target: "tributary", chain = spec.chain_id(), genesis = %spec.genesis_hash(), datadir = %datadir.display(), "Starting");
         info!(target: "tributary", "{}", spec.forks());
+        descriptors::raise_limit();
 
         let chain = ChainParts::open(&self, &spec, &layout)?;
         let worker =

@@ -15,6 +15,7 @@
 mod banner;
 mod chain;
 mod command;
+mod descriptors;
 mod signals;
 mod worker;
 
