@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod economy;
+mod files;
 mod node;
 mod output;
 mod payer;

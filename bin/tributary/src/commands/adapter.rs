@@ -3,22 +3,20 @@
 use std::{ops::ControlFlow, path::PathBuf};
 
 use clap::Subcommand;
-use eyre::{OptionExt, Result, ensure};
+use eyre::{Context, OptionExt, Result, ensure};
 use serde_json::json;
 use tributary_abi::{IDatanets, address::DATANETS};
-use tributary_adapters::{Artifact, Bounds, PeftConfig};
+use tributary_adapters::{Artifact, Bounds, Geometry};
 use tributary_train::{Document, Recipe, corpus, job};
 
 use super::model::{model_path, open_model};
 use crate::{
     args::WalletArgs,
-    economy::{AdapterSpec, file_uri, find_model, register_adapter},
+    economy::{AdapterSpec, MAX_DOCUMENT, file_uri, find_model, read_adapter, register_adapter},
+    files::read_bounded,
     output::{open, pairs, parse_open, print, progress},
     wallet::Client,
 };
-
-/// Largest document that is read for training.
-const MAX_DOCUMENT: usize = 1 << 20;
 
 /// LoRA adapters.
 #[derive(Debug, Subcommand)]
@@ -34,6 +32,9 @@ pub(crate) enum AdapterCommand {
         /// The base model, by its name on chain.
         #[arg(long)]
         base: String,
+        /// The base model's file, whose shape the adapter has to fit; the default model without it.
+        #[arg(long)]
+        model: Option<PathBuf>,
         /// Datanet and epoch it was trained on (`3:1`); several are allowed.
         #[arg(long = "source", value_name = "DATANET:EPOCH", value_parser = parse_source)]
         sources: Vec<(u64, u64)>,
@@ -83,19 +84,25 @@ impl AdapterCommand {
     pub(crate) async fn run(self) -> Result<()> {
         match self {
             Self::Train(args) => args.run().await,
-            Self::Register { name, folder, base, sources, uri, in_rate, out_rate, wallet } => {
+            Self::Register { name, folder, base, model, sources, uri, in_rate, out_rate, wallet } => {
                 let client = wallet.client().await?;
-                let artifact = Artifact::read(&folder, &Bounds::default())?;
                 let base = find_model(&client, &base)
                     .await?
                     .ok_or_eyre("the chain knows no base model of that name")?;
+                let model = open_model(&model_path(model.as_deref())?)?;
+                ensure!(
+                    model.hashes.weights == base.hash,
+                    "the model here is not {}: name its file with --model",
+                    base.name
+                );
+                let adapter = read_adapter(&folder, &Geometry::from(&model.config))?;
                 let mut sources = sources;
                 sources.sort_unstable();
                 let spec = AdapterSpec {
                     base: base.id,
                     name: name.clone(),
-                    artifact: artifact.hash(),
-                    rank: PeftConfig::parse(artifact.config())?.r,
+                    artifact: adapter.artifact,
+                    rank: adapter.rank,
                     sources,
                     uri: uri.map_or_else(|| file_uri(&folder), Ok)?,
                     in_rate,
@@ -177,15 +184,27 @@ async fn text_of(contribution: &IDatanets::Contribution) -> Result<String> {
         contribution.uri.strip_suffix(".tokens").ok_or_eyre("a contribution's uri names no token file")?;
     let url: url::Url = format!("{stem}.txt").parse()?;
     let bytes = match url.to_file_path() {
-        Ok(path) if url.scheme() == "file" => tokio::fs::read(path).await?,
-        _ => reqwest::get(url.clone()).await?.error_for_status()?.bytes().await?.to_vec(),
+        Ok(path) if url.scheme() == "file" => {
+            read_bounded(&path, MAX_DOCUMENT).wrap_err_with(|| url.to_string())?
+        }
+        _ => fetch(&url).await?,
     };
-    ensure!(bytes.len() <= MAX_DOCUMENT, "{url} is larger than {MAX_DOCUMENT} bytes");
     ensure!(
         alloy_primitives::keccak256(&bytes) == contribution.contentHash,
         "{url} is not the text that was contributed"
     );
     Ok(String::from_utf8(bytes)?)
+}
+
+/// A document from elsewhere, no further than a document goes.
+async fn fetch(url: &url::Url) -> Result<Vec<u8>> {
+    let mut response = reqwest::get(url.clone()).await?.error_for_status()?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        bytes.extend_from_slice(&chunk);
+        ensure!(bytes.len() as u64 <= MAX_DOCUMENT, "{url} is larger than {MAX_DOCUMENT} bytes");
+    }
+    Ok(bytes)
 }
 
 async fn show(name: &str, wallet: &WalletArgs) -> Result<()> {

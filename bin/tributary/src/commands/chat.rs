@@ -31,7 +31,7 @@ pub(crate) struct ChatCommand {
     #[arg(long, default_value_t = 160)]
     max_tokens: u32,
     /// 0 is greedy.
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = parse_temperature)]
     temperature: f64,
     #[command(flatten)]
     wallet: WalletArgs,
@@ -54,6 +54,16 @@ impl ChatCommand {
             println!("{}\n", text_of(reply));
             sources(reply)
         })
+    }
+}
+
+/// JSON has no NaN and no infinity: they would become null, which stands for the server's own default.
+fn parse_temperature(text: &str) -> Result<f64, String> {
+    let temperature: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if temperature.is_finite() && temperature >= 0.0 {
+        Ok(temperature)
+    } else {
+        Err("a temperature is a finite number, 0 or more".to_owned())
     }
 }
 
@@ -96,4 +106,17 @@ fn sources(reply: &ChatReply) -> comfy_table::Table {
 /// Parts per billion as a percentage.
 pub(crate) fn percent(ppb: u32) -> String {
     format!("{}.{} %", ppb / 10_000_000, ppb / 1_000_000 % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_temperature;
+
+    #[test]
+    fn a_temperature_is_a_number() {
+        assert_eq!((parse_temperature("0"), parse_temperature("0.7")), (Ok(0.0), Ok(0.7)));
+        for text in ["nan", "inf", "-inf", "-0.1", "1e999", "", "warm"] {
+            assert!(parse_temperature(text).is_err(), "{text}");
+        }
+    }
 }

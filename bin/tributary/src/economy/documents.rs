@@ -9,6 +9,9 @@ use tributary_trace::display::Positions;
 use tributary_weights::Tokenizer;
 use url::Url;
 
+/// Bytes of the largest document that is read.
+pub(crate) const MAX_DOCUMENT: u64 = 1 << 20;
+
 /// A document ready to be put on chain.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod agent;
+mod artifact;
 mod channel;
 mod claim;
 mod datanet;
@@ -9,9 +10,14 @@ mod documents;
 
 pub(crate) use self::{
     adapter::{AdapterSpec, base_model, find_model, register_adapter, register_base},
+<<<<<<< HEAD
     agent::register_agent,
+=======
+    agent::{find_agent, register_agent},
+    artifact::read_adapter,
+>>>>>>> fix
     channel::{Closing, close_channel, open_channel},
     claim::{claim_all, collect},
     datanet::{contribute, create_datanet, find_datanet, param, seal},
-    documents::{Prepared, file_uri, prepare},
+    documents::{MAX_DOCUMENT, Prepared, file_uri, prepare},
 };

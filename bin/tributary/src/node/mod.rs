@@ -15,9 +15,13 @@
 mod banner;
 mod chain;
 mod command;
+<<<<<<< HEAD
 mod flags;
 mod metrics;
 mod servers;
+=======
+mod descriptors;
+>>>>>>> fix
 mod signals;
 mod worker;
 

@@ -9,7 +9,10 @@ use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::{BlockId, eip2718::Encodable2718};
 use alloy_network::TxSignerSync;
 use alloy_primitives::{Address, B256, Bytes, Log, TxKind, U256};
-use alloy_provider::{DynProvider, Provider, ProviderBuilder};
+use alloy_provider::{
+    DynProvider, Provider, ProviderBuilder,
+    transport::{RpcError, TransportErrorKind},
+};
 use alloy_rpc_types_eth::{Filter, TransactionInput, TransactionRequest};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolEvent};
@@ -23,6 +26,10 @@ use super::explain_revert;
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Transactions of one sender in flight; the pool holds 16.
 const IN_FLIGHT: usize = 12;
+/// How often a transaction is sent when others take its nonce.
+const NONCE_ATTEMPTS: u32 = 6;
+/// The first pause between two of them; they grow by as much.
+const NONCE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A node, and the key that signs.
 #[derive(Clone, Debug)]
@@ -168,13 +175,13 @@ impl Client {
 
     /// A transaction that is mined and succeeded when this returns.
     pub(crate) async fn send<C: SolCall>(&self, to: Address, call: &C, value: U256) -> Result<Sent> {
-        let hash = self.submit(to, call.abi_encode().into(), value, C::SIGNATURE, None).await?;
+        let (hash, _) = self.submit(to, call.abi_encode().into(), value, C::SIGNATURE, None).await?;
         self.wait(hash, C::SIGNATURE).await
     }
 
     /// A plain transfer.
     pub(crate) async fn transfer(&self, to: Address, value: U256) -> Result<Sent> {
-        let hash = self.submit(to, Bytes::new(), value, "transfer", None).await?;
+        let (hash, _) = self.submit(to, Bytes::new(), value, "transfer", None).await?;
         self.wait(hash, "transfer").await
     }
 
@@ -191,8 +198,9 @@ impl Client {
             let mut hashes = Vec::with_capacity(window.len());
             for (call, value) in window {
                 let data = call.abi_encode().into();
-                hashes.push(self.submit(to, data, *value, C::SIGNATURE, Some(nonce)).await?);
-                nonce += 1;
+                let (hash, taken) = self.submit(to, data, *value, C::SIGNATURE, Some(nonce)).await?;
+                hashes.push(hash);
+                nonce = taken + 1;
             }
             for hash in hashes {
                 mined.push(self.wait(hash, C::SIGNATURE).await?);
@@ -216,6 +224,8 @@ impl Client {
         }
     }
 
+    /// Fills, signs and sends; the hash and the nonce. Someone else may sign with the same key: a nonce that they took is not
+    /// used again, even for the same transaction, which is theirs and not this one.
     async fn submit(
         &self,
         to: Address,
@@ -223,7 +233,7 @@ impl Client {
         value: U256,
         what: &str,
         nonce: Option<u64>,
-    ) -> Result<B256> {
+    ) -> Result<(B256, u64)> {
         let request = self.request(to, input.clone(), value);
         let gas = self
             .provider
@@ -232,13 +242,12 @@ impl Client {
             .await
             .map_err(|error| explain_revert(what, &error))?;
         let fees = self.provider.estimate_eip1559_fees().await?;
-        let nonce = match nonce {
-            Some(nonce) => nonce,
-            None => self.nonce().await?,
-        };
         let mut transaction = TxEip1559 {
             chain_id: self.chain_id,
-            nonce,
+            nonce: match nonce {
+                Some(nonce) => nonce,
+                None => self.nonce().await?,
+            },
             // State may grow between the estimate and the block.
             gas_limit: gas + gas / 5,
             max_fee_per_gas: fees.max_fee_per_gas,
@@ -248,11 +257,19 @@ impl Client {
             access_list: Default::default(),
             input,
         };
-        let signature = self.signer.sign_transaction_sync(&mut transaction)?;
-        let raw = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
-        let pending =
-            self.provider.send_raw_transaction(&raw).await.wrap_err_with(|| format!("{what} was refused"))?;
-        Ok(*pending.tx_hash())
+        for attempt in 1.. {
+            let signature = self.signer.sign_transaction_sync(&mut transaction)?;
+            let raw = TxEnvelope::from(transaction.clone().into_signed(signature)).encoded_2718();
+            match self.provider.send_raw_transaction(&raw).await {
+                Ok(pending) => return Ok((*pending.tx_hash(), transaction.nonce)),
+                Err(error) if attempt < NONCE_ATTEMPTS && nonce_is_taken(&error) => {
+                    tokio::time::sleep(NONCE_PAUSE * attempt).await;
+                    transaction.nonce = self.nonce().await?;
+                }
+                Err(error) => return Err(error).wrap_err_with(|| format!("{what} was refused")),
+            }
+        }
+        bail!("{what} was refused")
     }
 
     async fn wait(&self, hash: B256, what: &str) -> Result<Sent> {
@@ -305,5 +322,81 @@ impl Client {
             Ok(_) => "out of gas, or the state had changed".to_owned(),
             Err(error) => explain_revert("call", &error).to_string(),
         }
+    }
+}
+
+/// Whether a node refused a transaction because its sender has another one of that nonce.
+fn nonce_is_taken(error: &RpcError<TransportErrorKind>) -> bool {
+    const TEXTS: [&str; 3] = ["already known", "nonce too low", "replacement transaction underpriced"];
+    let Some(refusal) = error.as_error_resp() else { return false };
+    let message = refusal.message.to_lowercase();
+    TEXTS.into_iter().any(|text| message.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Json, Router, extract::State, routing::post};
+    use parking_lot::Mutex;
+    use serde_json::{Value, json};
+    use std::{collections::VecDeque, sync::Arc};
+
+    /// A node whose pool says these things, one a transaction; the nonce grows with each question.
+    #[derive(Clone, Default)]
+    struct Node {
+        refusals: Arc<Mutex<VecDeque<&'static str>>>,
+        sent: Arc<Mutex<u64>>,
+    }
+
+    async fn answer(State(node): State<Node>, Json(call): Json<Value>) -> Json<Value> {
+        let result = match call["method"].as_str().unwrap() {
+            "eth_chainId" => json!("0x1"),
+            "eth_estimateGas" => json!("0x5208"),
+            "eth_getTransactionCount" => json!(format!("{:#x}", *node.sent.lock())),
+            "eth_feeHistory" => json!({
+                "oldestBlock": "0x0", "baseFeePerGas": ["0x1", "0x1"], "gasUsedRatio": [0.5], "reward": [["0x1"]],
+            }),
+            "eth_sendRawTransaction" => {
+                *node.sent.lock() += 1;
+                if let Some(message) = node.refusals.lock().pop_front() {
+                    let error = json!({"code": -32000, "message": message});
+                    return Json(json!({"jsonrpc": "2.0", "id": call["id"], "error": error}));
+                }
+                json!(B256::repeat_byte(7))
+            }
+            method => panic!("{method}"),
+        };
+        Json(json!({"jsonrpc": "2.0", "id": call["id"], "result": result}))
+    }
+
+    async fn client(refusals: &[&'static str]) -> Client {
+        let node =
+            Node { refusals: Arc::new(Mutex::new(refusals.iter().copied().collect())), ..Node::default() };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let app = Router::new().route("/", post(answer)).with_state(node);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Client::connect(&url, PrivateKeySigner::random()).await.unwrap()
+    }
+
+    async fn submit(client: &Client) -> Result<(B256, u64)> {
+        client.submit(Address::ZERO, Bytes::new(), U256::ZERO, "transfer", None).await
+    }
+
+    /// Two programs with one key ask for its nonce at the same time.
+    #[tokio::test]
+    async fn a_nonce_that_someone_else_took_is_given_up() {
+        let client_of_three = client(&[
+            "already known",
+            "replacement transaction underpriced",
+            "nonce too low: next nonce 3, tx nonce 2",
+        ])
+        .await;
+        assert_eq!(submit(&client_of_three).await.unwrap(), (B256::repeat_byte(7), 3));
+        let endless = client(&["already known"; 20]).await;
+        let error = format!("{:#}", submit(&endless).await.unwrap_err());
+        assert!(error.contains("transfer was refused") && error.contains("already known"), "{error}");
+        let poor = client(&["insufficient funds", "unreached"]).await;
+        assert!(format!("{:#}", submit(&poor).await.unwrap_err()).contains("insufficient funds"));
     }
 }

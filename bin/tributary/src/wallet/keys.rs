@@ -9,6 +9,9 @@ use alloy_primitives::B256;
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
 use eyre::{Context, Result, bail, ensure};
 
+use super::keystore::check_keystore;
+use crate::files::{read_bounded, read_text};
+
 /// The mnemonic of the dev chain's accounts, known to everyone.
 const DEV_MNEMONIC: &str = "test test test test test test test test test test test junk";
 
@@ -22,13 +25,12 @@ pub(crate) fn dev_signer(index: u32) -> Result<PrivateKeySigner> {
 
 /// Reads a key: an encrypted keystore (JSON), or a file with 32 bytes in hex.
 pub(crate) fn load_signer(path: &Path, password_file: Option<&Path>) -> Result<PrivateKeySigner> {
-    let size = std::fs::metadata(path).wrap_err_with(|| format!("key file {}", path.display()))?.len();
-    ensure!(size <= MAX_KEY_FILE, "key file {}: {size} bytes is no key", path.display());
-    let bytes = std::fs::read(path).wrap_err_with(|| format!("key file {}", path.display()))?;
+    let bytes = read_bounded(path, MAX_KEY_FILE).wrap_err_with(|| format!("key file {}", path.display()))?;
     // The error of the parser would quote the key.
     let no_key = || eyre::eyre!("key file {}: neither a keystore nor 32 bytes in hex", path.display());
     let text = String::from_utf8(bytes).map_err(|_| no_key())?;
     if text.trim_start().starts_with('{') {
+        check_keystore(&text).wrap_err_with(|| format!("keystore {}", path.display()))?;
         let password = password(password_file, "Password of the keystore: ")?;
         return PrivateKeySigner::decrypt_keystore(path, password)
             .map_err(|_| eyre::eyre!("keystore {}: wrong password, or not a keystore", path.display()));
@@ -69,7 +71,7 @@ pub(crate) fn new_keystore(
 fn password(file: Option<&Path>, prompt: &str) -> Result<String> {
     if let Some(file) = file {
         let text =
-            std::fs::read_to_string(file).wrap_err_with(|| format!("password file {}", file.display()))?;
+            read_text(file, MAX_KEY_FILE).wrap_err_with(|| format!("password file {}", file.display()))?;
         return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
     }
     ensure!(
@@ -78,4 +80,25 @@ fn password(file: Option<&Path>, prompt: &str) -> Result<String> {
     );
     std::io::stderr().write_all(prompt.as_bytes())?;
     Ok(rpassword::read_password()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keystore_made_here_is_read_and_a_hostile_one_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, password) = (folder.path().join("key"), folder.path().join("password"));
+        std::fs::write(&password, "secret\n").unwrap();
+        let made = new_keystore(&path, Some(&password), None).unwrap();
+        assert_eq!(load_signer(&path, Some(&password)).unwrap().address(), made.address());
+        let good = std::fs::read_to_string(&path).unwrap();
+        let bad = good.replace("\"dklen\":32", "\"dklen\":4");
+        assert_ne!(good, bad);
+        std::fs::write(&path, bad).unwrap();
+        let error = load_signer(&path, Some(&password)).unwrap_err();
+        assert!(format!("{error:#}").ends_with("dklen has 4 bytes, not 32"), "{error:#}");
+        assert!(load_signer(Path::new("/dev/zero"), None).is_err());
+    }
 }

@@ -2,6 +2,7 @@
 
 mod client;
 mod keys;
+mod keystore;
 mod revert;
 
 pub(crate) use self::{

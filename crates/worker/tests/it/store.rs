@@ -176,9 +176,8 @@ fn pack(store: &Store, model: &mut Model, agent: u64) {
 
 /// The oldest open batch comes a step further.
 fn advance(store: &Store, model: &mut Model, agent: u64) {
-    let mine = model.batches.range_mut((agent, 0)..=(agent, u64::MAX));
-    let Some((_, (entry, _))) = mine.map(|(key, value)| (key, value)).find(|(_, (entry, _))| entry.is_open())
-    else {
+    let mut mine = model.batches.range_mut((agent, 0)..=(agent, u64::MAX));
+    let Some((_, (entry, _))) = mine.find(|(_, (entry, _))| entry.is_open()) else {
         return;
     };
     entry.state = match entry.state {
