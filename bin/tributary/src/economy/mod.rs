@@ -10,12 +10,8 @@ mod documents;
 
 pub(crate) use self::{
     adapter::{AdapterSpec, base_model, find_model, register_adapter, register_base},
-<<<<<<< HEAD
     agent::register_agent,
-=======
-    agent::{find_agent, register_agent},
     artifact::read_adapter,
->>>>>>> fix
     channel::{Closing, close_channel, open_channel},
     claim::{claim_all, collect},
     datanet::{contribute, create_datanet, find_datanet, param, seal},

@@ -7,11 +7,9 @@ use eyre::{Context, Report, Result, ensure};
 use tracing::info;
 use tributary_rpc::{NoWorker, TributaryApi};
 
-<<<<<<< HEAD
-use super::{banner, chain::ChainParts, metrics, servers::Servers, signals, worker::RunningWorker};
-=======
-use super::{banner, chain::ChainParts, descriptors, signals, worker::RunningWorker};
->>>>>>> fix
+use super::{
+    banner, chain::ChainParts, descriptors, metrics, servers::Servers, signals, worker::RunningWorker,
+};
 use crate::args::{
     AuthArgs, BuilderArgs, ChainArgs, DaArgs, DatadirArgs, DevArgs, InferenceArgs, Layout, MetricsArgs,
     NetworkArgs, RollupArgs, RpcArgs, SettlementArgs, TxPoolArgs,
@@ -95,11 +93,8 @@ impl NodeCommand {
         let layout = Layout::new(&datadir);
         info!(target: "tributary", chain = spec.chain_id(), genesis = %spec.genesis_hash(), datadir = %datadir.display(), "Starting");
         info!(target: "tributary", "{}", spec.forks());
-<<<<<<< HEAD
         self.log_flags_without_effect();
-=======
         descriptors::raise_limit();
->>>>>>> fix
 
         let chain = ChainParts::open(&self, &spec, &layout)?;
         let worker =

@@ -15,13 +15,10 @@
 mod banner;
 mod chain;
 mod command;
-<<<<<<< HEAD
+mod descriptors;
 mod flags;
 mod metrics;
 mod servers;
-=======
-mod descriptors;
->>>>>>> fix
 mod signals;
 mod worker;
 
