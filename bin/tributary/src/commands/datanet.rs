@@ -12,7 +12,8 @@ use url::Url;
 use super::model::{model_path, open_model};
 use crate::{
     args::WalletArgs,
-    economy::{contribute, create_datanet, prepare, seal},
+    economy::{MAX_DOCUMENT, contribute, create_datanet, prepare, seal},
+    files::read_text,
     output::{pairs, print, progress, table},
 };
 
@@ -105,7 +106,7 @@ impl DatanetCommand {
 fn texts(files: &[PathBuf], jsonl: Option<&std::path::Path>) -> Result<Vec<String>> {
     let mut texts = Vec::new();
     for file in files {
-        texts.push(std::fs::read_to_string(file).wrap_err_with(|| file.display().to_string())?);
+        texts.push(read_text(file, MAX_DOCUMENT).wrap_err_with(|| file.display().to_string())?);
     }
     if let Some(path) = jsonl {
         texts.extend(corpus::read_jsonl(path)?.into_iter().map(|document| document.text));

@@ -1,11 +1,16 @@
 use std::{
-    io::{BufRead, BufReader, BufWriter, Write},
+    io::{BufRead, BufReader, BufWriter, Read, Write},
     path::Path,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
+
+/// Bytes of a line of a file of documents.
+const MAX_LINE: u64 = 4 << 20;
+/// Bytes of such a file.
+const MAX_FILE: u64 = 256 << 20;
 
 /// One document of a datanet: a text and what it is asked for by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,21 +73,33 @@ pub(crate) fn capitalised(text: &str) -> String {
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
-/// Reads documents, one JSON object a line: `{"headword": …, "text": …, "questions"?: […]}`.
+/// Reads documents, one JSON object a line: `{"headword": …, "text": …, "questions"?: […]}`. A line has 4 MiB at most, all of
+/// them 256 MiB.
 ///
 /// # Errors
 /// [`TrainError::Io`], or [`TrainError::Format`] with the number of the line that is wrong.
 pub fn read_jsonl(path: &Path) -> Result<Vec<Document>, TrainError> {
     let file = std::fs::File::open(path).map_err(TrainError::io(path))?;
-    let mut documents = Vec::new();
-    for (number, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.map_err(TrainError::io(path))?;
-        if line.trim().is_empty() {
-            continue;
+    let mut reader = BufReader::new(file);
+    let (mut documents, mut total, mut line) = (Vec::new(), 0, Vec::new());
+    for number in 1_u64.. {
+        line.clear();
+        let mut bounded = reader.by_ref().take(MAX_LINE + 1);
+        let length = bounded.read_until(b'\n', &mut line).map_err(TrainError::io(path))? as u64;
+        if length == 0 {
+            break;
         }
-        let document: Document = serde_json::from_str(&line)
-            .map_err(|error| TrainError::format(path, format!("line {}: {error}", number + 1)))?;
-        documents.push(document);
+        total += length;
+        let wrong = |why: String| TrainError::format(path, format!("line {number}: {why}"));
+        if length > MAX_LINE {
+            return Err(wrong(format!("longer than {MAX_LINE} bytes")));
+        }
+        if total > MAX_FILE {
+            return Err(wrong(format!("the file is larger than {MAX_FILE} bytes")));
+        }
+        if !line.trim_ascii().is_empty() {
+            documents.push(serde_json::from_slice(&line).map_err(|error| wrong(error.to_string()))?);
+        }
     }
     Ok(documents)
 }
@@ -132,6 +149,12 @@ mod tests {
         let error = read_jsonl(&path).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_without_end_is_given_up() {
+        let error = read_jsonl(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.contains("line 1: longer than 4194304 bytes"), "{error}");
     }
 
     #[test]
