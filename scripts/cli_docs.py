@@ -18,7 +18,7 @@ Made from `-h` by `scripts/cli_docs.py`; `make test` compares it with the binary
 
 def help_of(binary: str, path: list) -> str:
     env = {"HOME": "/home/you", "COLUMNS": "100", "PATH": ""}
-    text = subprocess.run([binary, *path, "-h"], env=env, check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(["tributary", *path, "-h"], executable=binary, env=env, check=True, capture_output=True, text=True).stdout
     return "\n".join(line.rstrip() for line in text.rstrip().splitlines())
 
 
