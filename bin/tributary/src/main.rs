@@ -81,6 +81,10 @@ fn main() -> std::process::ExitCode {
 fn run(cli: Cli) -> Result<()> {
     // A node's log is its output; a command's output is its answer.
     let is_node = matches!(cli.command, Command::Dev(_) | Command::Node(_));
+    if !is_node {
+        // Whoever reads the answer may close the pipe, as `head` does.
+        sigpipe::reset();
+    }
     cli.log.init(!is_node)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -51,8 +51,7 @@ impl ChatCommand {
             }))
             .await?;
         print(self.wallet.json, &reply, |reply| {
-            println!("{}\n", text_of(reply));
-            sources(reply)
+            format!("{}\n\n{}\n{}", text_of(reply), sources(reply), footer(reply))
         })
     }
 }
@@ -93,14 +92,29 @@ fn sources(reply: &ChatReply) -> comfy_table::Table {
             words.join(" … "),
         ]);
     }
-    table.add_row([
-        "–".to_owned(),
-        "nobody (treasury)".to_owned(),
-        percent(receipt.unattributed_ppb),
-        String::new(),
-        format!("fee {}, request {} in channel {}", open(receipt.fee), receipt.request_id, receipt.channel),
-    ]);
+    if receipt.unattributed_ppb > 0 {
+        let nobody = "nobody (treasury)".to_owned();
+        table.add_row([
+            "–".to_owned(),
+            nobody,
+            percent(receipt.unattributed_ppb),
+            String::new(),
+            String::new(),
+        ]);
+    }
     table
+}
+
+/// What it cost, and the command that tells more.
+fn footer(reply: &ChatReply) -> String {
+    reply.tributary.as_ref().map_or_else(String::new, |receipt| {
+        format!(
+            "fee {}\ntributary explain {} --channel {}",
+            open(receipt.fee),
+            receipt.request_id,
+            receipt.channel
+        )
+    })
 }
 
 /// Parts per billion as a percentage.

@@ -1,6 +1,6 @@
 //! `tributary explain`: why an answer paid whom.
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use clap::Args;
 use eyre::{OptionExt, Result};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ impl ExplainCommand {
         };
         let explained: Value = client.rpc("tributary_explain", json!([channel, self.request])).await?;
         print(self.wallet.json, &explained, |explained| {
-            println!(
+            let head = format!(
                 "{} answered with {} tokens for {}; batch {} is {}",
                 explained["model"].as_str().unwrap_or("a model"),
                 explained["record"]["output"].as_array().map_or(0, Vec::len),
@@ -44,7 +44,11 @@ impl ExplainCommand {
                 explained["batchId"].as_str().unwrap_or("not yet packed"),
                 explained["status"].as_str().unwrap_or("unknown"),
             );
-            spans(explained)
+            let paid = explained["payouts"].as_array().map_or_else(
+                || "who is paid is fixed when the answer is in a batch: ask again in a moment".to_owned(),
+                |payouts| self::payouts(explained, payouts).to_string(),
+            );
+            format!("{head}\n{}\n{paid}", spans(explained))
         })
     }
 }
@@ -65,6 +69,24 @@ fn spans(explained: &Value) -> comfy_table::Table {
             text("uri"),
         ]);
     }
+    table
+}
+
+/// Who is paid what of the fee.
+fn payouts(explained: &Value, payouts: &[Value]) -> comfy_table::Table {
+    let mut table = table(&["paid to", "account", "amount"]);
+    let none = Vec::new();
+    let sources = explained["sources"].as_array().unwrap_or(&none);
+    let mut rest = wei(&explained["record"]["fee"]);
+    for payout in payouts {
+        let amount = wei(&payout["amount"]);
+        rest = rest.saturating_sub(amount);
+        let contributes = sources.iter().any(|source| source["contributor"] == payout["account"]);
+        let role = if contributes { "contributor" } else { "model owner" };
+        let account = payout["account"].as_str().and_then(|text| text.parse::<Address>().ok());
+        table.add_row([role.to_owned(), account.unwrap_or_default().to_string(), open(amount)]);
+    }
+    table.add_row(["platform, stakers, treasury".to_owned(), "–".to_owned(), open(rest)]);
     table
 }
 

@@ -12,7 +12,10 @@ pub(super) fn print(node: &NodeCommand, rpc: &RpcHandle, worker: Option<&Running
     rows.extend(http.clone().map(|url| ("JSON-RPC", url)));
     rows.extend(rpc.ws_address().map(|address| ("WebSocket", format!("ws://{address}"))));
     rows.extend(api.clone().map(|url| ("OpenAI API", format!("{url}/v1"))));
-    rows.extend(worker.map(|worker| ("EigenDA", worker.da.clone())));
+    rows.extend(
+        worker
+            .map(|worker| (if worker.is_memstore() { "DA memstore" } else { "EigenDA" }, worker.da.clone())),
+    );
     rows.extend(node.metrics.metrics.map(|address| ("metrics", format!("http://{address}/metrics"))));
     rows.extend(worker.map(|worker| ("operator", worker.operator.to_string())));
     println!("\n  Tributary dev chain is running.\n");

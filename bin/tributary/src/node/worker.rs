@@ -101,6 +101,11 @@ impl RunningWorker {
         self.worker.rpc()
     }
 
+    /// Whether the embedded stand-in keeps the batches.
+    pub(super) const fn is_memstore(&self) -> bool {
+        self.memstore.is_some()
+    }
+
     pub(super) const fn address(&self) -> SocketAddr {
         self.worker.address()
     }

@@ -41,10 +41,10 @@ pub(crate) struct Payer {
 /// What this wallet has promised in its channel.
 #[derive(Clone, Copy, Debug)]
 struct Caps {
-    /// Used before this process signed anything.
-    base: u128,
-    /// Caps of requests in flight and fees of those that ended.
-    authorised: u128,
+    /// Used, as of when nothing of ours was in flight, and our own fees since.
+    used: u128,
+    /// Caps of our requests in flight.
+    in_flight: u128,
 }
 
 /// An HTTP answer that was paid for.
@@ -106,8 +106,7 @@ impl Payer {
 
     /// Sends a body to a path of the API, with a voucher when one is asked for.
     async fn post(&self, path: &str, body: Vec<u8>, headers: Vec<(String, String)>) -> Result<Paid> {
-        let mut signed = None;
-        let mut voucher = None;
+        let (mut signed, mut voucher, mut why) = (None, None, String::new());
         for _ in 0..ATTEMPTS {
             let response = self.send(path, &body, &headers, voucher.as_deref()).await?;
             if response.status() != StatusCode::PAYMENT_REQUIRED {
@@ -118,11 +117,13 @@ impl Payer {
             }
             self.give_back(signed.take());
             let text = bounded_text(response).await;
+            why = message_of(&text);
             let (next, header) = self.sign(&body, &text)?;
             signed = next;
             voucher = Some(header);
         }
-        bail!("the API refused {ATTEMPTS} vouchers in a row")
+        self.give_back(signed);
+        bail!("the API refused {ATTEMPTS} vouchers in a row, the last because {why}")
     }
 
     async fn send(
@@ -170,36 +171,42 @@ impl Payer {
         Ok((cumulative.map(|_| Signed { request, max_fee }), header))
     }
 
-    /// The cap to sign, once it is known how the channel stands; it never passes what this wallet agreed to.
+    /// The cap to sign, once it is known how the channel stands: room for this request beside what was used and is in flight, of
+    /// ours and of whoever else pays from the channel.
     fn promise(&self, terms: &PaymentRequired, channel: B256, max_fee: u128) -> Result<Option<u128>> {
         let mut caps = self.caps.lock();
-        let used = || {
-            terms.settled.to::<u128>().saturating_add(terms.spent.to()).saturating_add(terms.reserved.to())
+        let told = (terms.channel == Some(channel)).then(|| {
+            let spent = terms.settled.to::<u128>().saturating_add(terms.spent.to());
+            (spent, spent.saturating_add(terms.reserved.to()))
+        });
+        let Some(caps) = (match told {
+            Some((spent, _)) => Some(caps.get_or_insert(Caps { used: spent, in_flight: 0 })),
+            None => caps.as_mut(),
+        }) else {
+            return Ok(None);
         };
-        if terms.channel == Some(channel) && caps.is_none() {
-            *caps = Some(Caps { base: used(), authorised: 0 });
+        let (spent, taken) = told.unwrap_or_default();
+        if caps.in_flight == 0 {
+            caps.used = caps.used.max(spent);
         }
-        let Some(caps) = caps.as_mut() else { return Ok(None) };
-        if terms.channel == Some(channel) && caps.authorised == 0 {
-            // Nothing of ours is in flight: whatever was spent was agreed to.
-            caps.base = caps.base.max(used());
-        }
-        let cumulative = caps.base + caps.authorised + max_fee;
-        if terms.channel == Some(channel) {
+        let cumulative = taken.max(caps.used + caps.in_flight) + max_fee;
+        if told.is_some() {
             let deposit: u128 = terms.deposit.to();
             ensure!(
                 cumulative <= deposit,
-                "the channel holds {deposit} wei, this request may need {cumulative} in all: top it up"
+                "the channel holds {}, this request may need {} in all: `tributary channel top-up {channel} AMOUNT`",
+                crate::output::open(deposit),
+                crate::output::open(cumulative)
             );
         }
-        caps.authorised += max_fee;
+        caps.in_flight += max_fee;
         Ok(Some(cumulative))
     }
 
     /// A request that was not served costs nothing.
     fn give_back(&self, signed: Option<Signed>) {
         if let (Some(signed), Some(caps)) = (signed, self.caps.lock().as_mut()) {
-            caps.authorised -= signed.max_fee;
+            caps.in_flight -= signed.max_fee;
         }
     }
 
@@ -231,7 +238,8 @@ impl Payer {
         let agent = self.client.call(AGENTS, &IAgents::getCall { id: receipt.agent_id }).await?;
         ensure!(signer == agent.operator, "the receipt is signed by {signer}, not by the operator");
         if let Some(caps) = self.caps.lock().as_mut() {
-            caps.authorised -= signed.max_fee - fee;
+            caps.in_flight -= signed.max_fee;
+            caps.used += fee;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -55,16 +56,21 @@ pub(crate) fn new_keystore(
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
         bail!("{}: not a file name", path.display());
     };
-    let password = password(password_file, "Password of the new keystore: ")?;
+    let chosen = password(password_file, "Password of the new keystore: ")?;
+    if password_file.is_none() {
+        ensure!(password(None, "The same again: ")? == chosen, "the two passwords differ");
+    }
     let signer = key.cloned().unwrap_or_else(PrivateKeySigner::random);
     PrivateKeySigner::encrypt_keystore(
         &directory,
         &mut rand08::rngs::OsRng,
         signer.to_bytes(),
-        password,
+        chosen,
         Some(name),
     )
     .wrap_err_with(|| format!("cannot write {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        .wrap_err_with(|| format!("cannot keep others from reading {}", path.display()))?;
     Ok(signer)
 }
 
@@ -76,7 +82,7 @@ fn password(file: Option<&Path>, prompt: &str) -> Result<String> {
     }
     ensure!(
         std::io::stdin().is_terminal(),
-        "the keystore needs a password: name a file with --password-file"
+        "the keystore needs a password: name a file with --password-file or TRIBUTARY_PASSWORD_FILE (a node: --operator.password-file)"
     );
     std::io::stderr().write_all(prompt.as_bytes())?;
     Ok(rpassword::read_password()?)
