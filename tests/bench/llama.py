@@ -15,9 +15,8 @@ PREFILL, DECODE = 512, 64
 LINES = {"decode": re.compile(r"^decode, 1 stream: +([\d.]+) tok/s"), "prefill": re.compile(r"^prefill, 512 tokens: +([\d.]+) tok/s")}
 
 
-def ours(threads: int) -> dict:
-    command = ["cargo", "bench", "--locked", "--quiet", "-p", "tributary-cpu", "--bench", "throughput", "--", str(threads)]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def ours(bench: pathlib.Path, threads: int) -> dict:
+    text = subprocess.run([bench, str(threads)], check=True, capture_output=True, text=True).stdout
     found = {}
     for line in text.splitlines():
         for name, pattern in LINES.items():
@@ -78,13 +77,14 @@ def requantized(model: pathlib.Path) -> pathlib.Path:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=pathlib.Path, required=True)
+    parser.add_argument("--bench", type=pathlib.Path, required=True, help="the built throughput bench of tributary-cpu")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     peers = {"llama.cpp, same file": Llama(args.model, args.threads), "llama.cpp, Q4_0": Llama(requantized(args.model), args.threads)}
     found = {name: [] for name in ("tributary", *peers)}
     for _ in range(args.rounds):
-        found["tributary"].append(ours(args.threads))
+        found["tributary"].append(ours(args.bench, args.threads))
         for name, peer in peers.items():
             found[name].append(peer.measure())
     for what in ("decode", "prefill"):

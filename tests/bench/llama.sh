@@ -14,5 +14,5 @@ if ! [ -e "$venv/.built" ]; then
 fi
 cargo build --release --locked --quiet --bin tributary
 model=$("${CARGO_TARGET_DIR:-target}/release/tributary" model pull)
-cargo bench --locked --quiet -p tributary-cpu --bench throughput --no-run
-"$venv/bin/python" tests/bench/llama.py --model "$model" --rounds "${1:-3}"
+bench=$(cargo bench --locked -p tributary-cpu --bench throughput --no-run --message-format json | jq -r 'select(.executable != null) | .executable' | tail -n 1)
+"$venv/bin/python" tests/bench/llama.py --model "$model" --bench "$bench" --rounds "${1:-3}"

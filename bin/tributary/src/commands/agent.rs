@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, U256};
 use clap::{Subcommand, ValueEnum};
-use eyre::Result;
+use eyre::{Result, ensure};
 use serde_json::json;
 use tributary_abi::{
     IAgents, IAttribution,
@@ -13,6 +13,7 @@ use crate::{
     args::WalletArgs,
     economy::{collect, register_agent},
     output::{open, pairs, parse_open, print},
+    wallet::Client,
 };
 
 /// What an agent does.
@@ -60,8 +61,9 @@ pub(crate) enum AgentCommand {
     Unstake {
         /// The agent.
         id: u64,
-        /// Shares, as `agent show` prints them.
-        shares: u128,
+        /// How much of it in OPEN (`1.5`, `20gwei`, `7wei`), or `all`.
+        #[arg(value_parser = parse_part)]
+        amount: Part,
         #[command(flatten)]
         wallet: WalletArgs,
     },
@@ -117,9 +119,9 @@ impl AgentCommand {
                     ])
                 })
             }
-            Self::Unstake { id, shares, wallet } => {
+            Self::Unstake { id, amount, wallet } => {
                 let client = wallet.client().await?;
-                let call = IAgents::requestUnstakeCall { id, shares };
+                let call = IAgents::requestUnstakeCall { id, shares: shares(&client, id, amount).await? };
                 let event = client
                     .send(AGENTS, &call, U256::ZERO)
                     .await?
@@ -146,6 +148,29 @@ impl AgentCommand {
             Self::Show { id, wallet } => show(id, &wallet).await,
         }
     }
+}
+
+/// The whole of something, or so many wei.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    All,
+    Wei(u128),
+}
+
+fn parse_part(text: &str) -> std::result::Result<Part, String> {
+    if text == "all" { Ok(Part::All) } else { parse_open(text).map(Part::Wei) }
+}
+
+/// The shares of one's own stake, beside what is being unstaked already, that are worth this much now, rounded up.
+async fn shares(client: &Client, id: u64, part: Part) -> Result<u128> {
+    let position = client.call(AGENTS, &IAgents::positionCall { id, account: client.address() }).await?;
+    let free = position.shares.saturating_sub(position.unstaking);
+    let Part::Wei(amount) = part else { return Ok(free) };
+    let agent = client.call(AGENTS, &IAgents::getCall { id }).await?;
+    let shares = (U256::from(amount) * U256::from(agent.shares)).div_ceil(U256::from(agent.assets.max(1)));
+    let worth = U256::from(free) * U256::from(agent.assets) / U256::from(agent.shares.max(1));
+    ensure!(shares <= U256::from(free), "your stake that can be unstaked is worth {}", open(worth));
+    Ok(shares.to())
 }
 
 async fn show(id: u64, wallet: &WalletArgs) -> Result<()> {

@@ -207,7 +207,9 @@ async fn adapter(
         in_rate: ADAPTER_RATES.0,
         out_rate: ADAPTER_RATES.1,
     };
-    let id = register_adapter(&wallets.builder, &spec).await?;
+    let id = register_adapter(&wallets.builder, &spec).await.wrap_err_with(|| {
+        format!("adapter {name}: when its files are on this chain under another name, give the demo a fresh one (`make clean-dev`)")
+    })?;
     narrator.say(format_args!(
         "adapter {id} «{name}» registered, trained on datanet {} epoch {}",
         source.0, source.1
