@@ -107,5 +107,5 @@ done
 step "bad circumstances"
 "$PYTHON" tests/e2e/trouble.py --binary "$TRIBUTARY"
 step "kill -9 at 20 random instants"
-"$PYTHON" tests/e2e/crash.py --binary "$TRIBUTARY"
+"$PYTHON" tests/e2e/crash.py --binary "$TRIBUTARY" ${CRASH_ARGS:-}
 step "passed"
