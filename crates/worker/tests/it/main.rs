@@ -1,3 +1,4 @@
 //! The worker's parts, each against what could go wrong with it.
 
+mod sender;
 mod store;

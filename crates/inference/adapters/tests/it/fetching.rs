@@ -72,6 +72,22 @@ async fn a_folder_of_this_machine() {
     assert_eq!(error.severity(), Severity::Reject);
 }
 
+/// A pipe that nobody writes to would be waited for without end, a device read without end.
+#[tokio::test]
+async fn only_regular_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (fetcher, _cache) = fetcher(open_policy());
+    for path in [pipe.as_path(), std::path::Path::new("/dev/zero"), folder.path()] {
+        let uri = format!("file://{}", path.display());
+        let reading =
+            tokio::time::timeout(std::time::Duration::from_secs(20), fetcher.fetch_file(&uri, 1 << 20));
+        let error = reading.await.expect("refused at once").unwrap_err();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn folders_outside_the_roots_are_refused() {
     let wanted = artifact(&AdapterSpec::new(1));
