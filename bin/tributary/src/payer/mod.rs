@@ -172,7 +172,8 @@ impl Payer {
     }
 
     /// The cap to sign, once it is known how the channel stands: room for this request beside what was used and is in flight, of
-    /// ours and of whoever else pays from the channel.
+    /// ours and of whoever else pays from the channel. What the API says was spent is taken at its word: a channel's deposit is the
+    /// bound of what a dishonest one can be promised.
     fn promise(&self, terms: &PaymentRequired, channel: B256, max_fee: u128) -> Result<Option<u128>> {
         let mut caps = self.caps.lock();
         let told = (terms.channel == Some(channel)).then(|| {
@@ -189,7 +190,7 @@ impl Payer {
         if caps.in_flight == 0 {
             caps.used = caps.used.max(spent);
         }
-        let cumulative = taken.max(caps.used + caps.in_flight) + max_fee;
+        let cumulative = taken.max(caps.used.saturating_add(caps.in_flight)).saturating_add(max_fee);
         if told.is_some() {
             let deposit: u128 = terms.deposit.to();
             ensure!(
@@ -199,7 +200,7 @@ impl Payer {
                 crate::output::open(cumulative)
             );
         }
-        caps.in_flight += max_fee;
+        caps.in_flight = caps.in_flight.saturating_add(max_fee);
         Ok(Some(cumulative))
     }
 
