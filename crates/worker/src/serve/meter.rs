@@ -23,7 +23,7 @@ pub(super) struct Payment {
     pub(super) cumulative: u128,
     pub(super) signature: Bytes,
     /// Held until the answer is in the store, or given up.
-    pub(super) _reservation: Reservation,
+    pub(super) reservation: Option<Reservation>,
 }
 
 /// One request that passed.
@@ -51,7 +51,7 @@ impl Meter for RequestMeter {
         self.terms.and_then(|terms| terms.affordable(self.request.n_in, self.request.max_fee))
     }
 
-    async fn settle(self: Box<Self>, outcome: &Outcome) -> Result<Receipt, SettleError> {
+    async fn settle(mut self: Box<Self>, outcome: &Outcome) -> Result<Receipt, SettleError> {
         let traced = self.trace(outcome.tokens.clone()).await?;
         let fee = self.fee(outcome)?;
         let signature = match self.agent {
@@ -60,6 +60,10 @@ impl Meter for RequestMeter {
         };
         if let Some(agent) = self.agent {
             self.keep(self.record(agent, outcome, &traced, fee)).await?;
+            // From here on the channel would count the answer twice: as spent, and as its cap.
+            if let Some(payment) = &mut self.payment {
+                payment.reservation = None;
+            }
             self.shared.packed.notify_one();
         }
         crate::metrics::answered(fee);
