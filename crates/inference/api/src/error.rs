@@ -200,7 +200,7 @@ impl From<GenerateError> for ApiError {
     fn from(error: GenerateError) -> Self {
         let message = error.to_string();
         match error {
-            GenerateError::NonFinite => Self::Unprocessable(message),
+            GenerateError::NonFinite | GenerateError::Grammar(_) => Self::Unprocessable(message),
             GenerateError::Refused(_) | GenerateError::Backend(_) => Self::Internal(message),
             _ => Self::Unavailable(message),
         }

@@ -157,6 +157,7 @@ impl Api {
                 logprobs: order.logprobs,
                 tenant: order.caller.tenant,
                 deadline: Some(deadline),
+                ..GenerateRequest::default()
             })?;
             answers.push(Answer { index: index as u32, meter, generation });
         }

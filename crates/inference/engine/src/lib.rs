@@ -4,6 +4,7 @@
 mod backend;
 mod commit;
 mod engine;
+mod grammar;
 mod logprobs;
 mod metrics;
 mod pages;
@@ -19,6 +20,7 @@ pub use backend::{
 };
 pub use commit::{HashChain, exec_hash};
 pub use engine::{BackendFactory, Engine, EngineConfig, EngineInfo, Generation, Status};
+pub use grammar::{Grammar, TokenConstraint, TokenMask};
 pub use request::{
     Event, FinishReason, GenerateError, GenerateRequest, Outcome, StopRules, SubmitError, Timing, TokenEvent,
     TokenLogprob,

@@ -50,6 +50,7 @@ pub(crate) fn failed(error: &GenerateError) {
     let reason = match error {
         GenerateError::NonFinite => "non_finite",
         GenerateError::Refused(_) => "refused",
+        GenerateError::Grammar(_) => "grammar",
         GenerateError::Backend(_) => "backend",
         GenerateError::Deadline => "deadline",
         GenerateError::Cancelled => "cancelled",

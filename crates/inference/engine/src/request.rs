@@ -1,6 +1,6 @@
 //! A request as the engine takes it, and what comes back.
 
-use crate::{sampling::SamplingParams, store::AdapterSet};
+use crate::{grammar::Grammar, sampling::SamplingParams, store::AdapterSet};
 use alloy_primitives::{B256, Keccak256};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ impl StopRules {
 }
 
 /// One answer to generate.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct GenerateRequest {
     /// Token ids of the prompt, at least one.
     pub prompt: Vec<u32>,
@@ -44,6 +44,8 @@ pub struct GenerateRequest {
     pub sampling: SamplingParams,
     /// When it ends.
     pub stop: StopRules,
+    /// What the answer has to look like, at its beginning.
+    pub grammar: Option<Grammar>,
     /// Report log-probabilities: of the chosen token and this many alternatives.
     pub logprobs: Option<u8>,
     /// Whose share of the machine it counts against.
@@ -154,6 +156,9 @@ pub enum GenerateError {
     /// The request or its adapter is not one for this backend.
     #[error("request refused by the backend: {0}")]
     Refused(String),
+    /// The request's grammar went wrong, or has no way on.
+    #[error("grammar: {0}")]
+    Grammar(String),
     /// The backend broke while it ran this request; it is being restarted.
     #[error("the inference backend failed: {0}")]
     Backend(String),

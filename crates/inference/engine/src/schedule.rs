@@ -19,7 +19,7 @@ use crate::{
     request::{FinishReason, GenerateError},
 };
 use queue::FairQueue;
-pub(crate) use sequence::{Sequence, Submission};
+pub(crate) use sequence::{Constraint, End, Sequence, Submission};
 use std::time::Instant;
 
 /// How much of a backend a scheduler uses.

@@ -6,11 +6,12 @@ use super::{
 };
 use crate::{
     backend::{BackendError, Health, InferenceBackend, Row, RowError, StepOutput},
+    grammar::TokenMask,
     logprobs::logprobs,
     metrics,
     request::{FinishReason, GenerateError},
     sampling::{Choice, Sampler},
-    schedule::{Planned, Scheduler, Sequence, Submission, Width},
+    schedule::{Constraint, End, Planned, Scheduler, Sequence, Submission, Width},
     text::Vocabulary,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
@@ -48,12 +49,7 @@ pub(super) struct Worker {
     draining: bool,
     output: StepOutput,
     sampler: Sampler,
-}
-
-/// How a row's step ended for its sequence.
-enum End {
-    Finished(FinishReason, Option<usize>),
-    Failed(GenerateError),
+    mask: TokenMask,
 }
 
 impl Worker {
@@ -69,6 +65,7 @@ impl Worker {
             draining,
             output: StepOutput::default(),
             sampler: Sampler::default(),
+            mask: TokenMask::default(),
         }
     }
 
@@ -294,10 +291,16 @@ impl Worker {
             return None;
         }
         let logits = self.output.logits(row, 0);
+        let constraint = match sequence.constrain(&mut self.mask, logits.len() as u32) {
+            Ok(Constraint::Complete) => return Some(End::Finished(FinishReason::Stop, None)),
+            Ok(constraint) => constraint,
+            Err(error) => return Some(End::Failed(error)),
+        };
         let choice = Choice {
             params: &sequence.request().sampling,
             seen: sequence.seen(),
             masked: sequence.masked(),
+            allowed: (constraint == Constraint::Mask).then_some(&self.mask),
             position: sequence.answer().len() as u32,
         };
         let Ok(token) = self.sampler.choose(logits, &choice) else {
@@ -306,8 +309,7 @@ impl Worker {
         let wanted = sequence.request().logprobs;
         let logprobs = wanted.map(|count| logprobs(logits, token, usize::from(count)));
         let normed = self.output.normed(row, 0);
-        let end = sequence.accept(token, normed, logprobs, self.vocabulary.as_ref());
-        end.map(|(reason, stop)| End::Finished(reason, stop))
+        sequence.accept(token, normed, logprobs, self.vocabulary.as_ref())
     }
 }
 

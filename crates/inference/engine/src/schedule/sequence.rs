@@ -4,6 +4,7 @@ use crate::{
     backend::{Identity, PageId, SeqId},
     commit::{HashChain, exec_hash},
     engine::Ticket,
+    grammar::{Grammar, TokenMask},
     request::{
         Event, FinishReason, GenerateError, GenerateRequest, Outcome, Timing, TokenEvent, TokenLogprob,
     },
@@ -30,6 +31,24 @@ pub(crate) struct Submission {
     pub(crate) _ticket: Ticket,
 }
 
+/// How a grammar bounds the next choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Constraint {
+    /// Not at all.
+    None,
+    /// To the tokens of the mask.
+    Mask,
+    /// Nothing but a stop token is left, and it is too early for one: the grammar has the last word.
+    Complete,
+}
+
+/// How an answer ends with a token.
+#[derive(Debug)]
+pub(crate) enum End {
+    Finished(FinishReason, Option<usize>),
+    Failed(GenerateError),
+}
+
 #[derive(Debug)]
 pub(crate) struct Sequence {
     pub(crate) id: SeqId,
@@ -54,7 +73,9 @@ impl Sequence {
     pub(crate) fn new(id: SeqId, submission: Submission, identity: &Identity) -> Self {
         let request = &submission.request;
         let parts = request.adapters.parts();
-        let exec_hash = exec_hash(identity, parts, &request.prompt, &request.sampling, &request.stop);
+        let grammar = request.grammar.as_ref().map(Grammar::hash);
+        let exec_hash =
+            exec_hash(identity, parts, &request.prompt, &request.sampling, &request.stop, grammar);
         Self {
             id,
             tokens: request.prompt.clone(),
@@ -103,6 +124,22 @@ impl Sequence {
         if (self.answer().len() as u32) < stop.min_tokens { &stop.tokens } else { &[] }
     }
 
+    /// Fills in what the grammar allows of the tokens that may be chosen.
+    pub(crate) fn constrain(
+        &mut self,
+        mask: &mut TokenMask,
+        vocab: u32,
+    ) -> Result<Constraint, GenerateError> {
+        let Some(grammar) = &mut self.submission.request.grammar else { return Ok(Constraint::None) };
+        mask.reset(vocab);
+        grammar.mask(mask).map_err(GenerateError::Grammar)?;
+        if mask.is_empty() {
+            return Err(GenerateError::Grammar("allows no token".to_owned()));
+        }
+        self.masked().iter().for_each(|token| mask.forbid(*token));
+        Ok(if mask.is_empty() { Constraint::Complete } else { Constraint::Mask })
+    }
+
     pub(crate) fn mark_started(&mut self, now: Instant) {
         self.started.get_or_insert(now);
     }
@@ -129,11 +166,11 @@ impl Sequence {
         normed: &[u8],
         logprobs: Option<(f64, Vec<TokenLogprob>)>,
         vocabulary: &dyn Vocabulary,
-    ) -> Option<(FinishReason, Option<usize>)> {
+    ) -> Option<End> {
         self.first_token.get_or_insert_with(Instant::now);
         let early = (self.answer().len() as u32) < self.request().stop.min_tokens;
         if !early && self.request().stop.tokens.contains(&token) {
-            return Some((FinishReason::Stop, None));
+            return Some(End::Finished(FinishReason::Stop, None));
         }
         self.tokens.push(token);
         self.chain.push(normed, token);
@@ -149,9 +186,15 @@ impl Sequence {
         // A closed channel is seen as a cancellation before the next step.
         drop(self.submission.events.send(Event::Token(TokenEvent { token, text: added.text, logprob, top })));
         if let Some(stop) = added.stopped {
-            return Some((FinishReason::Stop, Some(stop)));
+            return Some(End::Finished(FinishReason::Stop, Some(stop)));
         }
-        (self.answer().len() as u32 >= self.request().stop.max_tokens).then_some((FinishReason::Length, None))
+        match self.submission.request.grammar.as_mut().map(|grammar| grammar.commit(token)) {
+            Some(Err(reason)) => return Some(End::Failed(GenerateError::Grammar(reason))),
+            Some(Ok(true)) => return Some(End::Finished(FinishReason::Stop, None)),
+            Some(Ok(false)) | None => {}
+        }
+        let full = self.answer().len() as u32 >= self.request().stop.max_tokens;
+        full.then_some(End::Finished(FinishReason::Length, None))
     }
 
     /// Sends the end. What was generated before a cancellation or deadline still counts.

@@ -4,5 +4,6 @@ mod adapters;
 mod answers;
 mod equality;
 mod failures;
+mod grammar;
 mod record;
 mod tiny;

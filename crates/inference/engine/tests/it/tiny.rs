@@ -85,9 +85,7 @@ pub(crate) fn request(prompt: &str, max_tokens: u32) -> GenerateRequest {
         adapters: AdapterSet::default(),
         sampling: SamplingParams::greedy(),
         stop: StopRules { max_tokens, min_tokens: 0, tokens: vec![EOS], strings: Vec::new() },
-        logprobs: None,
-        tenant: 0,
-        deadline: None,
+        ..GenerateRequest::default()
     }
 }
 
