@@ -1,7 +1,7 @@
 //! From a shape to a grammar, within bounds.
 
 use crate::{
-    Shape,
+    Calls, Shape,
     constraint::{Place, short},
     vocabulary::vocabulary,
 };
@@ -93,6 +93,24 @@ impl Grammars {
                 0 => return Err(GrammarError::Invalid("a choice needs something to choose from".into())),
                 1..=MAX_CHOICES => {}
                 _ => return Err(GrammarError::TooLarge("a choice of more than 1,024")),
+            }
+        }
+        if let Shape::Calls(Calls { functions, or, .. }) = shape {
+            if functions.is_empty() {
+                return Err(GrammarError::Invalid("there is no function to call".into()));
+            }
+            if functions.len() > MAX_CHOICES {
+                return Err(GrammarError::TooLarge("more than 1,024 functions"));
+            }
+            if functions.iter().any(|(_, schema)| !schema.is_object())
+                || matches!(or.as_deref(), Some(Shape::JsonSchema(schema)) if !schema.is_object())
+            {
+                return Err(GrammarError::Invalid("a schema has to be an object".into()));
+            }
+            if matches!(or.as_deref(), Some(Shape::Lark(_) | Shape::Calls(_))) {
+                return Err(GrammarError::Invalid(
+                    "a grammar of its own and calls exclude each other".into(),
+                ));
             }
         }
         let parser = self.factory.create_parser(shape.grammar());

@@ -7,4 +7,4 @@ mod shape;
 mod vocabulary;
 
 pub use compile::{Compiled, GrammarError, Grammars};
-pub use shape::Shape;
+pub use shape::{CallStyle, Calls, Shape};

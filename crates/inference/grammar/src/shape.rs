@@ -1,5 +1,8 @@
 use alloy_primitives::{B256, Keccak256};
-use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
+use llguidance::{
+    api::{GrammarWithLexer, TopLevelGrammar},
+    regex_to_lark,
+};
 use serde_json::{Value, json};
 
 /// What stands for the engine in every hash: masks may differ from version to version.
@@ -18,6 +21,30 @@ pub enum Shape {
     Choice(Vec<String>),
     /// A grammar in `llguidance`'s Lark.
     Lark(String),
+    /// Calls of functions, as a model writes them.
+    Calls(Calls),
+}
+
+/// Calls of functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// What a model puts around a call.
+    pub style: CallStyle,
+    /// Names, and schemas of the arguments.
+    pub functions: Vec<(String, Value)>,
+    /// Whether there may be several.
+    pub many: bool,
+    /// What the answer may be instead.
+    pub or: Option<Box<Shape>>,
+}
+
+/// How a model writes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallStyle {
+    /// `<tool_call>\n{"name": …, "arguments": …}\n</tool_call>`: Hermes, Qwen, SmolLM2.
+    Tagged,
+    /// `{"name": …, "parameters": …}`: Llama 3.
+    Bare,
 }
 
 impl Shape {
@@ -28,6 +55,7 @@ impl Shape {
             Self::Regex(_) => "regex",
             Self::Choice(_) => "choice",
             Self::Lark(_) => "lark",
+            Self::Calls(_) => "calls",
         }
     }
 
@@ -38,6 +66,7 @@ impl Shape {
             Self::JsonSchema(schema) => schema.to_string(),
             Self::Regex(text) | Self::Lark(text) => text.clone(),
             Self::Choice(choices) => json!(choices).to_string(),
+            Self::Calls(calls) => calls.lark(),
         }
     }
 
@@ -56,10 +85,54 @@ impl Shape {
             Self::JsonSchema(schema) => TopLevelGrammar::from_json_schema(schema.clone()),
             Self::Regex(text) => TopLevelGrammar::from_grammar(GrammarWithLexer::from_regex(text)),
             Self::Lark(text) => TopLevelGrammar::from_lark(text.clone()),
-            Self::Choice(choices) => {
-                let quoted: Vec<String> = choices.iter().map(|choice| json!(choice).to_string()).collect();
-                TopLevelGrammar::from_lark(format!("start: {}", quoted.join(" | ")))
-            }
+            Self::Choice(_) => TopLevelGrammar::from_lark(format!("start: {}", self.rule())),
+            Self::Calls(calls) => TopLevelGrammar::from_lark(calls.lark()),
         }
     }
+
+    /// The right side of a rule; what is a grammar of its own matches nothing there.
+    fn rule(&self) -> String {
+        match self {
+            Self::JsonObject => "%json {\"type\": \"object\"}".to_owned(),
+            Self::JsonSchema(schema) => format!("%json {schema}"),
+            Self::Regex(text) => format!("/{}/", regex_to_lark(text, "")),
+            Self::Choice(choices) => {
+                let quoted: Vec<String> = choices.iter().map(|choice| quoted(choice)).collect();
+                quoted.join(" | ")
+            }
+            Self::Lark(_) | Self::Calls(_) => "/[]/".to_owned(),
+        }
+    }
+}
+
+impl Calls {
+    fn lark(&self) -> String {
+        let (open, arguments, close) = match self.style {
+            CallStyle::Tagged => ("<tool_call>\n{\"name\": ", ", \"arguments\": ", "}\n</tool_call>"),
+            CallStyle::Bare => ("{\"name\": ", ", \"parameters\": ", "}"),
+        };
+        let mut lines = Vec::new();
+        let mut names = Vec::new();
+        for (index, (name, schema)) in self.functions.iter().enumerate() {
+            let head = quoted(&format!("{open}{}{arguments}", quoted(name)));
+            lines.push(format!("call{index}: {head} arguments{index} {}", quoted(close)));
+            // Each schema by itself: its references lead to places in it.
+            lines.push(format!("arguments{index}: %json {schema}"));
+            names.push(format!("call{index}"));
+        }
+        let more = if self.many { " (\"\\n\" call)*" } else { "" };
+        let mut start = format!("start: call{more}");
+        if let Some(other) = &self.or {
+            start.push_str(" | other");
+            lines.push(format!("other: {}", other.rule()));
+        }
+        lines.insert(0, format!("call: {}", names.join(" | ")));
+        lines.insert(0, start);
+        lines.join("\n")
+    }
+}
+
+/// Text as Lark quotes it, which is as JSON does.
+fn quoted(text: &str) -> String {
+    json!(text).to_string()
 }

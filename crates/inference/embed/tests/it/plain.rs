@@ -49,9 +49,9 @@ impl Tiny {
                     (dot / (size as f64).sqrt()).exp()
                 };
                 let total: f64 = (0..x.len()).map(score).sum();
-                for j in 0..x.len() {
+                for (j, value) in value.iter().enumerate() {
                     let share = score(j) / total;
-                    at.clone().for_each(|c| out[i][c] += share * value[j][c]);
+                    at.clone().for_each(|c| out[i][c] += share * value[c]);
                 }
             }
         }

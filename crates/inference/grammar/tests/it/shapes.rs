@@ -3,7 +3,7 @@
 use crate::walk::{GRAMMARS, accepts, commit, walk};
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use tributary_grammar::Shape;
+use tributary_grammar::{CallStyle, Calls, Shape};
 
 #[test]
 fn a_schema_binds_every_answer() {
@@ -97,4 +97,62 @@ fn every_shape_has_its_own_hash() {
     let hashes: HashSet<_> =
         shapes.iter().map(|shape| GRAMMARS.compile(shape).unwrap().start().hash()).collect();
     assert_eq!(hashes.len(), shapes.len());
+}
+
+fn calls(style: CallStyle, many: bool, or: Option<Shape>) -> Shape {
+    let city = json!({
+        "type": "object", "properties": {"city": {"$ref": "#/$defs/city"}}, "required": ["city"],
+        "additionalProperties": false, "$defs": {"city": {"enum": ["Oslo", "Rome"]}},
+    });
+    let none = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let functions = vec![("weather".to_owned(), city), ("now".to_owned(), none)];
+    Shape::Calls(Calls { style, functions, many, or: or.map(Box::new) })
+}
+
+#[test]
+fn calls_are_written_as_the_model_writes_them() {
+    let oslo = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>";
+    let now = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+    let one = calls(CallStyle::Tagged, false, None);
+    let many = calls(CallStyle::Tagged, true, None);
+    for shape in [&one, &many] {
+        assert!(accepts(shape, oslo) && accepts(shape, now));
+        assert!(!accepts(shape, "Hello") && !accepts(shape, &oslo.replace("Oslo", "Bonn")));
+        assert!(!accepts(shape, &oslo.replace("weather", "now")));
+    }
+    let both = format!("{oslo}\n{now}");
+    assert!(accepts(&many, &both) && !accepts(&one, &both));
+    let bare = calls(CallStyle::Bare, false, None);
+    assert!(accepts(&bare, r#"{"name": "weather", "parameters": {"city": "Rome"}}"#));
+}
+
+#[test]
+fn calls_may_have_an_alternative() {
+    for other in [
+        Shape::JsonSchema(
+            json!({"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"]}),
+        ),
+        Shape::Regex("\\{\"a\": *null\\}".into()),
+        Shape::Choice(vec!["{\"a\": null}".into()]),
+        Shape::JsonObject,
+    ] {
+        let shape = calls(CallStyle::Tagged, true, Some(other));
+        assert!(accepts(&shape, "{\"a\": null}"), "{shape:?}");
+        assert!(accepts(&shape, "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"));
+        assert!(!accepts(&shape, "Hello"));
+    }
+    let bad = [
+        calls(CallStyle::Tagged, true, Some(Shape::Lark("start: \"a\"".into()))),
+        calls(CallStyle::Tagged, true, Some(Shape::JsonSchema(json!(true)))),
+        Shape::Calls(Calls { style: CallStyle::Bare, functions: Vec::new(), many: true, or: None }),
+        Shape::Calls(Calls {
+            style: CallStyle::Bare,
+            functions: vec![("a".into(), json!(7))],
+            many: true,
+            or: None,
+        }),
+    ];
+    for shape in bad {
+        assert!(GRAMMARS.compile(&shape).is_err(), "{shape:?}");
+    }
 }
