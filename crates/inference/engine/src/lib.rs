@@ -3,11 +3,12 @@
 
 mod backend;
 mod commit;
+mod draft;
 mod engine;
 mod grammar;
+mod kv;
 mod logprobs;
 mod metrics;
-mod pages;
 mod request;
 mod sampling;
 mod schedule;
@@ -19,6 +20,7 @@ pub use backend::{
     PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput, Wanted,
 };
 pub use commit::{HashChain, exec_hash};
+pub use draft::DraftSource;
 pub use engine::{BackendFactory, Engine, EngineConfig, EngineInfo, Generation, Status};
 pub use grammar::{Grammar, TokenConstraint, TokenMask};
 pub use request::{

@@ -1,8 +1,11 @@
 //! A request as the engine takes it, and what comes back.
 
-use crate::{grammar::Grammar, sampling::SamplingParams, store::AdapterSet};
+use crate::{draft::DraftSource, grammar::Grammar, sampling::SamplingParams, store::AdapterSet};
 use alloy_primitives::{B256, Keccak256};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// When an answer ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,8 +51,14 @@ pub struct GenerateRequest {
     pub grammar: Option<Grammar>,
     /// Report log-probabilities: of the chosen token and this many alternatives.
     pub logprobs: Option<u8>,
-    /// Whose share of the machine it counts against.
+    /// Whose share of the machine it counts against, and with whom it shares computed prefixes.
     pub tenant: u64,
+    /// Parts a tenant's prefixes: only requests of the same salt share them, and can tell by time that they do.
+    pub cache_salt: B256,
+    /// Who goes first, the least; 0 for most. Others are not starved by it.
+    pub priority: i32,
+    /// A text that the answer may quote. No part of what goes in: it makes the answer faster or not.
+    pub drafts: Option<Arc<dyn DraftSource>>,
     /// When nobody wants it any more.
     pub deadline: Option<Instant>,
 }
@@ -114,6 +123,8 @@ pub struct Outcome {
     pub tokens: Vec<u32>,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
+    /// Those of them whose keys and values were there already.
+    pub cached_tokens: u32,
     /// Hash of everything that went in.
     pub exec_hash: B256,
     /// Head of the hash chain over the answer's tokens.

@@ -1,17 +1,16 @@
 //! The engine thread: commands in, steps through the backend, events out.
 
 use super::{
-    BackendFactory, EngineConfig,
+    BackendFactory, EngineConfig, apply,
     handle::{EngineInfo, Shared, Status},
 };
 use crate::{
-    backend::{BackendError, Health, InferenceBackend, Row, RowError, StepOutput},
+    backend::{BackendError, Health, InferenceBackend, StepOutput},
     grammar::TokenMask,
-    logprobs::logprobs,
     metrics,
-    request::{FinishReason, GenerateError},
-    sampling::{Choice, Sampler},
-    schedule::{Constraint, End, Planned, Scheduler, Sequence, Submission, Width},
+    request::GenerateError,
+    sampling::Sampler,
+    schedule::{Scheduler, Sequence, Submission, Width},
     text::Vocabulary,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
@@ -41,15 +40,15 @@ pub(super) struct Spawner {
 
 pub(super) struct Worker {
     config: EngineConfig,
-    vocabulary: Arc<dyn Vocabulary>,
+    pub(super) vocabulary: Arc<dyn Vocabulary>,
     factory: Arc<Mutex<BackendFactory>>,
     commands: Receiver<Command>,
     shared: Arc<Shared>,
     generation: u64,
     draining: bool,
-    output: StepOutput,
-    sampler: Sampler,
-    mask: TokenMask,
+    pub(super) output: StepOutput,
+    pub(super) sampler: Sampler,
+    pub(super) mask: TokenMask,
 }
 
 impl Worker {
@@ -158,6 +157,8 @@ impl Worker {
             running: self.config.max_running.min(limits.rows as usize).min(step_tokens / 2).max(1),
             step_tokens,
             chunk: self.config.prefill_chunk.max(1),
+            light: self.config.draft_tokens.min(step_tokens),
+            share: self.config.prefix_cache,
         };
         Scheduler::new(width, limits, *backend.identity())
     }
@@ -224,7 +225,7 @@ impl Worker {
             return Ok(());
         }
         let start = Instant::now();
-        let rows = rows(scheduler, &plan);
+        let rows = apply::rows(scheduler, &plan);
         backend.step(&rows, &mut self.output)?;
         drop(rows);
         if self.shared.is_superseded(self.generation) {
@@ -261,73 +262,6 @@ impl Worker {
             changed
         });
     }
-
-    fn apply(&mut self, scheduler: &mut Scheduler, plan: &[Planned], backend: &mut dyn InferenceBackend) {
-        let mut ended = Vec::new();
-        for (row, planned) in plan.iter().enumerate() {
-            if let Some(end) = self.apply_row(scheduler, row, planned) {
-                ended.push((planned.index, end));
-            }
-        }
-        ended.sort_unstable_by_key(|(index, _)| std::cmp::Reverse(*index));
-        for (index, end) in ended {
-            let sequence = scheduler.remove(index, backend);
-            match end {
-                End::Finished(reason, stop) => sequence.finish(reason, stop),
-                End::Failed(error) => sequence.fail(error),
-            }
-        }
-    }
-
-    fn apply_row(&mut self, scheduler: &mut Scheduler, row: usize, planned: &Planned) -> Option<End> {
-        match self.output.error(row) {
-            None => {}
-            Some(RowError::NonFinite) => return Some(End::Failed(GenerateError::NonFinite)),
-            Some(error) => return Some(End::Failed(GenerateError::Refused(error.to_string()))),
-        }
-        let sequence = scheduler.running_mut(planned.index);
-        sequence.computed += planned.take;
-        if self.output.count(row) == 0 {
-            return None;
-        }
-        let logits = self.output.logits(row, 0);
-        let constraint = match sequence.constrain(&mut self.mask, logits.len() as u32) {
-            Ok(Constraint::Complete) => return Some(End::Finished(FinishReason::Stop, None)),
-            Ok(constraint) => constraint,
-            Err(error) => return Some(End::Failed(error)),
-        };
-        let choice = Choice {
-            params: &sequence.request().sampling,
-            seen: sequence.seen(),
-            masked: sequence.masked(),
-            allowed: (constraint == Constraint::Mask).then_some(&self.mask),
-            position: sequence.answer().len() as u32,
-        };
-        let Ok(token) = self.sampler.choose(logits, &choice) else {
-            return Some(End::Failed(GenerateError::NonFinite));
-        };
-        let wanted = sequence.request().logprobs;
-        let logprobs = wanted.map(|count| logprobs(logits, token, usize::from(count)));
-        let normed = self.output.normed(row, 0);
-        sequence.accept(token, normed, logprobs, self.vocabulary.as_ref())
-    }
-}
-
-fn rows<'a>(scheduler: &'a Scheduler, plan: &[Planned]) -> Vec<Row<'a>> {
-    let running = scheduler.running();
-    plan.iter()
-        .map(|planned| {
-            let sequence = &running[planned.index];
-            Row {
-                seq: sequence.id,
-                pos: sequence.computed as u32,
-                tokens: &sequence.pending()[..planned.take],
-                pages: &sequence.pages,
-                lora: sequence.request().adapters.parts(),
-                logits: planned.wanted,
-            }
-        })
-        .collect()
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

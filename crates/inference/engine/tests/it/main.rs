@@ -2,8 +2,13 @@
 
 mod adapters;
 mod answers;
+mod drafts;
+mod drafts_source;
 mod equality;
 mod failures;
 mod grammar;
+mod prefix;
 mod record;
+mod schedules;
 mod tiny;
+mod toy;
