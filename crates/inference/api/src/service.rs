@@ -204,6 +204,7 @@ impl Api {
                 tenant: order.caller.tenant,
                 deadline: Some(deadline),
                 grammar: grammar.as_ref().map(Compiled::start),
+                drafts: meter.drafts(),
                 ..GenerateRequest::default()
             })?;
             let tally = Tally { key: order.caller.key.clone(), tokens: prompt.len() as u64 };

@@ -8,12 +8,12 @@ use std::{
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
 use tributary_api::{Meter, ResolvedModel, SettleError, types::Receipt};
-use tributary_engine::Outcome;
+use tributary_engine::{DraftSource, Outcome};
 use tributary_index::Pinned;
 use tributary_record::{ALGO_ID, Record, Request, Source, Totals, TraceBounds};
 use tributary_trace::{Trace, Windows, trace_within};
 
-use super::{channels::Reservation, gate::Shared, receipt, terms::Terms};
+use super::{channels::Reservation, gate::Shared, quotes::Quotes, receipt, terms::Terms};
 use crate::store::Answer;
 
 /// What pays for a request.
@@ -49,6 +49,10 @@ impl Meter for RequestMeter {
 
     fn max_output_tokens(&self) -> Option<u32> {
         self.terms.and_then(|terms| terms.affordable(self.request.n_in, self.request.max_fee))
+    }
+
+    fn drafts(&self) -> Option<Arc<dyn DraftSource>> {
+        Quotes::of(&self.pinned)
     }
 
     async fn settle(mut self: Box<Self>, outcome: &Outcome) -> Result<Receipt, SettleError> {

@@ -10,5 +10,6 @@ mod grammar;
 mod prefix;
 mod record;
 mod schedules;
+mod soak;
 mod tiny;
 mod toy;
