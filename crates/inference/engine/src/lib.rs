@@ -24,8 +24,8 @@ pub use draft::DraftSource;
 pub use engine::{BackendFactory, Engine, EngineConfig, EngineInfo, Generation, Status};
 pub use grammar::{Grammar, TokenConstraint, TokenMask};
 pub use request::{
-    Event, FinishReason, GenerateError, GenerateRequest, Outcome, StopRules, SubmitError, Timing, TokenEvent,
-    TokenLogprob,
+    Event, FinishReason, GenerateError, GenerateRequest, Outcome, PromptToken, StopRules, SubmitError,
+    Timing, TokenEvent, TokenLogprob,
 };
 pub use sampling::{NoChoice, PPM, SamplingError, SamplingParams, draw, exp, philox4x32};
 pub use store::{AdapterSet, AdapterStore, PartKey};

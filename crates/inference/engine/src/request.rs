@@ -51,6 +51,9 @@ pub struct GenerateRequest {
     pub grammar: Option<Grammar>,
     /// Report log-probabilities: of the chosen token and this many alternatives.
     pub logprobs: Option<u8>,
+    /// Report log-probabilities of the prompt: of its tokens from the second on and this many alternatives. With it `max_tokens` may
+    /// be 0, and no prefix is taken over from others.
+    pub prompt_logprobs: Option<u8>,
     /// Whose share of the machine it counts against, and with whom it shares computed prefixes.
     pub tenant: u64,
     /// Parts a tenant's prefixes: only requests of the same salt share them, and can tell by time that they do.
@@ -70,6 +73,19 @@ pub struct TokenLogprob {
     pub token: u32,
     /// Natural logarithm of its probability.
     pub logprob: f64,
+}
+
+/// A token of the prompt as the model saw it coming.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptToken {
+    /// The token.
+    pub token: u32,
+    /// Natural logarithm of its probability.
+    pub logprob: f64,
+    /// 1 for the most probable.
+    pub rank: u32,
+    /// The most probable tokens.
+    pub top: Vec<TokenLogprob>,
 }
 
 /// A token of the answer.
@@ -123,6 +139,8 @@ pub struct Outcome {
     pub tokens: Vec<u32>,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
+    /// The prompt's tokens from the second on, if they were asked for.
+    pub prompt_logprobs: Vec<PromptToken>,
     /// Those of them whose keys and values were there already.
     pub cached_tokens: u32,
     /// Hash of everything that went in.

@@ -2,9 +2,9 @@
 
 use super::worker::Worker;
 use crate::{
-    backend::{InferenceBackend, Row, RowError},
-    logprobs::logprobs,
-    request::{FinishReason, GenerateError},
+    backend::{InferenceBackend, Row, RowError, Wanted},
+    logprobs::{logprobs, rank},
+    request::{FinishReason, GenerateError, PromptToken},
     sampling::Choice,
     schedule::{Constraint, End, Planned, Scheduler, Sequence},
 };
@@ -53,7 +53,8 @@ impl Worker {
 
     fn apply_row(&mut self, scheduler: &mut Scheduler, row: usize, planned: &Planned) -> Option<End> {
         let wanted = self.output.count(row);
-        let drafted = wanted.saturating_sub(1);
+        let scores = planned.wanted == Wanted::All && !scheduler.running()[planned.index].guesses();
+        let drafted = if scores { 0 } else { wanted.saturating_sub(1) };
         match self.output.error(row) {
             None => {}
             // It may have been a guess that overflowed: the next step runs without.
@@ -68,9 +69,11 @@ impl Worker {
         let (end, right) = if wanted == 0 {
             sequence.computed += planned.take;
             (None, 0)
+        } else if scores {
+            (self.score(sequence, row, wanted), 0)
         } else {
             sequence.computed += planned.take - wanted;
-            self.choose_along(sequence, row, wanted)
+            self.choose_along(sequence, row, 0, wanted)
         };
         scheduler.publish(planned.index);
         if drafted > 0 {
@@ -79,12 +82,39 @@ impl Worker {
         end
     }
 
+    /// Looks at the tokens of a prompt; behind its last one the answer begins.
+    fn score(&mut self, sequence: &mut Sequence, row: usize, wanted: usize) -> Option<End> {
+        let count = usize::from(sequence.request().prompt_logprobs.unwrap_or(0));
+        for index in 0..wanted {
+            if let Some(token) = sequence.to_score(sequence.computed + index) {
+                let logits = self.output.logits(row, index);
+                let (logprob, top) = logprobs(logits, token, count);
+                sequence.score(PromptToken { token, logprob, rank: rank(logits, token), top });
+            }
+        }
+        if sequence.computed + wanted < sequence.len() {
+            sequence.computed += wanted;
+            return None;
+        }
+        sequence.computed += wanted - 1;
+        self.choose_along(sequence, row, wanted - 1, wanted).0
+    }
+
     /// Chooses a token at each wanted position as long as the choice is what the row went on with. How the answer ends if it does,
     /// and how many guesses were right.
-    fn choose_along(&mut self, sequence: &mut Sequence, row: usize, wanted: usize) -> (Option<End>, usize) {
-        let mut index = 0;
+    fn choose_along(
+        &mut self,
+        sequence: &mut Sequence,
+        row: usize,
+        first: usize,
+        wanted: usize,
+    ) -> (Option<End>, usize) {
+        let mut index = first;
         loop {
             sequence.computed += 1;
+            if sequence.request().stop.max_tokens == 0 {
+                return (Some(End::Finished(FinishReason::Length, None)), 0);
+            }
             let token = match self.choose(sequence, row, index) {
                 Ok(token) => token,
                 Err(end) => return (Some(end), index),

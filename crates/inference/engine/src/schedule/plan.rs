@@ -15,6 +15,9 @@ use crate::{
 use alloy_primitives::B256;
 use std::{collections::HashSet, time::Instant};
 
+/// Tokens of a prompt whose logits are looked at in one step: each position has as many as there are tokens.
+const SCORED: usize = 16;
+
 impl Scheduler {
     /// Admits whom there is room for and lays out the next step. Empty when every running sequence waits
     /// for its adapters, or nothing runs.
@@ -116,7 +119,8 @@ impl Scheduler {
                 continue;
             }
             let mut page = None;
-            if self.width.share {
+            let scores = sequence.scores();
+            if self.width.share && !scores {
                 self.counts.prefix_hits += adopt(&mut self.pages, sequence);
                 page = sequence.page_to_fill();
                 let waits = |key| sequence.at_page_start() && computing.contains(&key);
@@ -125,13 +129,18 @@ impl Scheduler {
                 }
             }
             let pending = sequence.pending().len();
-            let take = pending.min(*budget).min(self.width.chunk);
+            let most = if scores { SCORED } else { self.width.chunk };
+            let take = pending.min(*budget).min(most);
             let (computed, table) = (sequence.computed, &mut sequence.pages);
             if !self.pages.grow(table, computed + take) {
                 continue;
             }
             computing.extend(page);
-            let wanted = if take == pending { Wanted::Last } else { Wanted::None };
+            let wanted = match (scores, take == pending) {
+                (true, _) => Wanted::All,
+                (false, true) => Wanted::Last,
+                (false, false) => Wanted::None,
+            };
             rows.push(Planned { index, take, wanted });
             *budget -= take;
         }

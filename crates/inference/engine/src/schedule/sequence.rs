@@ -8,7 +8,8 @@ use crate::{
     grammar::{Grammar, TokenMask},
     kv::{PrefixChain, PrefixKey},
     request::{
-        Event, FinishReason, GenerateError, GenerateRequest, Outcome, Timing, TokenEvent, TokenLogprob,
+        Event, FinishReason, GenerateError, GenerateRequest, Outcome, PromptToken, Timing, TokenEvent,
+        TokenLogprob,
     },
     sampling::Seen,
     text::{TextStream, Vocabulary},
@@ -78,6 +79,8 @@ pub(crate) struct Sequence {
     pace: Pace,
     /// The last token and guesses behind it, while a step with guesses runs.
     guess: Vec<u32>,
+    /// Tokens of the prompt that were looked at, from the second on.
+    scored: Vec<PromptToken>,
     seen: Option<Seen>,
     text: TextStream,
     exec_hash: B256,
@@ -108,6 +111,7 @@ impl Sequence {
             lookup: Lookup::default(),
             pace: Pace::default(),
             guess: Vec::new(),
+            scored: Vec::new(),
             seen: request.sampling.has_penalties().then(|| Seen::new(&request.prompt)),
             text: TextStream::new(&request.stop.strings),
             exec_hash,
@@ -213,7 +217,7 @@ impl Sequence {
 
     /// What a page is known by that need not be computed if it is found: one with a token behind it.
     pub(crate) fn page_to_adopt(&mut self, page: usize) -> Option<PrefixKey> {
-        let follows = (page + 1) * self.page_tokens < self.tokens.len();
+        let follows = (page + 1) * self.page_tokens < self.tokens.len() && !self.scores();
         follows.then(|| self.prefix.key(&self.tokens, page)).flatten()
     }
 
@@ -284,6 +288,25 @@ impl Sequence {
         self.pace.learn(drafted, right);
     }
 
+    /// Whether tokens of its prompt are still to be looked at: each needs the logits before it, computed for itself.
+    pub(crate) fn scores(&self) -> bool {
+        self.request().prompt_logprobs.is_some() && self.scored.len() + 1 < self.prompt
+    }
+
+    /// The token of the prompt that is looked at next, if the logits of this position are those before it.
+    pub(crate) fn to_score(&self, position: usize) -> Option<u32> {
+        (self.scores() && position == self.scored.len()).then(|| self.tokens[position + 1])
+    }
+
+    pub(crate) fn score(&mut self, token: PromptToken) {
+        self.scored.push(token);
+    }
+
+    /// Whether it runs guesses.
+    pub(crate) const fn guesses(&self) -> bool {
+        !self.guess.is_empty()
+    }
+
     /// Takes a chosen token. Some when the answer ends with it.
     pub(crate) fn accept(
         &mut self,
@@ -339,6 +362,7 @@ impl Sequence {
             tail,
             tokens: self.answer().to_vec(),
             prompt_tokens: self.prompt as u32,
+            prompt_logprobs: std::mem::take(&mut self.scored),
             cached_tokens: self.spared as u32,
             exec_hash: self.exec_hash,
             logits_root: self.chain.head(),

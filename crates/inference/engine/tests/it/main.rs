@@ -8,6 +8,7 @@ mod equality;
 mod failures;
 mod grammar;
 mod prefix;
+mod prompt;
 mod record;
 mod schedules;
 mod soak;
