@@ -13,7 +13,7 @@ async fn adapters_are_listed_with_root_and_parent() {
     let list: ModelList = server.get("/v1/models").send().await.unwrap().json().await.unwrap();
     assert_eq!(list.object, "list");
     assert_eq!(list.data[0].id, BASE);
-    assert_eq!(list.data[0].max_model_len, Some(512));
+    assert_eq!(list.data[0].max_model_len, Some(1024));
     assert_eq!(list.data[0].parent, None);
     let poet = list.data.iter().find(|card| card.id == "poet").unwrap();
     assert_eq!(poet.parent.as_deref(), Some(BASE));
