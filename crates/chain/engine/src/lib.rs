@@ -17,7 +17,7 @@ mod version;
 
 pub use api::{CAPABILITIES, EngineApiServer};
 pub use auth::{JwtError, JwtSecret};
-pub use engine::{ClientVersion, Engine};
+pub use engine::{ClientVersion, Engine, Wanted};
 pub use envelope::PayloadEnvelope;
 pub use error::EngineError;
 pub use miner::MinerApiServer;
