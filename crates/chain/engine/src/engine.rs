@@ -102,7 +102,10 @@ impl Engine {
         };
         self.choose(state).or_else(|error| {
             tracing::debug!(target: "engine", %error, "Labels of the head that was fetched not taken over");
-            self.choose(ForkchoiceState { head_block_hash: state.head_block_hash, ..ForkchoiceState::default() })
+            self.choose(ForkchoiceState {
+                head_block_hash: state.head_block_hash,
+                ..ForkchoiceState::default()
+            })
         })
     }
 

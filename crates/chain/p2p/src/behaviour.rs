@@ -11,13 +11,7 @@ use libp2p::{
     tcp, yamux,
 };
 
-use crate::{
-    NetworkError,
-    by_number::ByNumberCodec,
-    gossip::Gossip,
-    identity::NodeKey,
-    range::RangeCodec,
-};
+use crate::{NetworkError, by_number::ByNumberCodec, gossip::Gossip, identity::NodeKey, range::RangeCodec};
 
 /// A peer that takes longer to answer does not.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -78,7 +72,10 @@ pub(crate) fn swarm(
         limits: connection_limits::Behaviour::new(limits),
         gossip,
         range: request_response::Behaviour::new([(protocols.range, ProtocolSupport::Full)], requests()),
-        by_number: request_response::Behaviour::new([(protocols.by_number, ProtocolSupport::Full)], requests()),
+        by_number: request_response::Behaviour::new(
+            [(protocols.by_number, ProtocolSupport::Full)],
+            requests(),
+        ),
         identify: identify::Behaviour::new(
             identify::Config::new("tributary/1".to_owned(), keypair.public()).with_agent_version(agent),
         ),

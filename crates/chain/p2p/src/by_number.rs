@@ -63,7 +63,12 @@ impl Codec for ByNumberCodec {
         io.write_all(&number.to_le_bytes()).await
     }
 
-    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, answer: ByNumberAnswer) -> io::Result<()>
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        answer: ByNumberAnswer,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {

@@ -81,7 +81,8 @@ impl Fetcher {
         let Some(peer) = self.next(&self.network.number_peers()) else {
             return Err(nobody());
         };
-        let number = number.ok_or_else(|| NetworkError::Request("op-nodes are asked by number".to_owned()))?;
+        let number =
+            number.ok_or_else(|| NetworkError::Request("op-nodes are asked by number".to_owned()))?;
         let answer = self.one(spec, peer, number, hash).await;
         let (block, size) = self.judge(peer, answer).await?;
         let link = Link { number, hash, parent: block.parent_hash() };
@@ -99,9 +100,13 @@ impl Fetcher {
         let mut links: Vec<Link> = Vec::with_capacity(headers.len());
         for header in headers {
             let header = header.seal_slow();
-            let descends = links.last().is_none_or(|child| child.number.checked_sub(1) == Some(header.number));
+            let descends =
+                links.last().is_none_or(|child| child.number.checked_sub(1) == Some(header.number));
             if header.hash() != wanted || !descends {
-                return Err(NetworkError::Misbehaved(format!("header {} instead of {wanted}", header.hash())));
+                return Err(NetworkError::Misbehaved(format!(
+                    "header {} instead of {wanted}",
+                    header.hash()
+                )));
             }
             wanted = header.parent_hash;
             links.push(Link { number: header.number, hash: header.hash(), parent: header.parent_hash });

@@ -40,11 +40,7 @@ pub(crate) async fn run(network: Network, engine: Engine, mut arrivals: Arrivals
 
 /// Executes a block, then chooses it, or the newer one that waits for it. A goal with missing ancestors is fetched by whoever
 /// watches the engine.
-fn take(
-    engine: &Engine,
-    payload: NewPayload,
-    goal: Goal,
-) -> Result<(PayloadStatusEnum, Goal), EngineError> {
+fn take(engine: &Engine, payload: NewPayload, goal: Goal) -> Result<(PayloadStatusEnum, Goal), EngineError> {
     let (number, hash) = (payload.payload.block_number, payload.payload.block_hash);
     let chain = engine.chain();
     if chain.canonical_hash(number)? == Some(hash) {

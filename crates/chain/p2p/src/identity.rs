@@ -284,7 +284,9 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         let long = "x".repeat(2_000);
-        for text in ["", "enode://", "enode://00@1.2.3.4:5", "enr:-abc", "/ip4/1.2.3.4/tcp/5", "http://x", &long] {
+        for text in
+            ["", "enode://", "enode://00@1.2.3.4:5", "enr:-abc", "/ip4/1.2.3.4/tcp/5", "http://x", &long]
+        {
             assert!(text.parse::<PeerAddress>().is_err(), "{text}");
         }
         let zero = format!("enode://{}@127.0.0.1:1", "0".repeat(128));

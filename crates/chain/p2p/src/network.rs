@@ -195,11 +195,6 @@ impl Network {
         book.connected().map(|(id, peer)| ConnectedPeer { id: *id, peer: peer.clone() }).collect()
     }
 
-    /// How many are connected.
-    pub fn peer_count(&self) -> usize {
-        self.0.book.lock().connected().count()
-    }
-
     /// Changes whenever a peer comes, goes, or says what it speaks.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.0.changes.subscribe()
@@ -227,7 +222,11 @@ impl Network {
         peers
     }
 
-    pub(crate) async fn range(&self, peer: PeerId, request: RangeRequest) -> Result<RangeAnswer, NetworkError> {
+    pub(crate) async fn range(
+        &self,
+        peer: PeerId,
+        request: RangeRequest,
+    ) -> Result<RangeAnswer, NetworkError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Range(peer, request, reply)).await?;
         answer.await.map_err(|_| NetworkError::Ended)?
@@ -266,6 +265,12 @@ impl Network {
             // Aborted is what it should be.
             let _ = task.await;
         }
+    }
+}
+
+impl tributary_rpc::Peers for Network {
+    fn peer_count(&self) -> usize {
+        self.0.book.lock().connected().count()
     }
 }
 

@@ -101,7 +101,10 @@ pub(crate) fn decode(spec: &ChainSpec, with_root: bool, bytes: &[u8]) -> Result<
     };
     let shape = Shape::of(bytes).ok_or("a payload of no known shape")?;
     if shape.has_root() != with_root {
-        return Err(format!("{shape:?} payload {} a beacon block root", if with_root { "with" } else { "without" }));
+        return Err(format!(
+            "{shape:?} payload {} a beacon block root",
+            if with_root { "with" } else { "without" }
+        ));
     }
     let malformed = |error: ssz::DecodeError| format!("malformed: {error:?}");
     let payload = match shape {

@@ -89,7 +89,8 @@ impl Peer {
 
     fn penalty_now(&self, now: Instant) -> u32 {
         let seconds = now.saturating_duration_since(self.penalised).as_secs();
-        self.penalty.saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX).saturating_mul(FORGIVEN_PER_SECOND))
+        self.penalty
+            .saturating_sub(u32::try_from(seconds).unwrap_or(u32::MAX).saturating_mul(FORGIVEN_PER_SECOND))
     }
 }
 

@@ -147,14 +147,24 @@ impl Codec for RangeCodec {
         parse(&bytes)
     }
 
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: RangeRequest) -> io::Result<()>
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: RangeRequest,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
         io.write_all(&request.encode()).await
     }
 
-    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, answer: RangeAnswer) -> io::Result<()>
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        answer: RangeAnswer,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
@@ -169,7 +179,9 @@ mod tests {
     #[test]
     fn requests_and_answers_survive_the_wire() {
         let hash = B256::repeat_byte(3);
-        for request in [RangeRequest::Headers { hash, count: 9 }, RangeRequest::Blocks(vec![hash; MAX_BLOCKS])] {
+        for request in
+            [RangeRequest::Headers { hash, count: 9 }, RangeRequest::Blocks(vec![hash; MAX_BLOCKS])]
+        {
             let bytes = request.encode();
             assert!(bytes.len() as u64 <= MAX_REQUEST);
             assert_eq!(RangeRequest::decode(&bytes).unwrap(), request);

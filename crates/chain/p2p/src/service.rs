@@ -231,7 +231,8 @@ impl Service {
                 tracing::debug!(target: "p2p", %peer, %error, "Peer not reached");
                 self.book.lock().unreachable(&peer, Instant::now());
             }
-            SwarmEvent::ListenerClosed { reason: Err(error), .. } | SwarmEvent::ListenerError { error, .. } => {
+            SwarmEvent::ListenerClosed { reason: Err(error), .. }
+            | SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(target: "p2p", %error, "Listener failed");
             }
             _ => {}
@@ -265,8 +266,7 @@ impl Service {
             Err(error) => {
                 metrics::gossip("rejected");
                 // Old news is spread again by whoever comes late; it is not worth a ban.
-                let penalty =
-                    if matches!(error, MessageError::Time { .. }) { 0 } else { INVALID_MESSAGE };
+                let penalty = if matches!(error, MessageError::Time { .. }) { 0 } else { INVALID_MESSAGE };
                 self.punish(from, penalty, &error.to_string());
                 return MessageAcceptance::Reject;
             }
@@ -403,4 +403,3 @@ fn failed(error: &OutboundFailure) -> NetworkError {
 fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
-

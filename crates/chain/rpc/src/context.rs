@@ -1,6 +1,6 @@
 //! What all methods share.
 
-use crate::{EthConfig, Forwarder, TributaryApi, blocking::Lanes, eth::FeeCache, eth::Filters};
+use crate::{EthConfig, Forwarder, Peers, TributaryApi, blocking::Lanes, eth::FeeCache, eth::Filters};
 use std::{ops::Deref, sync::Arc};
 use tributary_evm::Executor;
 use tributary_pool::Pool;
@@ -22,6 +22,8 @@ pub struct RpcParts {
     pub tributary: Arc<dyn TributaryApi>,
     /// Where transactions are sent on to, if this node does not make blocks.
     pub sequencer: Option<Forwarder>,
+    /// The network.
+    pub peers: Arc<dyn Peers>,
     /// Limits.
     pub config: EthConfig,
     /// `web3_clientVersion`.

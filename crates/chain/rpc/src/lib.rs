@@ -25,7 +25,7 @@ pub use error::RpcError;
 pub use eth::{
     EthApiClient, EthApiServer, EthFilterApiServer, EthPubSubApiServer, Forwarder, ForwarderError,
 };
-pub use net::NetApiServer;
+pub use net::{NetApiServer, NoPeers, Peers};
 pub use server::{MeterLayer, Modules, RpcHandle, ServerError};
 pub use tributary::{
     ModelKey, NoWorker, TributaryApi, TributaryError, TributaryEvents, TributaryQuery, TributaryRpcClient,

@@ -64,6 +64,7 @@ impl Node {
             executor,
             tributary: Arc::new(NoWorker),
             sequencer: None,
+            peers: Arc::new(tributary_rpc::NoPeers),
             config: EthConfig::default(),
             client_version: "Tributary/test".to_owned(),
         }))
