@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from .genesis import SIGNER
 from .process import Process, free_port, wait_until
 from .rpc import Rpc
 
@@ -15,6 +16,11 @@ RUNTIME = bytes.fromhex("60203603" "80" "6020" "6000" "37" "6000" "600035" "33" 
 INIT = bytes([0x60, len(RUNTIME), 0x80, 0x60, 0x0B, 0x60, 0, 0x39, 0x60, 0, 0xF3]) + RUNTIME
 
 
+# Has nothing but a storage slot: keccak256("systemconfig.unsafeblocksigner") - 1, the address whose blocks op-nodes believe.
+SIGNER_SLOT = "65a7ed542fb37fe237fdfbdd70b31598523fe5b32879e307bae27a0bd9581c08"
+SYSTEM_CONFIG = bytes.fromhex("73" + SIGNER.removeprefix("0x") + "7f" + SIGNER_SLOT + "55" "60006000f3")
+
+
 class L1:
     def __init__(self, binaries: Path, folder: Path):
         self.port = free_port()
@@ -26,7 +32,7 @@ class L1:
             "--gcmode", "archive", "--cache", 128,
         ], folder)
         self.rich = None
-        self.deposits = None
+        self.deposits = self.system_config = None
 
     def start(self):
         self.process.start()
@@ -34,6 +40,7 @@ class L1:
         self.rich = self.rpc.call("eth_accounts")[0]
         receipt = self.send({"data": "0x" + INIT.hex()})
         self.deposits = receipt["contractAddress"]
+        self.system_config = self.send({"data": "0x" + SYSTEM_CONFIG.hex()})["contractAddress"]
 
     def send(self, tx: dict) -> dict:
         """A transaction of the rich account; waits for its receipt."""

@@ -15,6 +15,11 @@ use crate::payload::MAX_PAYLOAD;
 /// Compressed frames of the largest payload that cannot be compressed, and the head of the answer.
 const MAX_ANSWER: u64 = MAX_PAYLOAD as u64 + (MAX_PAYLOAD as u64 >> 6) + 64;
 
+/// A request that says nothing, and which its sender should not have sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("malformed request: {0}")]
+pub(crate) struct Malformed(pub(crate) String);
+
 /// What was asked for, or why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ByNumberAnswer {
@@ -35,16 +40,19 @@ pub(crate) struct ByNumberCodec;
 
 impl Codec for ByNumberCodec {
     type Protocol = StreamProtocol;
-    type Request = u64;
+    type Request = Result<u64, Malformed>;
     type Response = ByNumberAnswer;
 
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<u64>
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Result<u64, Malformed>>
     where
         T: AsyncRead + Unpin + Send,
     {
-        let mut bytes = [0; 8];
-        io.read_exact(&mut bytes).await?;
-        Ok(u64::from_le_bytes(bytes))
+        let mut bytes = Vec::new();
+        io.take(9).read_to_end(&mut bytes).await?;
+        Ok(bytes
+            .try_into()
+            .map(u64::from_le_bytes)
+            .map_err(|bytes: Vec<u8>| Malformed(format!("{} bytes", bytes.len()))))
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<ByNumberAnswer>
@@ -56,10 +64,16 @@ impl Codec for ByNumberCodec {
         parse(&bytes)
     }
 
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, number: u64) -> io::Result<()>
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        number: Self::Request,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
+        let number = number.map_err(io::Error::other)?;
         io.write_all(&number.to_le_bytes()).await
     }
 

@@ -183,7 +183,7 @@ impl PeerBook {
     }
 
     /// Named peers that are not connected, and whose time has come.
-    pub(crate) fn to_dial(&mut self, now: Instant) -> Vec<(PeerId, Multiaddr)> {
+    pub(crate) fn due_calls(&mut self, now: Instant) -> Vec<(PeerId, Multiaddr)> {
         let due = self.0.iter_mut().filter(|(_, peer)| {
             peer.kind > PeerKind::Basic && !peer.is_connected() && peer.dial_at <= now && !peer.is_banned(now)
         });
@@ -237,15 +237,15 @@ mod tests {
     fn named_peers_are_called_again_and_again_but_less_often() {
         let (mut book, peer, start) = (PeerBook::default(), PeerId::random(), Instant::now());
         book.name(peer, Some("/ip4/1.2.3.4/tcp/5".parse().unwrap()), PeerKind::Static, start);
-        assert_eq!(book.to_dial(start).len(), 1);
-        assert!(book.to_dial(start).is_empty());
+        assert_eq!(book.due_calls(start).len(), 1);
+        assert!(book.due_calls(start).is_empty());
         for _ in 0..20 {
             book.unreachable(&peer, start);
         }
-        assert!(book.to_dial(start + LONGEST_RETRY - Duration::from_millis(1)).is_empty());
-        assert_eq!(book.to_dial(start + LONGEST_RETRY).len(), 1);
+        assert!(book.due_calls(start + LONGEST_RETRY - Duration::from_millis(1)).is_empty());
+        assert_eq!(book.due_calls(start + LONGEST_RETRY).len(), 1);
         assert!(book.remove(&peer));
-        assert!(book.to_dial(start + LONGEST_RETRY * 2).is_empty());
+        assert!(book.due_calls(start + LONGEST_RETRY * 2).is_empty());
     }
 
     #[test]

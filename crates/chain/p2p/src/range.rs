@@ -16,6 +16,8 @@ use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::{StreamProtocol, request_response::Codec};
 use tributary_spec::{Block, ChainSpec, Header};
 
+use crate::by_number::Malformed;
+
 /// Most headers of an answer.
 pub(crate) const MAX_HEADERS: u64 = 1_024;
 /// Most hashes of a request for blocks.
@@ -126,16 +128,20 @@ pub(crate) struct RangeCodec;
 
 impl Codec for RangeCodec {
     type Protocol = StreamProtocol;
-    type Request = RangeRequest;
+    type Request = Result<RangeRequest, Malformed>;
     type Response = RangeAnswer;
 
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<RangeRequest>
+    async fn read_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<Result<RangeRequest, Malformed>>
     where
         T: AsyncRead + Unpin + Send,
     {
         let mut bytes = Vec::new();
         io.take(MAX_REQUEST).read_to_end(&mut bytes).await?;
-        RangeRequest::decode(&bytes).map_err(invalid)
+        Ok(RangeRequest::decode(&bytes).map_err(|error| Malformed(error.to_string())))
     }
 
     async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<RangeAnswer>
@@ -151,11 +157,12 @@ impl Codec for RangeCodec {
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        request: RangeRequest,
+        request: Self::Request,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
+        let request = request.map_err(io::Error::other)?;
         io.write_all(&request.encode()).await
     }
 

@@ -12,7 +12,7 @@ use libp2p::{
     PeerId, Swarm,
     gossipsub::{self, MessageAcceptance, MessageId, TopicHash},
     identify,
-    request_response::{self, InboundFailure, Message, OutboundFailure, OutboundRequestId, ResponseChannel},
+    request_response::{self, Message, OutboundFailure, OutboundRequestId, ResponseChannel},
     swarm::{
         SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -26,7 +26,7 @@ use tributary_spec::{ChainSpec, RecoveredBlock};
 use crate::{
     NetworkError,
     behaviour::{Behaviour, BehaviourEvent},
-    by_number::ByNumberAnswer,
+    by_number::{ByNumberAnswer, Malformed},
     gossip::{MessageError, Seen, SeenBlocks, SequencerKey, SignedBlock, Topics},
     limiter::Limiter,
     metrics,
@@ -154,11 +154,11 @@ impl Service {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Range(peer, request, reply) => {
-                let id = self.swarm.behaviour_mut().range.send_request(&peer, request);
+                let id = self.swarm.behaviour_mut().range.send_request(&peer, Ok(request));
                 self.ranges.insert(id, reply);
             }
             Command::ByNumber(peer, number, reply) => {
-                let id = self.swarm.behaviour_mut().by_number.send_request(&peer, number);
+                let id = self.swarm.behaviour_mut().by_number.send_request(&peer, Ok(number));
                 self.numbers.insert(id, reply);
             }
             Command::Publish(block) => self.publish(&block),
@@ -172,7 +172,7 @@ impl Service {
     }
 
     fn call_peers(&mut self) {
-        let due = self.book.lock().to_dial(Instant::now());
+        let due = self.book.lock().due_calls(Instant::now());
         for (peer, address) in due {
             let options = DialOpts::peer_id(peer)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
@@ -299,11 +299,11 @@ impl Service {
         }
     }
 
-    fn range(&mut self, event: request_response::Event<RangeRequest, RangeAnswer>) {
+    fn range(&mut self, event: request_response::Event<Result<RangeRequest, Malformed>, RangeAnswer>) {
         use request_response::Event;
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                if self.admit(peer) {
+                if let Some(request) = self.admit(peer, request) {
                     let librarian = self.librarian.clone();
                     self.look_up(async move {
                         let answer = librarian.look_up(move |chain| serve::range(chain, &request)).await;
@@ -321,16 +321,15 @@ impl Service {
                     let _ = reply.send(Err(failed(&error)));
                 }
             }
-            Event::InboundFailure { peer, error, .. } => self.inbound_failure(peer, &error),
-            Event::ResponseSent { .. } => {}
+            Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
         }
     }
 
-    fn by_number(&mut self, event: request_response::Event<u64, ByNumberAnswer>) {
+    fn by_number(&mut self, event: request_response::Event<Result<u64, Malformed>, ByNumberAnswer>) {
         use request_response::Event;
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                if self.admit(peer) {
+                if let Some(request) = self.admit(peer, request) {
                     let librarian = self.librarian.clone();
                     self.look_up(async move {
                         let answer = librarian.look_up(move |chain| serve::by_number(chain, request)).await;
@@ -348,18 +347,23 @@ impl Service {
                     let _ = reply.send(Err(failed(&error)));
                 }
             }
-            Event::InboundFailure { peer, error, .. } => self.inbound_failure(peer, &error),
-            Event::ResponseSent { .. } => {}
+            Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
         }
     }
 
-    /// Whether a peer may ask now. What is not answered fails on its side at once.
-    fn admit(&mut self, peer: PeerId) -> bool {
+    /// The request, if it is one and its sender may ask now. What is not answered fails on the other side at once.
+    fn admit<T>(&mut self, peer: PeerId, request: Result<T, Malformed>) -> Option<T> {
         if !self.limiter.admit(peer, Instant::now()) {
             self.punish(peer, TOO_MANY_REQUESTS, "too many requests");
-            return false;
+            return None;
         }
-        self.serving < MAX_SERVED
+        match request {
+            Ok(request) => (self.serving < MAX_SERVED).then_some(request),
+            Err(malformed) => {
+                self.punish(peer, MALFORMED_REQUEST, &malformed.to_string());
+                None
+            }
+        }
     }
 
     fn look_up(&mut self, answer: impl Future<Output = Option<Served>> + Send + 'static) {
@@ -381,12 +385,6 @@ impl Service {
             Served::Range(channel, answer) => drop(behaviour.range.send_response(channel, answer)),
             Served::ByNumber(channel, answer) => drop(behaviour.by_number.send_response(channel, answer)),
             Served::Nothing => {}
-        }
-    }
-
-    fn inbound_failure(&mut self, peer: PeerId, error: &InboundFailure) {
-        if matches!(error, InboundFailure::Io(_)) {
-            self.punish(peer, MALFORMED_REQUEST, &error.to_string());
         }
     }
 }

@@ -146,3 +146,118 @@ fn check_fields(spec: &ChainSpec, payload: &NewPayload) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::proofs::calculate_transaction_root;
+    use alloy_eips::{eip4895::Withdrawals, eip7685::EMPTY_REQUESTS_HASH};
+    use alloy_primitives::{Bytes, Sealable};
+    use tributary_spec::{BlockBody, Header, Tx};
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn key() -> SequencerKey {
+        "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d".parse().unwrap()
+    }
+
+    fn header(timestamp: u64) -> Header {
+        Header {
+            number: 7,
+            timestamp,
+            gas_limit: 30_000_000,
+            base_fee_per_gas: Some(1_000),
+            extra_data: Bytes::from_static(&[1, 0, 0, 0, 250, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0]),
+            transactions_root: calculate_transaction_root::<Tx>(&[]),
+            withdrawals_root: Some(B256::repeat_byte(9)),
+            blob_gas_used: Some(0),
+            excess_blob_gas: Some(0),
+            // A dev L1 has no beacon blocks.
+            parent_beacon_block_root: Some(B256::ZERO),
+            requests_hash: Some(EMPTY_REQUESTS_HASH),
+            ..Header::default()
+        }
+    }
+
+    fn block(header: Header) -> RecoveredBlock {
+        let body = BlockBody { withdrawals: Some(Withdrawals::default()), ..BlockBody::default() };
+        RecoveredBlock::new_unchecked(header.seal_slow(), body, Vec::new())
+    }
+
+    fn verify(bytes: &[u8], topic: Shape, now: u64) -> Result<SignedBlock, MessageError> {
+        SignedBlock::verify(&ChainSpec::dev(), key().address(), topic, bytes, now)
+    }
+
+    #[test]
+    fn a_signed_block_is_read_as_it_was() {
+        let spec = ChainSpec::dev();
+        let block = block(header(NOW));
+        let (shape, bytes) = SignedBlock::sign(&spec, &key(), &block);
+        assert_eq!(shape, Shape::V4);
+        let read = verify(&bytes, shape, NOW).unwrap();
+        let (read, _) = read.payload.into_block(&spec).unwrap();
+        assert_eq!(read, block);
+    }
+
+    #[test]
+    fn old_blocks_and_early_ones_are_refused() {
+        let (shape, bytes) = SignedBlock::sign(&ChainSpec::dev(), &key(), &block(header(NOW)));
+        for now in [NOW - AHEAD, NOW + OLDEST] {
+            verify(&bytes, shape, now).unwrap();
+        }
+        for now in [NOW - AHEAD - 1, NOW + OLDEST + 1, 0, u64::MAX] {
+            let error = verify(&bytes, shape, now).unwrap_err();
+            assert!(matches!(error, MessageError::Time { .. }), "{now}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_byte_can_be_changed() {
+        let (shape, bytes) = SignedBlock::sign(&ChainSpec::dev(), &key(), &block(header(NOW)));
+        for index in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[index] ^= 1;
+            assert!(verify(&changed, shape, NOW).is_err(), "byte {index}");
+        }
+        for length in 0..bytes.len() {
+            assert!(verify(&bytes[..length], shape, NOW).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn whoever_else_signs_is_named() {
+        let other: SequencerKey =
+            "5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a".parse().unwrap();
+        let (shape, bytes) = SignedBlock::sign(&ChainSpec::dev(), &other, &block(header(NOW)));
+        assert_eq!(verify(&bytes, shape, NOW).unwrap_err(), MessageError::Signer(other.address()));
+    }
+
+    #[test]
+    fn what_no_valid_block_says_is_refused() {
+        let spec = ChainSpec::dev();
+        let mut listed = block(header(NOW));
+        let refused = |block: &RecoveredBlock, why: &str| {
+            let (shape, bytes) = SignedBlock::sign(&spec, &key(), block);
+            let error = verify(&bytes, shape, NOW).unwrap_err().to_string();
+            assert!(error.contains(why), "{error} instead of {why}");
+        };
+        refused(&block(Header { excess_blob_gas: Some(1), ..header(NOW) }), "excessBlobGas");
+        refused(&block(Header { extra_data: Bytes::new(), ..header(NOW) }), "extra");
+        let (sealed, mut body, _) = listed.clone().into_parts();
+        body.withdrawals = Some(Withdrawals::new(vec![Default::default()]));
+        listed = RecoveredBlock::new_unchecked(sealed, body, Vec::new());
+        refused(&listed, "withdrawals");
+        let mut wrong_hash = block(header(NOW));
+        let (sealed, body, _) = wrong_hash.into_parts();
+        let unsealed = alloy_primitives::Sealed::new_unchecked(sealed.into_inner(), B256::repeat_byte(5));
+        wrong_hash = RecoveredBlock::new_unchecked(unsealed, body, Vec::new());
+        refused(&wrong_hash, "hash");
+    }
+
+    #[test]
+    fn a_payload_on_another_forks_topic_is_refused() {
+        let (_, bytes) = SignedBlock::sign(&ChainSpec::dev(), &key(), &block(header(NOW)));
+        assert!(matches!(verify(&bytes, Shape::V3, NOW).unwrap_err(), MessageError::Topic { .. }));
+        assert!(matches!(verify(&bytes, Shape::V2, NOW).unwrap_err(), MessageError::Payload(_)));
+    }
+}
