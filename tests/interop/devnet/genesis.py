@@ -55,7 +55,14 @@ def genesis(schedule: Schedule, time: int) -> dict:
     return {**recorded, "config": config, "timestamp": hex(time), "extraData": "0x" + extra.hex()}
 
 
-def rollup(schedule: Schedule, time: int, l1_block: dict, l2_hash: str, l1_chain_id: int, deposits: str, system_config: str) -> dict:
+def economy_genesis(_: Schedule, time: int) -> dict:
+    """The dev chain's: every fork through Karst from the start, and the economy."""
+    dev = json.loads((ROOT / "genesis/dev.json").read_text())
+    return {**dev, "timestamp": hex(time)}
+
+
+def rollup(schedule: Schedule, time: int, l1_block: dict, l2_hash: str, l1_chain_id: int, deposits: str, system_config: str,
+           chain_id: int) -> dict:
     recorded = json.loads((RECORDED / "rollup-isthmus-jovian.json").read_text())
     for fork in FORKS:
         recorded.pop(f"{fork}_time", None)
@@ -65,5 +72,5 @@ def rollup(schedule: Schedule, time: int, l1_block: dict, l2_hash: str, l1_chain
     recorded["genesis"]["l2"] = {"hash": l2_hash, "number": 0}
     recorded["genesis"]["l2_time"] = time
     recorded["genesis"]["system_config"]["batcherAddr"] = BATCHER.lower()
-    recorded.update(l1_chain_id=l1_chain_id, deposit_contract_address=deposits, l1_system_config_address=system_config, block_time=BLOCK_TIME)
+    recorded.update(l1_chain_id=l1_chain_id, l2_chain_id=chain_id, deposit_contract_address=deposits, l1_system_config_address=system_config, block_time=BLOCK_TIME)
     return recorded

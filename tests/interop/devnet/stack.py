@@ -45,14 +45,19 @@ class Devnet:
         self.running.append(process)
         return process
 
-    def start_l1(self, schedule: Schedule, age: int = 0):
-        """L1, the deposit contract, and a genesis at the newest L1 block; or one that is so many seconds old, at the first."""
+    def start_l1(self, schedule: Schedule, age: int = 0, make=genesis):
+        """L1, the deposit contract, and a genesis at the newest L1 block; or one that is so many seconds old, at the first.
+
+        `make` gives the genesis of a schedule and a time.
+        """
         self.watch(self.l1.process)
         self.l1.start()
         self.l1.fund(BATCHER, 1_000)
         anchor = self.l1.rpc.block("earliest" if age else "latest")
         time = int(self.l1.rpc.block("latest")["timestamp"], 16) - age
-        self.files["genesis"].write_text(json.dumps(genesis(schedule, time)))
+        made = make(schedule, time)
+        self.chain_id = made["config"]["chainId"]
+        self.files["genesis"].write_text(json.dumps(made))
         chain_id = int(self.l1.rpc.call("eth_chainId"), 16)
         self.files["l1"].write_text(json.dumps(self.l1.chain_config()))
         self.schedule, self.genesis_time = schedule, time
@@ -64,7 +69,7 @@ class Devnet:
         if not self.files["rollup"].exists():
             config = rollup(
                 self.schedule, self.genesis_time, self.anchor, client.rpc.block(0)["hash"], self.l1_chain_id, self.l1.deposits,
-                self.l1.system_config,
+                self.l1.system_config, self.chain_id,
             )
             self.files["rollup"].write_text(json.dumps(config))
         return client
