@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := $(CACHE)/venv
 
-.PHONY: help setup dev test lint unit e2e interop oracle bench genesis clean-dev
+.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench genesis clean-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -43,6 +43,9 @@ interop: setup ## op-node, op-batcher, op-geth and geth around this node (SCENAR
 	PYTHON=$(VENV)/bin/python tests/interop/prepare.sh $(CACHE)/interop
 	$(CARGO) build --locked --bin tributary
 	$(VENV)/bin/python tests/interop/run.py --tributary $(TARGET)/debug/tributary --bin $(CACHE)/interop/bin $(SCENARIOS)
+
+fuzz: ## a minute of fuzzing for each target (SECONDS_EACH=600: longer)
+	fuzz/run.sh $(CACHE)/fuzz
 
 bench: ## every figure of docs/STATUS.md
 	scripts/bench.sh

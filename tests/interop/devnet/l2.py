@@ -8,7 +8,7 @@ from .genesis import BATCHER_KEY
 from .process import Process, free_port, wait_until
 from .rpc import Rpc
 
-NAMESPACES = "admin,debug,eth,net,trace,txpool,web3,rpc,reth,miner"
+NAMESPACES = "admin,debug,eth,net,trace,txpool,web3,rpc,reth,miner,tributary"
 
 
 class Client:

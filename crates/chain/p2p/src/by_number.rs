@@ -34,6 +34,15 @@ pub(crate) fn protocol(chain_id: u64) -> StreamProtocol {
         .unwrap_or(StreamProtocol::new("/opstack/req/payload_by_number"))
 }
 
+/// What is read is written and read the same.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Ok(answer) = parse(bytes) {
+        let again = print(&answer).and_then(|bytes| parse(&bytes));
+        assert_eq!(again.ok(), Some(answer));
+    }
+}
+
 /// Reads and writes both.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ByNumberCodec;

@@ -7,6 +7,8 @@ mod by_number;
 mod error;
 mod fetch;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gossip;
 mod identity;
 mod limiter;

@@ -122,6 +122,19 @@ fn invalid(error: alloy_rlp::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
 
+/// What is read is written as it was.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Ok(request) = RangeRequest::decode(bytes) {
+        assert_eq!(RangeRequest::decode(&request.encode()), Ok(request));
+    }
+    if let Ok(answer) = parse(bytes) {
+        let (_, _) = (answer.headers(), answer.blocks());
+        let again = print(&answer).and_then(|bytes| parse(&bytes));
+        assert_eq!(again.ok(), Some(answer));
+    }
+}
+
 /// Reads and writes both.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RangeCodec;
