@@ -42,7 +42,7 @@ e2e: ## whole-system tests that other languages drive: clients, wallets, the ora
 interop: setup ## op-node, op-batcher, op-geth and geth around this node (SCENARIOS="sequencer verifier ...": only these)
 	PYTHON=$(VENV)/bin/python tests/interop/prepare.sh $(CACHE)/interop
 	$(CARGO) build --locked --bin tributary
-	$(VENV)/bin/python tests/interop/run.py --tributary $(TARGET)/debug/tributary --bin $(CACHE)/interop/bin $(SCENARIOS)
+	$(VENV)/bin/python tests/interop/run.py --tributary $(TARGET)/debug/tributary --bin $(CACHE)/interop/bin --jobs 2 $(SCENARIOS)
 
 fuzz: ## a minute of fuzzing for each target (SECONDS_EACH=600: longer)
 	fuzz/run.sh $(CACHE)/fuzz

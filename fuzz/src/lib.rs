@@ -74,9 +74,7 @@ impl Node {
             client_version: "tributary/fuzz".to_owned(),
         }))
         .expect("methods");
-        modules
-            .extend(Namespace::Miner, MinerApiServer::into_rpc(engine.clone()))
-            .expect("no name twice");
+        modules.extend(Namespace::Miner, MinerApiServer::into_rpc(engine.clone())).expect("no name twice");
         let mut calls = Methods::new();
         calls.merge(MinerApiServer::into_rpc(engine.clone())).expect("no name twice");
         calls.merge(EngineApiServer::into_rpc(engine)).expect("no name twice");

@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tributary_fuzz::Node;
-use tributary_rpc::{EndpointConfig, RpcConfig, RpcHandle};
+use tributary_rpc::{EndpointConfig, EthConfig, Namespaces, RpcConfig, RpcHandle, ServerLimits};
 
 struct Server {
     node: Node,
@@ -26,12 +26,14 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
     let runtime = Runtime::new().expect("a runtime");
     let _inside = runtime.enter();
     let node = Node::dev(20);
-    let endpoint = EndpointConfig {
-        address: ([127, 0, 0, 1], 0).into(),
-        api: "all".parse().expect("names of namespaces"),
-        ..EndpointConfig::default()
+    let mut endpoint = EndpointConfig::new(([127, 0, 0, 1], 0).into());
+    endpoint.namespaces = Namespaces::all();
+    let config = RpcConfig {
+        http: Some(endpoint),
+        ws: None,
+        limits: ServerLimits::default(),
+        eth: EthConfig::default(),
     };
-    let config = RpcConfig { http: Some(endpoint), ws: None, ..RpcConfig::default() };
     let handle = runtime.block_on(RpcHandle::launch(&config, &node.modules)).expect("a server");
     let address = handle.http_address().expect("over HTTP");
     drop(_inside);
@@ -58,7 +60,8 @@ fuzz_target!(|body: &[u8]| {
     });
     if let Ok(answer) = serde_json::from_slice::<Value>(&answer) {
         let answers = answer.as_array().cloned().unwrap_or_else(|| vec![answer]);
-        for answer in answers {
+        // `null` is the answer to a notification.
+        for answer in answers.iter().filter(|answer| !answer.is_null()) {
             assert!(answer.get("result").is_some() != answer.get("error").is_some(), "{answer}");
         }
     }

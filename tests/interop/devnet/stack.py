@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from .genesis import BATCHER, Schedule, genesis, rollup
-from .l1 import L1
+from .l1 import DevL1
 from .l2 import Client, OpGeth, OpNode, Tributary, batcher
 from .process import Process, wait_until
 
@@ -19,7 +19,7 @@ class Devnet:
         self.folder = Path(tempfile.mkdtemp(prefix="interop-"))
         self.files = {name: self.folder / f"{name}.json" for name in ("genesis", "rollup", "l1")}
         self.running: list[Process] = []
-        self.l1 = L1(binaries, self.folder)
+        self.l1 = DevL1(binaries, self.folder)
 
     def __enter__(self):
         return self
