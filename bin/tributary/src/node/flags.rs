@@ -27,6 +27,7 @@ impl NodeCommand {
             ("--nat", !["any", "none"].contains(&network.nat.as_str()) && !network.nat.starts_with("extip:")),
             ("--ipcdisable", self.rpc.ipcdisable),
             ("--ipcpath", self.rpc.ipcpath.is_some()),
+            ("--builder.extradata", self.builder.extra_data.is_some()),
             ("--rollup.disable-tx-pool-gossip", rollup.disable_tx_pool_gossip),
             ("--rollup.compute-pending-block", rollup.compute_pending_block),
             ("--rollup.discovery.v4", rollup.discovery_v4),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use eyre::Result;
-use tributary_engine_api::{AuthServer, ClientVersion, Engine, MinerApiServer};
+use tributary_engine_api::{
+    AuthServer, ClientVersion, Engine, MinerApiServer, PayloadWitness, PayloadWitnessApiServer,
+};
 use tributary_p2p::{AdminApiServer, AdminMethods, Network};
 use tributary_rpc::{
     EthConfig, Modules, Namespace, NoPeers, Peers, RpcContext, RpcHandle, RpcParts, TributaryApi,
@@ -55,6 +57,8 @@ impl Servers {
                 AdminMethods::new(network.clone(), chain.chain.clone()).into_rpc(),
             )?;
         }
+        let witness = PayloadWitness::new(modules.context().clone());
+        modules.extend(Namespace::Debug, witness.into_rpc())?;
         let rpc = RpcHandle::launch(&config, &modules).await?;
         let auth = if node.dev.dev {
             None

@@ -14,6 +14,7 @@ mod miner;
 mod payload;
 mod server;
 mod version;
+mod witness;
 
 pub use api::{CAPABILITIES, EngineApiServer};
 pub use auth::{JwtError, JwtSecret};
@@ -24,3 +25,4 @@ pub use miner::MinerApiServer;
 pub use payload::{NewPayload, WirePayload};
 pub use server::{AuthConfig, AuthServer, AuthServerError};
 pub use version::Version;
+pub use witness::{PayloadWitness, PayloadWitnessApiServer};

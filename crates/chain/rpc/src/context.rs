@@ -1,6 +1,8 @@
 //! What all methods share.
 
-use crate::{EthConfig, Forwarder, Peers, TributaryApi, blocking::Lanes, eth::FeeCache, eth::Filters};
+use crate::{
+    EthConfig, Forwarder, Peers, TributaryApi, blocking::Lanes, debug::RecentNodes, eth::FeeCache, eth::Filters,
+};
 use std::{ops::Deref, sync::Arc};
 use tributary_evm::Executor;
 use tributary_pool::Pool;
@@ -41,13 +43,20 @@ pub struct Shared {
     pub(crate) lanes: Lanes,
     pub(crate) fees: FeeCache,
     pub(crate) filters: Filters,
+    pub(crate) nodes: RecentNodes,
 }
 
 impl RpcContext {
     /// Joins the parts.
     pub fn new(parts: RpcParts) -> Self {
         let lanes = Lanes::new(&parts.config);
-        Self(Arc::new(Shared { parts, lanes, fees: FeeCache::default(), filters: Filters::default() }))
+        Self(Arc::new(Shared {
+            parts,
+            lanes,
+            fees: FeeCache::default(),
+            filters: Filters::default(),
+            nodes: RecentNodes::default(),
+        }))
     }
 }
 
