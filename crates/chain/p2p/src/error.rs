@@ -23,6 +23,9 @@ pub enum NetworkError {
     /// A peer did not answer, or not in time.
     #[error("request to peer failed: {0}")]
     Request(String),
+    /// A peer does not have what was asked for, which is no fault.
+    #[error("peer has no such block: {0}")]
+    NotThere(String),
     /// A peer answered what cannot be true.
     #[error("peer misbehaved: {0}")]
     Misbehaved(String),

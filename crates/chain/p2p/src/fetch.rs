@@ -50,16 +50,15 @@ impl Fetcher {
         Self { network, turn: VecDeque::new(), kept: LruCache::new(KEPT) }
     }
 
-    /// The next of the peers that can be asked.
-    fn next(&mut self, peers: &[PeerId]) -> Option<PeerId> {
+    /// Whom to ask: the same peer as long as it answers.
+    fn choose(&mut self, peers: &[PeerId]) -> Option<PeerId> {
         self.turn.retain(|peer| peers.contains(peer));
         for peer in peers {
             if !self.turn.contains(peer) {
                 self.turn.push_back(*peer);
             }
         }
-        self.turn.rotate_left(usize::from(!self.turn.is_empty()));
-        self.turn.back().copied()
+        self.turn.front().copied()
     }
 
     /// Peers that can be asked at all.
@@ -74,11 +73,11 @@ impl Fetcher {
         hash: B256,
         number: Option<u64>,
     ) -> Result<Vec<Link>, NetworkError> {
-        if let Some(peer) = self.next(&self.network.range_peers()) {
+        if let Some(peer) = self.choose(&self.network.range_peers()) {
             let answer = self.headers(peer, hash).await;
             return self.judge(peer, answer).await;
         }
-        let Some(peer) = self.next(&self.network.number_peers()) else {
+        let Some(peer) = self.choose(&self.network.number_peers()) else {
             return Err(nobody());
         };
         let number =
@@ -94,7 +93,7 @@ impl Fetcher {
         let answer = self.network.range(peer, RangeRequest::Headers { hash, count: MAX_HEADERS }).await?;
         let headers = answer.headers().map_err(|error| NetworkError::Misbehaved(error.to_string()))?;
         if headers.is_empty() {
-            return Err(NetworkError::Request(format!("block {hash} is not known there")));
+            return Err(NetworkError::NotThere(hash.to_string()));
         }
         let mut wanted = hash;
         let mut links: Vec<Link> = Vec::with_capacity(headers.len());
@@ -125,11 +124,11 @@ impl Fetcher {
         if let Some(kept) = self.kept.pop(&hash) {
             return Ok(vec![kept]);
         }
-        if let Some(peer) = self.next(&self.network.range_peers()) {
+        if let Some(peer) = self.choose(&self.network.range_peers()) {
             let answer = self.many(peer, &hashes[..hashes.len().min(MAX_BLOCKS)]).await;
             return self.judge(peer, answer).await;
         }
-        let Some(peer) = self.next(&self.network.number_peers()) else { return Err(nobody()) };
+        let Some(peer) = self.choose(&self.network.number_peers()) else { return Err(nobody()) };
         let answer = self.one(spec, peer, number, hash).await;
         Ok(vec![self.judge(peer, answer).await?])
     }
@@ -138,7 +137,7 @@ impl Fetcher {
         let hashes = hashes.to_vec();
         let answer = self.network.range(peer, RangeRequest::Blocks(hashes.clone())).await?;
         if answer.0.is_empty() {
-            return Err(NetworkError::Request("blocks are not known there".to_owned()));
+            return Err(NetworkError::NotThere(format!("{} blocks", hashes.len())));
         }
         if answer.0.len() > hashes.len() {
             return Err(NetworkError::Misbehaved("more blocks than were asked for".to_owned()));
@@ -167,7 +166,7 @@ impl Fetcher {
     ) -> Result<Fetched, NetworkError> {
         let (with_root, bytes) = match self.network.by_number(peer, number).await? {
             ByNumberAnswer::Payload { with_root, bytes } => (with_root, bytes),
-            ByNumberAnswer::NotFound => return Err(NetworkError::Request("not found there".to_owned())),
+            ByNumberAnswer::NotFound => return Err(NetworkError::NotThere(number.to_string())),
             ByNumberAnswer::Refused(code) => {
                 return Err(NetworkError::Request(format!("refused with code {code}")));
             }
@@ -175,15 +174,19 @@ impl Fetcher {
         let (_, payload) = payload::decode(spec, with_root, &bytes).map_err(NetworkError::Misbehaved)?;
         let header = payload.verified_header(spec).map_err(NetworkError::Misbehaved)?;
         if header.hash() != hash {
-            // Its chain is another at this height, which is no lie.
-            return Err(NetworkError::Request(format!("block {number} is another there")));
+            return Err(NetworkError::NotThere(format!("{number} is another block there")));
         }
         let block = payload.into_block(spec).map_err(NetworkError::Misbehaved)?;
         metrics::fetched(1);
         Ok(block)
     }
 
-    async fn judge<T>(&self, peer: PeerId, answer: Result<T, NetworkError>) -> Result<T, NetworkError> {
+    /// An answer that is none makes it another peer's turn, and may cost the peer its welcome.
+    async fn judge<T>(&mut self, peer: PeerId, answer: Result<T, NetworkError>) -> Result<T, NetworkError> {
+        if answer.is_err() {
+            self.turn.retain(|other| *other != peer);
+            self.turn.push_back(peer);
+        }
         match &answer {
             Err(NetworkError::Misbehaved(why)) => self.network.punish(peer, LIE, why.clone()).await,
             Err(NetworkError::Request(why)) => self.network.punish(peer, SILENCE, why.clone()).await,

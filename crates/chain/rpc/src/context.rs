@@ -1,7 +1,8 @@
 //! What all methods share.
 
 use crate::{
-    EthConfig, Forwarder, Peers, TributaryApi, blocking::Lanes, debug::RecentNodes, eth::FeeCache, eth::Filters,
+    EthConfig, Forwarder, Peers, TributaryApi, blocking::Lanes, debug::RecentNodes, eth::FeeCache,
+    eth::Filters,
 };
 use std::{ops::Deref, sync::Arc};
 use tributary_evm::Executor;

@@ -44,6 +44,9 @@ async fn a_head_nobody_has_disturbs_nothing() {
     fresh.call(&source);
     eventually("connected", || fresh.network.peers().len() == 1).await;
     assert_eq!(fresh.choose(B256::repeat_byte(0x5a), B256::ZERO), PayloadStatusEnum::Syncing);
+    // It is asked for again and again, and who does not have it does nothing wrong.
+    tokio::time::sleep(std::time::Duration::from_secs(12)).await;
+    assert_eq!(fresh.network.peers().len(), 1);
     assert_eq!(fresh.choose(source.head(), B256::ZERO), PayloadStatusEnum::Syncing);
     eventually("synced", || fresh.head() == source.head()).await;
 }
