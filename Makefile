@@ -22,7 +22,7 @@ dev: setup ## build, pull the model, start a node with an embedded sequencer
 	$(TARGET)/release/tributary model pull
 	exec $(TARGET)/release/tributary dev $(DEV_ARGS)
 
-test: setup lint unit e2e ## everything CI runs
+test: setup lint unit e2e interop fuzz ## everything CI runs
 
 lint: ## formatting, clippy and docs, warnings are errors
 	$(CARGO) fmt --all --check
