@@ -243,6 +243,9 @@ impl StateProvider for MemoryState {
     }
 
     fn nodes(&self, targets: &ProofTargets) -> Result<B256Map<Bytes>, StateError> {
+        if targets.is_empty() {
+            return Ok(B256Map::default());
+        }
         let retaining = |keys: &mut dyn Iterator<Item = &B256>| {
             HashBuilder::default().with_proof_retainer(ProofRetainer::from_iter(keys.map(Nibbles::unpack)))
         };

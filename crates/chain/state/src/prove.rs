@@ -61,6 +61,10 @@ fn prove_slots(source: &Source<'_>, hashed: B256, slots: &[B256]) -> Result<Vec<
 
 /// Nodes on the way to many keys, by hash.
 pub(crate) fn nodes(source: &Source<'_>, targets: &ProofTargets) -> Result<B256Map<Bytes>, StateError> {
+    if targets.is_empty() {
+        // A retainer without targets would keep the root.
+        return Ok(B256Map::default());
+    }
     let keys: Vec<_> = targets.keys().map(Nibbles::unpack).collect();
     let builder = retaining(keys.clone());
     let walk = Walk::new(source.accounts(&[])?, source.account_nodes()?, encode_leaf, builder);

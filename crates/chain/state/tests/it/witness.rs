@@ -162,3 +162,14 @@ fn what_a_witness_lacks_has_a_name() {
     let number = witness.block_hash(3);
     assert!(matches!(number, Err(StateError::Witness(WitnessError::MissingBlockHash(3)))));
 }
+
+/// A proof retainer keeps the root also when it is to keep nothing.
+#[test]
+fn nothing_read_and_nothing_changed_takes_no_nodes() {
+    let ops: Vec<Op> = (0..3).map(|account| Op::Set { account, nonce: 1 }).collect();
+    let model = Model::new(&changes(&ops, &MemoryState::default()));
+    for provider in [&model.view(0) as &dyn StateProvider, &model.states[0]] {
+        let (root, none) = (model.states[0].root(), HashedPostState::default());
+        assert!(collect_nodes(provider, root, &ProofTargets::new(), &none).unwrap().is_empty());
+    }
+}
