@@ -144,6 +144,7 @@ mod tests {
         assert!(error.starts_with("the witness does not carry the block: trie node"), "{error}");
         std::fs::write(&command.witness, "[]").unwrap();
         assert!(command.execute().is_err());
+        write(&witness);
         let frugal = StatelessCommand { max_gas: parent.gas_limit - 1, ..command };
         assert!(frugal.execute().unwrap_err().to_string().contains("--max-gas"));
     }
