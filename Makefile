@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := $(CACHE)/venv
 
-.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench genesis clean-dev
+.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench soak genesis clean-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -49,6 +49,9 @@ fuzz: ## a minute of fuzzing for each target (SECONDS_EACH=600: longer)
 
 bench: ## every figure of docs/STATUS.md
 	scripts/bench.sh
+
+soak: ## 20,000 requests through the engine while its adapter store and its clients misbehave
+	SOAK_REQUESTS=20000 $(CARGO) test --locked -p tributary-engine --test it soak -- --nocapture
 
 genesis: ## remake genesis/dev.json
 	$(CARGO) run --locked -p tributary-genesis

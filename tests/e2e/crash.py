@@ -136,6 +136,7 @@ class Trial:
         self.env = os.environ | {
             "TRIBUTARY_RPC": self.node.rpc, "TRIBUTARY_API": f"http://127.0.0.1:{self.node.api}",
             "TRIBUTARY_KEYSTORE": str(work / "wallet"), "TRIBUTARY_PASSWORD_FILE": str(work / "password"),
+            "TRIBUTARY_LEDGERS": str(work / "ledgers"),
         }
 
     def cli(self, *args) -> dict:

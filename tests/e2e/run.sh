@@ -11,8 +11,8 @@ node=
 proxy=
 cleanup() {
   status=$?
-  [ -n "$proxy" ] && kill "$proxy" 2>/dev/null
-  [ -n "$node" ] && kill "$node" 2>/dev/null && wait "$node" 2>/dev/null
+  [ -z "$proxy" ] || kill "$proxy" 2>/dev/null || true
+  [ -z "$node" ] || { kill "$node" 2>/dev/null && wait "$node" 2>/dev/null; } || true
   if [ $status != 0 ]; then
     echo "e2e: FAILED; the node's last words:" >&2
     tail -n 40 "$work/node.log" >&2
@@ -57,7 +57,7 @@ node tests/clients/viem.mjs "$rpc" "ws://127.0.0.1:$ws"
 
 step "by hand, from an empty wallet to a claim"
 export TRIBUTARY_RPC=$rpc TRIBUTARY_API=http://127.0.0.1:$api
-export TRIBUTARY_KEYSTORE=$work/wallet TRIBUTARY_PASSWORD_FILE=$work/password
+export TRIBUTARY_KEYSTORE=$work/wallet TRIBUTARY_PASSWORD_FILE=$work/password TRIBUTARY_LEDGERS=$work/ledgers
 head -c 24 /dev/urandom | base64 >"$work/password"
 "$TRIBUTARY" wallet new "$work/wallet" >/dev/null
 address=$("$TRIBUTARY" wallet show --json | jq -r .address)
@@ -94,6 +94,19 @@ step "openai clients, paying through the proxy"
 proxy=$!
 for _ in $(seq 100); do curl -sf "http://127.0.0.1:$paying/health" >/dev/null && break; sleep 0.1; done
 tests/clients/openai.sh "http://127.0.0.1:$paying/v1" smollm2-135m-instruct by-hand
+
+step "the proxy and two chats on one channel at once: one ledger"
+ledger() { "$TRIBUTARY" channel show "$channel" --json | jq -r ".ledger.$1"; }
+used=$(ledger used) lost=$(ledger outstanding)
+asking=()
+for _ in 1 2; do
+  "$TRIBUTARY" chat by-hand "$question" --channel "$channel" --json >/dev/null &
+  asking+=($!)
+  curl -sf "http://127.0.0.1:$paying/v1/chat/completions" -d '{"model": "by-hand", "max_tokens": 20, "messages": [{"role": "user", "content": "?"}]}' >/dev/null &
+  asking+=($!)
+done
+for one in "${asking[@]}"; do wait "$one"; done
+[ "$(ledger outstanding)" = "$lost" ] && [ "$(ledger used)" -gt "$used" ]
 
 step "the demo, three times on one chain; the oracle after each"
 kill "$node" && wait "$node" || true

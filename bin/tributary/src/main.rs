@@ -83,8 +83,9 @@ fn main() -> std::process::ExitCode {
 fn run(cli: Cli) -> Result<()> {
     // A node's log is its output; a command's output is its answer.
     let is_node = matches!(cli.command, Command::Dev(_) | Command::Node(_));
-    if !is_node {
-        // Whoever reads the answer may close the pipe, as `head` does.
+    // Whoever reads the answer may close the pipe, as `head` does. A peer that closes its end of a connection must not end the process so.
+    let converses = matches!(cli.command, Command::Chat(_) | Command::Demo(_) | Command::Proxy(_));
+    if !is_node && !converses {
         sigpipe::reset();
     }
     cli.log.init(!is_node)?;

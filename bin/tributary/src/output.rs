@@ -12,6 +12,8 @@ pub(crate) fn print<T: Serialize, D: Display>(
     value: &T,
     text: impl FnOnce(&T) -> D,
 ) -> Result<()> {
+    // The answer is the last thing that is done; its reader may have gone.
+    sigpipe::reset();
     if json {
         println!("{}", serde_json::to_string_pretty(value)?);
     } else {

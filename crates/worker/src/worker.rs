@@ -129,6 +129,7 @@ impl Worker {
             gate: Arc::new(gate),
             resolver: Arc::new(ChainResolver::new(registry.clone(), Arc::clone(&base), corpus)),
             config: parts.api,
+            embedder: None,
             metrics: None,
         });
         let status = Arc::new(Status {

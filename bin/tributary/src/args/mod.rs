@@ -10,6 +10,7 @@ mod inference;
 mod log;
 mod metrics;
 mod network;
+mod payer;
 mod rollup;
 mod rpc;
 mod settlement;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     log::LogArgs,
     metrics::MetricsArgs,
     network::NetworkArgs,
+    payer::{LedgerArgs, PayerArgs},
     rollup::{BuilderArgs, RollupArgs},
     rpc::RpcArgs,
     settlement::SettlementArgs,

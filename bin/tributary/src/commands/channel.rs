@@ -7,9 +7,10 @@ use serde_json::json;
 use tributary_abi::{ISettlement, address::SETTLEMENT};
 
 use crate::{
-    args::WalletArgs,
+    args::{LedgerArgs, WalletArgs},
     economy::{Closing, close_channel, open_channel},
     output::{open, pairs, parse_open, print},
+    payer::{Known, known},
 };
 
 /// Payment channels: one deposit, then a signed voucher for each request.
@@ -33,6 +34,8 @@ pub(crate) enum ChannelCommand {
         #[arg(value_parser = parse_open)]
         amount: u128,
         #[command(flatten)]
+        ledger: LedgerArgs,
+        #[command(flatten)]
         wallet: WalletArgs,
     },
     /// Ask for the end of a channel; run it again after the delay to get the rest back.
@@ -42,10 +45,12 @@ pub(crate) enum ChannelCommand {
         #[command(flatten)]
         wallet: WalletArgs,
     },
-    /// A channel.
+    /// A channel: as the chain has it, and what this machine promised in it.
     Show {
         /// The channel.
         channel: B256,
+        #[command(flatten)]
+        ledger: LedgerArgs,
         #[command(flatten)]
         wallet: WalletArgs,
     },
@@ -64,10 +69,10 @@ impl ChannelCommand {
                     ])
                 })
             }
-            Self::TopUp { channel, amount, wallet } => {
+            Self::TopUp { channel, amount, ledger, wallet } => {
                 let client = wallet.client().await?;
                 client.send(SETTLEMENT, &ISettlement::topUpCall { channel }, U256::from(amount)).await?;
-                show(channel, &wallet).await
+                show(channel, &ledger, &wallet).await
             }
             Self::Close { channel, wallet } => match close_channel(&wallet.client().await?, channel).await? {
                 Closing::From(at) => print(wallet.json, &json!({"closeAt": at}), |_| {
@@ -77,19 +82,27 @@ impl ChannelCommand {
                     pairs([("closed", channel.to_string()), ("paid back", open(back))])
                 }),
             },
-            Self::Show { channel, wallet } => show(channel, &wallet).await,
+            Self::Show { channel, ledger, wallet } => show(channel, &ledger, &wallet).await,
         }
     }
 }
 
-async fn show(channel: B256, wallet: &WalletArgs) -> Result<()> {
+async fn show(channel: B256, ledger: &LedgerArgs, wallet: &WalletArgs) -> Result<()> {
     let client = wallet.reader().await?;
     let info = client.call(SETTLEMENT, &ISettlement::getChannelCall { channel }).await?;
     let state = ["unknown", "open", "closing", "closed"][usize::from(info.status.min(3))];
-    let shown = json!({
+    let known = if info.status == 0 { None } else { known(&client, channel, &ledger.folder()).await? };
+    let mut shown = json!({
         "channel": channel, "agent": info.agentId, "payer": info.payer, "signer": info.signer, "status": state,
         "closeAt": info.closeAt, "deposited": info.deposited.to_string(), "settled": info.settled.to_string(),
     });
+    if let Some(Known { used, outstanding, highest }) = known {
+        shown["ledger"] = json!({
+            "used": used.to_string(), "outstanding": outstanding.to_string(), "highest": highest.to_string(),
+        });
+    }
+    let here =
+        |amount: fn(&Known) -> u128| known.as_ref().map_or("–".to_owned(), |known| open(amount(known)));
     print(wallet.json, &shown, |_| {
         pairs([
             ("channel", channel.to_string()),
@@ -98,6 +111,9 @@ async fn show(channel: B256, wallet: &WalletArgs) -> Result<()> {
             ("state", state.to_owned()),
             ("deposited", open(info.deposited)),
             ("settled", open(info.settled)),
+            ("proved here to be used", here(|known| known.used)),
+            ("without receipt here", here(|known| known.outstanding)),
+            ("highest cap signed here", here(|known| known.highest)),
         ])
     })
 }

@@ -1,14 +1,12 @@
 //! `tributary chat`: one question to a model, paid for.
 
-use alloy_primitives::B256;
 use clap::Args;
 use eyre::Result;
 use serde_json::json;
 use tributary_api::types::{ChatReply, Content};
-use url::Url;
 
 use crate::{
-    args::WalletArgs,
+    args::{PayerArgs, WalletArgs},
     commands::channel_for,
     output::{open, print, table},
     payer::Payer,
@@ -21,12 +19,6 @@ pub(crate) struct ChatCommand {
     model: String,
     /// The question.
     question: String,
-    /// The OpenAI-compatible API.
-    #[arg(long, env = "TRIBUTARY_API", default_value = "http://127.0.0.1:8000")]
-    api: Url,
-    /// The channel that pays; your newest open one with this node's agent without it.
-    #[arg(long)]
-    channel: Option<B256>,
     /// Tokens of answer at most.
     #[arg(long, default_value_t = 160)]
     max_tokens: u32,
@@ -34,14 +26,17 @@ pub(crate) struct ChatCommand {
     #[arg(long, default_value_t = 0.0, value_parser = parse_temperature)]
     temperature: f64,
     #[command(flatten)]
+    payer: PayerArgs,
+    #[command(flatten)]
     wallet: WalletArgs,
 }
 
 impl ChatCommand {
     pub(crate) async fn run(self) -> Result<()> {
         let client = self.wallet.client().await?;
-        let channel = channel_for(&client, self.channel).await?;
-        let payer = Payer::new(client, self.api, channel)?;
+        let channel = channel_for(&client, self.payer.channel).await?;
+        let spending = self.payer.spending();
+        let payer = Payer::new(client, self.payer.api, channel, spending).await?;
         let reply = payer
             .chat(&json!({
                 "model": self.model,

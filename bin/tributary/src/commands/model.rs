@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Subcommand, builder::PossibleValuesParser};
 use eyre::{Context, OptionExt, Result, bail};
 use serde_json::json;
-use tributary_weights::{DEFAULT_MODEL, Model, cache_dir, pull};
+use tributary_weights::{DEFAULT_MODEL, KNOWN_MODELS, Model, cache_dir, pull};
 
 use crate::{
     args::WalletArgs,
@@ -16,8 +16,12 @@ use crate::{
 /// The base model.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// Fetch the default model into the cache; does nothing when it is there.
-    Pull,
+    /// Fetch a model into the cache; does nothing when it is there.
+    Pull {
+        /// The default base model, or the one for `--embeddings`.
+        #[arg(default_value = DEFAULT_MODEL.name, value_parser = PossibleValuesParser::new(KNOWN_MODELS.map(|model| model.name)))]
+        name: String,
+    },
     /// Hashes and sizes of a model file or folder.
     Show {
         /// GGUF file or Hugging Face folder; the default model without it.
@@ -50,8 +54,8 @@ pub(crate) enum ModelCommand {
 impl ModelCommand {
     pub(crate) async fn run(self) -> Result<()> {
         match self {
-            Self::Pull => {
-                let path = tokio::task::spawn_blocking(pull_default).await??;
+            Self::Pull { name } => {
+                let path = tokio::task::spawn_blocking(move || pull_named(&name)).await??;
                 println!("{}", path.display());
                 Ok(())
             }
@@ -88,10 +92,14 @@ impl ModelCommand {
     }
 }
 
-/// The default model's file, fetched if need be.
-pub(crate) fn pull_default() -> Result<PathBuf> {
-    let cache = cache_dir().ok_or_eyre("neither XDG_CACHE_HOME nor HOME is set")?;
-    pull(&DEFAULT_MODEL, &cache).wrap_err("the default model cannot be fetched")
+/// A known model's file or folder, fetched if need be.
+fn pull_named(name: &str) -> Result<PathBuf> {
+    let model = KNOWN_MODELS.iter().find(|model| model.name == name).ok_or_eyre("no model of that name")?;
+    pull(model, &cache()?).wrap_err_with(|| format!("{name} cannot be fetched"))
+}
+
+fn cache() -> Result<PathBuf> {
+    cache_dir().ok_or_eyre("neither XDG_CACHE_HOME nor HOME is set")
 }
 
 /// The file that was named, or the default model's.
@@ -99,8 +107,7 @@ pub(crate) fn model_path(named: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = named {
         return Ok(path.to_owned());
     }
-    let cache = cache_dir().ok_or_eyre("neither XDG_CACHE_HOME nor HOME is set")?;
-    let path = DEFAULT_MODEL.path(&cache);
+    let path = DEFAULT_MODEL.path(&cache()?);
     if !path.exists() {
         bail!("the default model is not here: run `tributary model pull`, or name one with --model");
     }

@@ -2,13 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use alloy_primitives::B256;
 use clap::Args;
 use eyre::{OptionExt, Result};
-use url::Url;
 
 use crate::{
-    args::WalletArgs,
+    args::{PayerArgs, WalletArgs},
     commands::channel_for,
     payer::{Payer, serve_proxy},
 };
@@ -19,12 +17,8 @@ pub(crate) struct ProxyCommand {
     /// Where to listen; port 0: any free one.
     #[arg(long, default_value = "127.0.0.1:8001")]
     listen: SocketAddr,
-    /// The API that is paid.
-    #[arg(long, env = "TRIBUTARY_API", default_value = "http://127.0.0.1:8000")]
-    api: Url,
-    /// The channel that pays; your newest open one with this node's agent without it.
-    #[arg(long)]
-    channel: Option<B256>,
+    #[command(flatten)]
+    payer: PayerArgs,
     #[command(flatten)]
     wallet: WalletArgs,
 }
@@ -32,10 +26,11 @@ pub(crate) struct ProxyCommand {
 impl ProxyCommand {
     pub(crate) async fn run(self) -> Result<()> {
         let client = self.wallet.client().await?;
-        let channel = channel_for(&client, self.channel)
+        let channel = channel_for(&client, self.payer.channel)
             .await?
             .ok_or_eyre("no open channel with this node's agent: `tributary channel open` makes one")?;
-        let payer = Arc::new(Payer::new(client, self.api, Some(channel))?);
+        let spending = self.payer.spending();
+        let payer = Arc::new(Payer::new(client, self.payer.api, Some(channel), spending).await?);
         let json = self.wallet.json;
         serve_proxy(payer, self.listen, |address| {
             if json {

@@ -7,7 +7,7 @@ use tributary_abi::{ISettlement, address::SETTLEMENT};
 use crate::wallet::Client;
 
 /// `Channel.status` of one that takes requests.
-const OPEN: u8 = 1;
+pub(super) const OPEN: u8 = 1;
 
 /// The newest open channel of this wallet with an agent.
 pub(crate) async fn find_channel(client: &Client, agent: u64) -> Result<Option<B256>> {

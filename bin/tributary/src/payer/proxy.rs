@@ -11,7 +11,7 @@ use axum::{
     routing::any,
 };
 use eyre::{Context, Result};
-use futures::TryStreamExt;
+use futures::{StreamExt, stream};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -64,20 +64,28 @@ async fn pass(
 }
 
 /// Passes an answer back as it comes, looking out for its receipt.
-fn relay(response: reqwest::Response, mut watch: Option<ReceiptWatch>) -> Response {
+fn relay(response: reqwest::Response, watch: Option<ReceiptWatch>) -> Response {
     let mut relayed = Response::builder().status(response.status().as_u16());
     for name in ["content-type", "x-request-id", "retry-after"] {
         if let (Ok(key), Some(value)) = (HeaderName::try_from(name), response.headers().get(name)) {
             relayed = relayed.header(key, value.as_bytes());
         }
     }
-    relayed
-        .body(Body::from_stream(response.bytes_stream().inspect_ok(move |chunk| {
-            if let Some(watch) = &mut watch {
-                watch.feed(chunk);
+    let chunks = response.bytes_stream();
+    let watched = stream::unfold((chunks, watch), |(mut chunks, mut watch)| async {
+        let next = chunks.next().await;
+        match (&next, &mut watch) {
+            (Some(Ok(chunk)), Some(watch)) => watch.feed(chunk),
+            (None, _) => {
+                if let Some(watch) = watch.take() {
+                    watch.finish().await;
+                }
             }
-        })))
-        .unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
+            _ => {}
+        }
+        next.map(|chunk| (chunk, (chunks, watch)))
+    });
+    relayed.body(Body::from_stream(watched)).unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
 }
 
 /// Why there is no answer, in the shape OpenAI's clients expect.

@@ -28,6 +28,8 @@ const RECEIPT_TIMEOUT: Duration = Duration::from_secs(120);
 const IN_FLIGHT: usize = 12;
 /// How often a transaction is sent when others take its nonce.
 const NONCE_ATTEMPTS: u32 = 6;
+/// Blocks that are looked through for an event at once.
+const LOG_BLOCKS: u64 = 100_000;
 /// The first pause between two of them; they grow by as much.
 const NONCE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -142,6 +144,37 @@ impl Client {
 
     pub(crate) async fn block_number(&self) -> Result<u64> {
         Ok(self.provider.get_block_number().await?)
+    }
+
+    /// The hash of a block.
+    pub(crate) async fn block_hash(&self, number: u64) -> Result<B256> {
+        let block = self.provider.get_block_by_number(number.into()).await?;
+        Ok(block.ok_or_eyre(format!("the node has no block {number}"))?.header.hash)
+    }
+
+    /// The hash of the block that logged an event about `subject`, its first indexed field; looked for from the head backwards.
+    pub(crate) async fn first_block_with(
+        &self,
+        emitter: Address,
+        event: B256,
+        subject: B256,
+    ) -> Result<Option<B256>> {
+        let filter = Filter::new().address(emitter).event_signature(event).topic1(subject);
+        let mut to = self.block_number().await?;
+        let mut width = LOG_BLOCKS;
+        loop {
+            let from = to.saturating_sub(width - 1);
+            match self.provider.get_logs(&filter.clone().from_block(from).to_block(to)).await {
+                Ok(logs) => match logs.iter().find_map(|log| log.block_hash) {
+                    Some(hash) => return Ok(Some(hash)),
+                    None if from == 0 => return Ok(None),
+                    None => to = from - 1,
+                },
+                // Nodes differ in how many blocks they look through at once.
+                Err(error) if width > 1000 && error.as_error_resp().is_some() => width /= 10,
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Any JSON-RPC method.

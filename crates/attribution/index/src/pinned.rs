@@ -93,6 +93,21 @@ impl Pinned {
         (0..windows).map(|start| self.first(by_segment.iter().filter_map(|found| found[start]))).collect()
     }
 
+    /// Appends what follows the end of `context` in the segment that holds the most of it; how many tokens agree, 0 if none does.
+    /// For guesses only: it may be of any contribution, a removed one too.
+    pub fn follow(&self, context: &[u32], most: usize, next: &mut Vec<u32>) -> usize {
+        let mut best = (0, Vec::new());
+        for segment in &self.segments {
+            let mut found = Vec::new();
+            let same = segment.follow(context, most, &mut found);
+            if same > best.0 {
+                best = (same, found);
+            }
+        }
+        next.append(&mut best.1);
+        best.0
+    }
+
     fn first(&self, found: impl Iterator<Item = Found>) -> Option<Hit> {
         let found = found.min_by_key(|found| (found.commit_block, found.contribution))?;
         Some(Hit { found, removed: self.removed.contains(&found.contribution) })

@@ -15,6 +15,9 @@ use std::path::Path;
 /// The symbol of no token: it ends documents, and a window that holds it stands nowhere.
 const ABSENT: u32 = 0;
 
+/// Lengths of the ends of a context that [`Segment::follow`] looks for.
+const FOLLOWED: [usize; 3] = [4, 8, 16];
+
 /// The place of a window that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
@@ -82,6 +85,24 @@ impl Segment {
     pub fn find_all(&self, tokens: &[u32], width: usize) -> Vec<Option<Found>> {
         let symbols = self.symbols(tokens);
         symbols.windows(width.max(1)).map(|window| self.find_symbols(window)).collect()
+    }
+
+    /// Appends the tokens that follow the end of `context` where it stands, at most `most` and none beyond the contribution's end. How
+    /// many tokens at the end of `context` were looked for and found: the largest of 16, 8 and 4, or 0.
+    pub fn follow(&self, context: &[u32], most: usize, next: &mut Vec<u32>) -> usize {
+        let symbols = self.symbols(&context[context.len().saturating_sub(FOLLOWED[FOLLOWED.len() - 1])..]);
+        let mut best = None;
+        for width in FOLLOWED {
+            let Some(start) = symbols.len().checked_sub(width) else { break };
+            let Some((from, _)) = self.range(&symbols[start..]) else { break };
+            best = Some((width, self.suffixes().at(from) as usize + width));
+        }
+        let Some((width, position)) = best else { return 0 };
+        let text = self.section(self.layout.text, self.layout.suffixes);
+        let alphabet = self.section(self.layout.alphabet, self.layout.buckets);
+        let symbols = (position..text.len()).map(|at| text.at(at)).take_while(|symbol| *symbol != ABSENT);
+        next.extend(symbols.take(most).map(|symbol| alphabet.at(symbol as usize - 1)));
+        width
     }
 
     fn find_symbols(&self, symbols: &[u32]) -> Option<Found> {

@@ -6,6 +6,9 @@
 //!     └ absent ─► task: slot ─► load ─► room ─► insert ─► Lease
 //!                       (bounded)      (evicts unused; waits for a user to leave)
 //! ```
+//! What is always in use would never be evicted. So a load that has waited for its turn retires the values that were in memory longest:
+//! they serve those who hold them and nobody else, and whoever asks for one of them loads it again, behind the load that waited.
+//!
 //! Loads run as tasks of their own: a caller that goes away neither stops a load others wait for nor
 //! holds anything up, and rows that run keep running.
 
@@ -31,6 +34,8 @@ pub struct ResidencyConfig {
     pub loads: usize,
     /// How long a load waits for memory that is in use.
     pub patience: Duration,
+    /// How long it waits before values in use are retired for it.
+    pub turn: Duration,
     /// How long a failure is remembered, so that a broken artifact is not fetched for every request.
     pub failure_ttl: Duration,
 }
@@ -41,6 +46,7 @@ impl Default for ResidencyConfig {
             budget: 1 << 30,
             loads: 2,
             patience: Duration::from_secs(30),
+            turn: Duration::from_millis(250),
             failure_ttl: Duration::from_secs(1),
         }
     }
@@ -59,6 +65,8 @@ pub struct ResidencyStats {
     pub failures: u64,
     /// Values dropped for room.
     pub evictions: u64,
+    /// Values in use that had to make room.
+    pub retired: u64,
     /// Leases served from memory.
     pub hits: u64,
 }
@@ -98,6 +106,10 @@ struct Resident<V> {
     users: usize,
     pinned: bool,
     used: u64,
+    /// When it came, by the same clock.
+    since: u64,
+    /// Goes as soon as nobody uses it, and is given to nobody any more.
+    retired: bool,
 }
 
 /// A value in use: it stays in memory until every lease on it is dropped.
@@ -147,7 +159,10 @@ where
 {
     /// The value if it is in memory now.
     pub fn get(&self, key: &K) -> Option<Lease<K, V>> {
-        self.shared.state.lock().lease(key, &self.shared)
+        let mut state = self.shared.state.lock();
+        let lease = state.lease(key, &self.shared, false)?;
+        state.stats.hits += 1;
+        Some(lease)
     }
 
     /// Keys in memory, with their sizes and whether they are pinned.
@@ -166,6 +181,7 @@ where
         let found = match state.slots.get_mut(key) {
             Some(Slot::Resident(resident)) => {
                 resident.pinned = pinned;
+                resident.retired &= !pinned;
                 true
             }
             _ => false,
@@ -194,9 +210,8 @@ where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<(V, usize), AdapterError>> + Send + 'static,
     {
-        let mut done = match self.begin(&key) {
+        let mut done = match self.begin_or_wait(&key).await? {
             Begin::Resident(lease) => return Ok(lease),
-            Begin::Failed(error) => return Err(error),
             Begin::Wait(receiver) => receiver,
             Begin::Load(sender) => {
                 let receiver = sender.subscribe();
@@ -212,33 +227,52 @@ where
         }
         drop(outcome);
         // The loading task keeps its own lease until every receiver is gone, so the value is still here.
-        self.get(&key).ok_or_else(|| AdapterError::Internal("the value left before it was used".into()))
+        let lease = self.shared.state.lock().lease(&key, &self.shared, true);
+        lease.ok_or_else(|| AdapterError::Internal("the value left before it was used".into()))
     }
 
-    fn begin(&self, key: &K) -> Begin<K, V> {
+    /// Begins once the value is not on its way out.
+    async fn begin_or_wait(&self, key: &K) -> Result<Begin<K, V>, AdapterError> {
+        let patience = tokio::time::sleep(self.shared.config.patience);
+        tokio::pin!(patience);
+        loop {
+            // Registered before looking, so that a user who leaves in between is not missed.
+            let freed = self.shared.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if let Some(begin) = self.begin(key)? {
+                return Ok(begin);
+            }
+            tokio::select! {
+                () = freed => {}
+                () = &mut patience => return Err(AdapterError::Busy(self.shared.config.patience)),
+            }
+        }
+    }
+
+    /// None while the value is retired and still in use.
+    fn begin(&self, key: &K) -> Result<Option<Begin<K, V>>, AdapterError> {
         let mut state = self.shared.state.lock();
-        if let Some(lease) = state.lease(key, &self.shared) {
+        if let Some(lease) = state.lease(key, &self.shared, false) {
             state.stats.hits += 1;
-            return Begin::Resident(lease);
+            return Ok(Some(Begin::Resident(lease)));
         }
         match state.slots.get(key) {
-            Some(Slot::Loading(sender)) => return Begin::Wait(sender.subscribe()),
-            Some(Slot::Failed(error, until)) if Instant::now() < *until => {
-                return Begin::Failed(error.clone());
-            }
-            _ => {}
+            Some(Slot::Loading(sender)) => return Ok(Some(Begin::Wait(sender.subscribe()))),
+            Some(Slot::Failed(error, until)) if Instant::now() < *until => return Err(error.clone()),
+            Some(Slot::Resident(_)) => return Ok(None),
+            Some(Slot::Failed(..)) | None => {}
         }
         let now = Instant::now();
         state.slots.retain(|_, slot| !matches!(slot, Slot::Failed(_, until) if *until <= now));
         let sender = Arc::new(watch::Sender::new(None));
         state.slots.insert(key.clone(), Slot::Loading(Arc::clone(&sender)));
-        Begin::Load(sender)
+        Ok(Some(Begin::Load(sender)))
     }
 }
 
 enum Begin<K: Eq + Hash + Clone, V> {
     Resident(Lease<K, V>),
-    Failed(AdapterError),
     Wait(watch::Receiver<Outcome>),
     Load(Arc<watch::Sender<Outcome>>),
 }
@@ -291,8 +325,10 @@ where
     }
     let _turn = shared.room.lock().await;
     let patience = tokio::time::sleep(shared.config.patience);
-    tokio::pin!(patience);
+    let turn = tokio::time::sleep(shared.config.turn);
+    tokio::pin!(patience, turn);
     let value = Arc::new(value);
+    let mut retires = false;
     loop {
         // Registered before looking, so that a user who leaves in between is not missed.
         let freed = shared.freed.notified();
@@ -303,18 +339,26 @@ where
             if state.make_room(bytes, budget) {
                 return Ok(state.insert(key, Arc::clone(&value), bytes, shared));
             }
+            if retires {
+                state.retire(bytes, budget);
+            }
         }
         tokio::select! {
             () = freed => {}
+            () = &mut turn, if !retires => retires = true,
             () = &mut patience => return Err(AdapterError::Busy(shared.config.patience)),
         }
     }
 }
 
 impl<K: Eq + Hash + Clone, V> State<K, V> {
-    fn lease(&mut self, key: &K, shared: &Arc<Shared<K, V>>) -> Option<Lease<K, V>> {
+    /// A lease on what is in memory; on what is retired only for the one it was loaded for.
+    fn lease(&mut self, key: &K, shared: &Arc<Shared<K, V>>, retired: bool) -> Option<Lease<K, V>> {
         self.clock += 1;
         let Some(Slot::Resident(resident)) = self.slots.get_mut(key) else { return None };
+        if resident.retired && !retired {
+            return None;
+        }
         resident.users += 1;
         resident.used = self.clock;
         let value = Arc::clone(&resident.value);
@@ -323,8 +367,15 @@ impl<K: Eq + Hash + Clone, V> State<K, V> {
 
     fn insert(&mut self, key: &K, value: Arc<V>, bytes: usize, shared: &Arc<Shared<K, V>>) -> Lease<K, V> {
         self.clock += 1;
-        let resident =
-            Resident { value: Arc::clone(&value), bytes, users: 1, pinned: false, used: self.clock };
+        let resident = Resident {
+            value: Arc::clone(&value),
+            bytes,
+            users: 1,
+            pinned: false,
+            used: self.clock,
+            since: self.clock,
+            retired: false,
+        };
         self.slots.insert(key.clone(), Slot::Resident(resident));
         self.stats.resident += 1;
         self.stats.bytes += bytes;
@@ -357,6 +408,34 @@ impl<K: Eq + Hash + Clone, V> State<K, V> {
             self.stats.evictions += 1;
         }
         true
+    }
+
+    /// Retires values in use, those that came first, until `bytes` more fit once they are gone. None when that cannot be had.
+    fn retire(&mut self, bytes: usize, budget: usize) {
+        let mut going = budget.saturating_sub(self.stats.bytes);
+        let mut held: Vec<(u64, K, usize)> = Vec::new();
+        for (key, slot) in &self.slots {
+            let Slot::Resident(resident) = slot else { continue };
+            if resident.retired || (resident.users == 0 && !resident.pinned) {
+                going += resident.bytes;
+            } else if !resident.pinned {
+                held.push((resident.since, key.clone(), resident.bytes));
+            }
+        }
+        if going + held.iter().map(|(_, _, size)| size).sum::<usize>() < bytes {
+            return;
+        }
+        held.sort_unstable_by_key(|(since, ..)| *since);
+        for (_, key, size) in held {
+            if going >= bytes {
+                break;
+            }
+            if let Some(Slot::Resident(resident)) = self.slots.get_mut(&key) {
+                resident.retired = true;
+                self.stats.retired += 1;
+                going += size;
+            }
+        }
     }
 
     fn drop_resident(&mut self, key: &K) {
@@ -397,6 +476,10 @@ impl<K: Eq + Hash + Clone, V> Drop for Lease<K, V> {
         let mut state = self.shared.state.lock();
         if let Some(Slot::Resident(resident)) = state.slots.get_mut(&self.key) {
             resident.users -= 1;
+            if resident.users == 0 && resident.retired {
+                state.drop_resident(&self.key);
+                state.stats.evictions += 1;
+            }
         }
         drop(state);
         self.shared.freed.notify_waiters();

@@ -37,6 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         gate: Arc::new(FreeGate),
         resolver: Arc::new(resolver),
         config: ApiConfig::default(),
+        embedder: None,
         metrics: None,
     });
     engine.ready().await?;

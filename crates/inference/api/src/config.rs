@@ -1,3 +1,4 @@
+use crate::keys::ApiKey;
 use std::time::Duration;
 
 /// Bounds and keys of the API.
@@ -16,9 +17,15 @@ pub struct ApiConfig {
     /// Time after which a step of the backend counts as stalled, and the node as not healthy.
     pub stall: Duration,
     /// Keys that are let in; none: everybody.
-    pub api_keys: Vec<String>,
+    pub api_keys: Vec<ApiKey>,
+    /// The key of who may load and unload adapters; none: nobody may.
+    pub admin_key: Option<ApiKey>,
     /// Origins that browsers may call from; `*` for any.
     pub cors: Vec<String>,
+    /// Tokens of a prompt, where the model's context is larger.
+    pub prompt_tokens: u32,
+    /// Tokens of an answer; who asks for more, or for no number, gets this many at most.
+    pub output_tokens: u32,
     /// Messages of a conversation.
     pub messages: usize,
     /// Answers of a request, over all its prompts.
@@ -45,7 +52,10 @@ impl Default for ApiConfig {
             request_timeout: Duration::from_secs(600),
             stall: Duration::from_secs(60),
             api_keys: Vec::new(),
+            admin_key: None,
             cors: vec!["*".into()],
+            prompt_tokens: u32::MAX,
+            output_tokens: u32::MAX,
             messages: 1024,
             choices: 16,
             stops: 16,

@@ -39,6 +39,9 @@ pub enum ApiError {
     /// No API key, or one that is not known.
     #[error("a valid API key is required")]
     Unauthorized,
+    /// Only an administrator may, and none is set.
+    #[error("adapters are loaded and unloaded by an administrator only; this server has none")]
+    Forbidden,
     /// No such path.
     #[error("no such endpoint")]
     NoEndpoint,
@@ -78,6 +81,9 @@ pub enum ApiError {
     /// The request's own computation failed.
     #[error("{0}")]
     Unprocessable(String),
+    /// The request's grammar took too much work, or led nowhere, on the way.
+    #[error("{0}")]
+    GrammarFailed(String),
     /// A fault of this server.
     #[error("{0}")]
     Internal(String),
@@ -99,12 +105,13 @@ impl ApiError {
             }
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NoEndpoint | Self::ModelNotFound(_) => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::DataUnavailable(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Payment { .. } => StatusCode::PAYMENT_REQUIRED,
             Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unprocessable(_) | Self::GrammarFailed(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -112,6 +119,7 @@ impl ApiError {
     const fn kind(&self) -> &'static str {
         match self {
             Self::Unauthorized => "authentication_error",
+            Self::Forbidden => "permission_error",
             Self::Payment { .. } => "payment_required",
             Self::Busy { .. } => "rate_limit_error",
             Self::DataUnavailable(_) | Self::Unavailable(_) => "service_unavailable",
@@ -127,6 +135,7 @@ impl ApiError {
             Self::TooLong(_) => Some("context_length_exceeded"),
             Self::BodyTooLarge(_) => Some("body_too_large"),
             Self::Unauthorized => Some("invalid_api_key"),
+            Self::Forbidden => Some("forbidden"),
             Self::NoEndpoint => Some("unknown_url"),
             Self::Method => Some("method_not_allowed"),
             Self::ModelNotFound(_) => Some("model_not_found"),
@@ -136,6 +145,7 @@ impl ApiError {
             Self::Busy { .. } => Some("rate_limit_exceeded"),
             Self::Unavailable(_) => Some("unavailable"),
             Self::Unprocessable(_) => Some("non_finite"),
+            Self::GrammarFailed(_) => Some("grammar_failed"),
         }
     }
 
@@ -201,6 +211,7 @@ impl From<GenerateError> for ApiError {
         let message = error.to_string();
         match error {
             GenerateError::NonFinite => Self::Unprocessable(message),
+            GenerateError::Grammar(_) => Self::GrammarFailed(message),
             GenerateError::Refused(_) | GenerateError::Backend(_) => Self::Internal(message),
             _ => Self::Unavailable(message),
         }

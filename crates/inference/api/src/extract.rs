@@ -2,6 +2,7 @@
 
 use crate::{
     error::{ApiError, Result},
+    keys::KeyUse,
     service::{Api, Caller},
     voucher::{VOUCHER_HEADER, VoucherHeader},
 };
@@ -12,7 +13,10 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// A JSON body with who sent it.
 pub(crate) struct Call<T> {
@@ -25,20 +29,38 @@ impl<T: DeserializeOwned> FromRequest<Api> for Call<T> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self> {
         let (mut parts, body) = request.into_parts();
-        Authorized::from_request_parts(&mut parts, api).await?;
+        let Authorized(key) = Authorized::from_request_parts(&mut parts, api).await?;
+        if let Some(key) = &key {
+            key.request().map_err(|retry_after| ApiError::Busy {
+                message: "the API key's limit is reached".into(),
+                retry_after,
+            })?;
+        }
         let voucher = voucher(&parts.headers)?;
         let tenant = tenant(&parts, voucher.as_ref());
         let request = Request::from_parts(parts, body);
-        let bytes =
-            Bytes::from_request(request, api).await.map_err(|rejection| match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge(api.config().body_bytes),
-                _ => ApiError::Invalid { message: rejection.body_text(), param: None },
-            })?;
-        let body = serde_json::from_slice(&bytes)
-            .map_err(|error| ApiError::Invalid { message: error.to_string(), param: None })?;
-        let caller = Caller { voucher, body_hash: keccak256(&bytes), tenant };
+        let bytes = read(request, api).await?;
+        let body = parse(&bytes)?;
+        let caller = Caller { voucher, body_hash: keccak256(&bytes), tenant, key };
         Ok(Self { caller, body })
     }
+}
+
+async fn read(request: Request, api: &Api) -> Result<Bytes> {
+    Bytes::from_request(request, api).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge(api.config().body_bytes),
+        _ => ApiError::Invalid { message: rejection.body_text(), param: None },
+    })
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::Invalid { message: error.to_string(), param: None })
+}
+
+/// A body by itself.
+pub(crate) async fn read_json<T: DeserializeOwned>(request: Request, api: &Api) -> Result<T> {
+    parse(&read(request, api).await?)
 }
 
 fn voucher(headers: &HeaderMap) -> Result<Option<VoucherHeader>> {
@@ -73,22 +95,31 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A call with a known API key, or any call where none are set.
-pub(crate) struct Authorized;
+pub(crate) struct Authorized(pub(crate) Option<Arc<KeyUse>>);
 
 impl FromRequestParts<Api> for Authorized {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self> {
-        let keys = &api.config().api_keys;
-        // Hashes are compared, so time tells nothing of a key.
-        let known = |key: &str| {
-            let hash = keccak256(key);
-            keys.iter().fold(false, |any, known| (keccak256(known) == hash) | any)
-        };
-        if keys.is_empty() || bearer(&parts.headers).is_some_and(known) {
-            Ok(Self)
-        } else {
-            Err(ApiError::Unauthorized)
+        if api.keys.is_open() {
+            return Ok(Self(None));
+        }
+        let found = bearer(&parts.headers).and_then(|key| api.keys.find(key));
+        found.map(|key| Self(Some(key))).ok_or(ApiError::Unauthorized)
+    }
+}
+
+/// A call with the admin's key.
+pub(crate) struct Admin;
+
+impl FromRequestParts<Api> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self> {
+        let Some(admin) = &api.config().admin_key else { return Err(ApiError::Forbidden) };
+        match bearer(&parts.headers) {
+            Some(key) if admin.is(key) => Ok(Self),
+            _ => Err(ApiError::Unauthorized),
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The endpoints.
 
+mod adapters;
 mod chat;
 mod completions;
+mod embeddings;
 mod models;
 mod operations;
 mod tokens;
 
+pub(crate) use adapters::{load_adapter, unload_adapter};
 pub(crate) use chat::chat_completions;
 pub(crate) use completions::completions;
+pub(crate) use embeddings::embeddings;
 pub(crate) use models::{list_models, show_model};
 pub(crate) use operations::{health, metrics, version};
 pub(crate) use tokens::{detokenize, tokenize};

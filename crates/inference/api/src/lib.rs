@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod adapters;
 mod config;
+mod embeddings;
 mod error;
 mod extract;
 mod handlers;
+mod keys;
 mod listen;
 mod params;
 mod payment;
@@ -12,12 +15,15 @@ mod reply;
 mod resolve;
 mod server;
 mod service;
+mod structured;
 mod text;
+mod tools;
 pub mod types;
 mod voucher;
 
 pub use config::ApiConfig;
 pub use error::ApiError;
+pub use keys::{ApiKey, KeyError};
 pub use listen::serve;
 pub use payment::{Ask, FreeGate, Gate, Meter, Refusal, SettleError};
 pub use resolve::{ResolveError, ResolvedModel, Resolver, StaticResolver};

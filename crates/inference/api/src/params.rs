@@ -12,8 +12,8 @@ use tributary_engine::{PPM, SamplingParams, StopRules};
 /// Fields of OpenAI's and vLLM's requests that do not change what this server answers.
 const HARMLESS: &[&str] = &[
     "add_special_tokens",
+    "guided_decoding_backend",
     "metadata",
-    "parallel_tool_calls",
     "priority",
     "prompt_cache_key",
     "request_id",
@@ -30,9 +30,8 @@ pub(crate) fn refuse_unknown(rest: &Map<String, Value>) -> Result<()> {
     for (field, value) in rest {
         let known = match field.as_str() {
             "best_of" => value.as_u64() == Some(1),
-            "response_format" => value.get("type").and_then(Value::as_str) == Some("text"),
             "modalities" => value.as_array().is_some_and(|all| all.iter().all(|one| one == "text")),
-            "tool_choice" | "function_call" => value == "none" || value == "auto",
+            "function_call" => value == "none" || value == "auto",
             "length_penalty" => value.as_f64() == Some(1.0),
             name => HARMLESS.contains(&name),
         };
@@ -201,15 +200,15 @@ mod tests {
         let rest = |json: &str| refuse_unknown(&serde_json::from_str(json).unwrap());
         for fine in [
             r#"{"user":"me","store":false,"metadata":{"a":"b"}}"#,
-            r#"{"tools":[],"tool_choice":"none","functions":null}"#,
-            r#"{"response_format":{"type":"text"},"best_of":1,"echo":false,"suffix":null}"#,
+            r#"{"functions":null,"function_call":"none"}"#,
+            r#"{"best_of":1,"suffix":null}"#,
         ] {
             rest(fine).unwrap();
         }
         for (json, field) in [
-            (r#"{"tools":[{"type":"function"}]}"#, "tools"),
-            (r#"{"response_format":{"type":"json_object"}}"#, "response_format"),
-            (r#"{"echo":true}"#, "echo"),
+            (r#"{"functions":[{"name":"f"}]}"#, "functions"),
+            (r#"{"suffix":"x"}"#, "suffix"),
+            (r#"{"guided_whitespace_pattern":"x"}"#, "guided_whitespace_pattern"),
             (r#"{"best_of":3}"#, "best_of"),
             (r#"{"never_heard_of":1}"#, "never_heard_of"),
         ] {

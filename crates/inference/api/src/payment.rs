@@ -15,8 +15,8 @@ use crate::{
 };
 use alloy_primitives::B256;
 use async_trait::async_trait;
-use std::time::Duration;
-use tributary_engine::Outcome;
+use std::{sync::Arc, time::Duration};
+use tributary_engine::{DraftSource, Outcome};
 
 /// What a gate decides about.
 #[derive(Clone, Debug)]
@@ -79,6 +79,11 @@ pub trait Meter: Send + Sync {
 
     /// Tokens of answer that the cap pays for; none without a cap.
     fn max_output_tokens(&self) -> Option<u32>;
+
+    /// Texts that the answer may quote: what it is likely to be is looked up there, and checked.
+    fn drafts(&self) -> Option<Arc<dyn DraftSource>> {
+        None
+    }
 
     /// Takes the answer as served: fee, spans, shares, receipt. Also called when the client left after
     /// tokens had been sent.

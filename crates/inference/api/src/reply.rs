@@ -1,11 +1,12 @@
 //! From engine events to replies, whole or streamed.
 
+mod calls;
 mod chat;
 mod completion;
 mod stream;
 mod whole;
 
-pub(crate) use chat::{ChatFormat, whole_chat};
+pub(crate) use chat::{ChatFormat, Dress, whole_chat};
 pub(crate) use completion::{CompletionFormat, whole_completion};
 pub(crate) use stream::stream;
 

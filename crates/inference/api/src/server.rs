@@ -5,8 +5,8 @@ use crate::{
     error::ApiError,
     extract::Authorized,
     handlers::{
-        chat_completions, completions, detokenize, health, list_models, metrics, show_model, tokenize,
-        version,
+        chat_completions, completions, detokenize, embeddings, health, list_models, load_adapter, metrics,
+        show_model, tokenize, unload_adapter, version,
     },
     service::Api,
 };
@@ -40,9 +40,14 @@ impl Api {
         let calls = Router::new()
             .route("/v1/chat/completions", post(chat_completions))
             .route("/v1/completions", post(completions))
+            .route("/v1/embeddings", post(embeddings))
             .route("/tokenize", post(tokenize))
             .route("/detokenize", post(detokenize));
-        open.merge(models)
+        let admin = Router::new()
+            .route("/v1/load_lora_adapter", post(load_adapter))
+            .route("/v1/unload_lora_adapter", post(unload_adapter));
+        open.merge(admin)
+            .merge(models)
             .merge(calls)
             .fallback(async || ApiError::NoEndpoint)
             .method_not_allowed_fallback(async || ApiError::Method)
@@ -79,9 +84,12 @@ fn fresh_id() -> HeaderValue {
 
 /// Paths as metrics know them: strangers' paths make no new series.
 fn known_path(path: &str) -> &'static str {
-    const PATHS: [&str; 8] = [
+    const PATHS: [&str; 11] = [
         "/v1/chat/completions",
         "/v1/completions",
+        "/v1/embeddings",
+        "/v1/load_lora_adapter",
+        "/v1/unload_lora_adapter",
         "/v1/models",
         "/tokenize",
         "/detokenize",

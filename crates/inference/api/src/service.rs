@@ -1,11 +1,15 @@
 //! From a checked request to answers in the engine.
 
 use crate::{
+    adapters::LoadedAdapters,
     config::ApiConfig,
+    embeddings::EmbeddingDesk,
     error::{ApiError, Result},
+    keys::{KeyRing, KeyUse},
     params,
     payment::{Ask, Gate, Meter},
     resolve::{ResolvedModel, Resolver},
+    structured::Compiler,
     text::TextModel,
     types::SamplingFields,
     voucher::VoucherHeader,
@@ -15,7 +19,9 @@ use std::{
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
+use tributary_embed::Embedder;
 use tributary_engine::{AdapterStore, Engine, EngineInfo, GenerateRequest, Generation};
+use tributary_grammar::{Compiled, Shape};
 
 /// Renders Prometheus' text format.
 pub type MetricsHook = Arc<dyn Fn() -> String + Send + Sync>;
@@ -35,6 +41,8 @@ pub struct ApiParts {
     pub resolver: Arc<dyn Resolver>,
     /// Bounds and keys.
     pub config: ApiConfig,
+    /// The model of `/v1/embeddings` and its name, if there is one.
+    pub embedder: Option<(String, Arc<Embedder>)>,
     /// Serves `/metrics`, if it is served here.
     pub metrics: Option<MetricsHook>,
 }
@@ -43,6 +51,10 @@ pub struct ApiParts {
 #[derive(Clone)]
 pub struct Api {
     pub(crate) parts: Arc<ApiParts>,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) compiler: Compiler,
+    pub(crate) loaded: Arc<LoadedAdapters>,
+    pub(crate) embeddings: Arc<EmbeddingDesk>,
 }
 
 impl std::fmt::Debug for Api {
@@ -56,6 +68,7 @@ pub(crate) struct Caller {
     pub(crate) voucher: Option<VoucherHeader>,
     pub(crate) body_hash: B256,
     pub(crate) tenant: u64,
+    pub(crate) key: Option<Arc<KeyUse>>,
 }
 
 /// What is to be generated.
@@ -67,6 +80,8 @@ pub(crate) struct Order<'a> {
     /// `max_tokens` where the request names none; none: whatever the context leaves.
     pub(crate) default_max: Option<u32>,
     pub(crate) logprobs: Option<u8>,
+    /// What the answer has to look like, with the field that says so.
+    pub(crate) shape: Option<(&'static str, Shape)>,
 }
 
 /// Answers being generated.
@@ -84,12 +99,36 @@ pub(crate) struct Answer {
     pub(crate) index: u32,
     pub(crate) meter: Box<dyn Meter>,
     pub(crate) generation: Generation,
+    pub(crate) tally: Tally,
+}
+
+/// Counts an answer's tokens against the key of who asked; also those of an answer that nobody waited for.
+pub(crate) struct Tally {
+    key: Option<Arc<KeyUse>>,
+    tokens: u64,
+}
+
+impl Tally {
+    pub(crate) const fn token(&mut self) {
+        self.tokens += 1;
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            key.tokens(self.tokens);
+        }
+    }
 }
 
 impl Api {
     /// Puts the parts together.
     pub fn new(parts: ApiParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        let keys = Arc::new(KeyRing::new(&parts.config.api_keys));
+        let compiler = Compiler::new(parts.text.clone());
+        let embeddings = Arc::new(EmbeddingDesk::new(parts.embedder.clone()));
+        Self { parts: Arc::new(parts), keys, compiler, loaded: Arc::default(), embeddings }
     }
 
     pub(crate) fn config(&self) -> &ApiConfig {
@@ -110,6 +149,9 @@ impl Api {
             return Err(ApiError::invalid("model", "`model` must name a model"));
         }
         self.info()?;
+        if let Some(loaded) = self.loaded.find(name) {
+            return Ok(loaded);
+        }
         Ok(self.parts.resolver.resolve(name).await?)
     }
 
@@ -122,9 +164,13 @@ impl Api {
             return Err(ApiError::invalid("n", "a voucher pays for one answer to one prompt"));
         }
         let sampling = params::sampling(order.fields, self.config())?;
+        let grammar = match order.shape.clone() {
+            Some((field, shape)) => Some(self.compiler.compile(field, shape).await?),
+            None => None,
+        };
         let mut passed = Vec::new();
         for prompt in &order.prompts {
-            let room = room(prompt, &info)?;
+            let room = room(prompt, &info, self.config())?;
             let stop = params::stop_rules(order.fields, self.config(), self.text(), order.default_max, room)?;
             for _ in 0..n {
                 let meter = self.authorize(&order, prompt, stop.max_tokens).await?;
@@ -157,8 +203,12 @@ impl Api {
                 logprobs: order.logprobs,
                 tenant: order.caller.tenant,
                 deadline: Some(deadline),
+                grammar: grammar.as_ref().map(Compiled::start),
+                drafts: meter.drafts(),
+                ..GenerateRequest::default()
             })?;
-            answers.push(Answer { index: index as u32, meter, generation });
+            let tally = Tally { key: order.caller.key.clone(), tokens: prompt.len() as u64 };
+            answers.push(Answer { index: index as u32, meter, generation, tally });
         }
         Ok(Job {
             id: answers.first().map(|answer| answer.meter.request_id()).unwrap_or_default(),
@@ -182,8 +232,12 @@ impl Api {
 }
 
 /// Tokens of answer that the context leaves.
-fn room(prompt: &[u32], info: &EngineInfo) -> Result<u32> {
+fn room(prompt: &[u32], info: &EngineInfo, config: &ApiConfig) -> Result<u32> {
     let context = info.limits.context;
+    if prompt.len() > config.prompt_tokens as usize {
+        let (tokens, most) = (prompt.len(), config.prompt_tokens);
+        return Err(ApiError::TooLong(format!("the prompt has {tokens} tokens, this server takes {most}")));
+    }
     if prompt.is_empty() {
         return Err(ApiError::invalid("prompt", "the prompt has no tokens"));
     }
@@ -192,7 +246,7 @@ fn room(prompt: &[u32], info: &EngineInfo) -> Result<u32> {
             "the prompt has {} tokens, the model's context is {context}",
             prompt.len()
         ))),
-        Some(room) => Ok(room),
+        Some(room) => Ok(room.min(config.output_tokens)),
     }
 }
 

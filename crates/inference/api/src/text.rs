@@ -2,10 +2,12 @@
 
 use crate::{
     error::{ApiError, Result},
-    types::{ChatMessage, Content},
+    tools::instructions,
+    types::{ChatMessage, Content, ToolCall},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use tributary_grammar::CallStyle;
 use tributary_weights::{ChatInput, ChatTemplate, Tokenizer};
 
 /// Text in and out of the base model, shared by all its adapters.
@@ -36,15 +38,38 @@ impl TextModel {
         .await
     }
 
+    /// Whether the template shows tools to the model.
+    fn knows_tools(&self) -> bool {
+        self.template.as_ref().is_some_and(|template| template.source().contains("tools"))
+    }
+
+    /// How the model writes calls, as far as its template tells.
+    pub(crate) fn call_style(&self) -> CallStyle {
+        let source = self.template.as_ref().map_or("", |template| template.source());
+        let bare = self.knows_tools() && !source.contains("<tool_call>") && source.contains("\"parameters\"");
+        if bare { CallStyle::Bare } else { CallStyle::Tagged }
+    }
+
     /// Tokens of a conversation, the assistant's turn opened.
-    pub(crate) async fn encode_chat(&self, messages: &[ChatMessage], open: bool) -> Result<Vec<u32>> {
+    pub(crate) async fn encode_chat(
+        &self,
+        messages: &[ChatMessage],
+        tools: &[Value],
+        open: bool,
+    ) -> Result<Vec<u32>> {
         let Some(template) = self.template.clone() else {
             return Err(ApiError::invalid("messages", "the model has no chat template"));
         };
-        let messages = messages.iter().map(flatten).collect::<Result<Vec<_>>>()?;
+        let knows = self.knows_tools();
+        let mut messages =
+            messages.iter().map(|message| flatten(message, knows)).collect::<Result<Vec<_>>>()?;
+        if !tools.is_empty() && !knows {
+            tell_of(tools, &mut messages);
+        }
+        let tools = (!tools.is_empty() && knows).then(|| Value::from(tools));
         let this = self.clone();
         blocking(move || {
-            let input = ChatInput { messages: &messages, tools: None, add_generation_prompt: open };
+            let input = ChatInput { messages: &messages, tools: tools.as_ref(), add_generation_prompt: open };
             let text = template.render(&input).map_err(|error| bad_prompt(&error))?;
             this.tokenizer.encode_prompt(&text).map_err(|error| bad_prompt(&error))
         })
@@ -69,11 +94,28 @@ fn bad_prompt(error: &tributary_weights::WeightsError) -> ApiError {
     ApiError::invalid("messages", error.to_string())
 }
 
-/// A message as templates know it: content is one string.
-fn flatten(message: &ChatMessage) -> Result<Map<String, Value>> {
-    let text = match &message.content {
-        None => Value::Null,
-        Some(Content::Text(text)) => Value::from(text.as_str()),
+/// Puts what the template does not show into the system message.
+fn tell_of(tools: &[Value], messages: &mut Vec<Map<String, Value>>) {
+    let told = instructions(tools);
+    if let Some(first) = messages.first_mut().filter(|first| first["role"] == "system") {
+        let system = first["content"].as_str().unwrap_or_default();
+        first.insert("content".into(), Value::from(format!("{system}\n\n{told}")));
+    } else {
+        let system = json!({"role": "system", "content": told});
+        messages.insert(0, system.as_object().cloned().unwrap_or_default());
+    }
+}
+
+/// A message as templates know it: content is one string, the arguments of calls are objects.
+fn flatten(message: &ChatMessage, knows_tools: bool) -> Result<Map<String, Value>> {
+    let calls = message.tool_calls.as_deref().unwrap_or_default();
+    let mut text = match &message.content {
+        None if message.role != "assistant" => {
+            let message = format!("a {} message needs content", message.role);
+            return Err(ApiError::invalid("messages", message));
+        }
+        None => String::new(),
+        Some(Content::Text(text)) => text.clone(),
         Some(Content::Parts(parts)) => {
             let mut text = String::new();
             for part in parts {
@@ -82,16 +124,38 @@ fn flatten(message: &ChatMessage) -> Result<Map<String, Value>> {
                     _ => return Err(ApiError::Unsupported(format!("messages.content.{}", part.kind))),
                 }
             }
-            Value::from(text)
+            text
         }
     };
-    if text.is_null() && message.role != "assistant" {
-        return Err(ApiError::invalid("messages", format!("a {} message needs content", message.role)));
+    let mut fields = message.rest.clone();
+    if !calls.is_empty() {
+        let shown: Vec<Value> = calls.iter().map(call_for_template).collect();
+        if knows_tools {
+            fields.insert("tool_calls".into(), Value::from(shown));
+        } else {
+            for call in shown {
+                let break_ = if text.is_empty() { "" } else { "\n" };
+                let line =
+                    json!({"name": call["function"]["name"], "arguments": call["function"]["arguments"]});
+                text.push_str(&format!("{break_}<tool_call>\n{line}\n</tool_call>"));
+            }
+        }
     }
     // OpenAI's newer name for the same role; templates know the older one.
     let role = if message.role == "developer" { "system" } else { &message.role };
-    let mut fields = message.rest.clone();
     fields.insert("role".into(), Value::from(role));
-    fields.insert("content".into(), if text.is_null() { Value::from("") } else { text });
+    fields.insert("content".into(), Value::from(text));
     Ok(fields)
+}
+
+/// Clients send arguments as text, templates write them as JSON.
+fn call_for_template(call: &ToolCall) -> Value {
+    let arguments = serde_json::from_str::<Value>(&call.function.arguments)
+        .ok()
+        .filter(Value::is_object)
+        .unwrap_or_else(|| Value::from(call.function.arguments.as_str()));
+    json!({
+        "id": call.id, "type": call.kind,
+        "function": {"name": call.function.name, "arguments": arguments},
+    })
 }

@@ -1,21 +1,31 @@
 //! What goes over the wire, for servers and clients alike: OpenAI's shapes, and the `tributary` field.
 
+mod adapters;
 mod chat;
 mod completion;
+mod embeddings;
 mod models;
 mod payment;
 mod sampling;
+mod structured;
 mod tokens;
+mod tools;
 
+pub use adapters::{LoadAdapterRequest, UnloadAdapterRequest, WeightedAdapter};
 pub use chat::{
     ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatMessage, ChatReply, ChatRequest, Content,
     ContentPart, Delta, TokenAlternative, TokenDetail,
 };
 pub use completion::{CompletionChoice, CompletionLogprobs, CompletionReply, CompletionRequest, Prompt};
+pub use embeddings::{Embedding, EmbeddingsReply, EmbeddingsRequest, EmbeddingsUsage, Numbers};
 pub use models::{ModelCard, ModelList};
 pub use payment::{PaymentRequired, Receipt, ShareView, SpanView};
 pub use sampling::{SamplingFields, Stop, StreamOptions, Usage};
+pub use structured::{JsonSchema, ResponseFormat, ShapeFields, StructuredOutputs};
 pub use tokens::{DetokenizeReply, DetokenizeRequest, TokenizeReply, TokenizeRequest};
+pub use tools::{
+    Function, FunctionCall, FunctionDelta, FunctionName, Tool, ToolCall, ToolCallDelta, ToolChoice,
+};
 
 use serde::{Deserialize, Serialize};
 

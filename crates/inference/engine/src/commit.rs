@@ -10,7 +10,7 @@ use alloy_primitives::{B256, Keccak256};
 /// The inputs of an answer.
 ///
 /// `keccak(profile b32 ‖ weights b32 ‖ n u16 ‖ (artifact b32 ‖ weight f32)* ‖ n u32 ‖ prompt u32* ‖ n u16 ‖
-/// sampling bytes ‖ grammar b32 = 0 ‖ max u32 ‖ min u32 ‖ n u16 ‖ stop token u32* ‖ n u16 ‖ (n u16 ‖ stop
+/// sampling bytes ‖ grammar b32 (0 without) ‖ max u32 ‖ min u32 ‖ n u16 ‖ stop token u32* ‖ n u16 ‖ (n u16 ‖ stop
 /// string)*)`, big-endian, floats by their bits.
 pub fn exec_hash(
     identity: &Identity,
@@ -18,6 +18,7 @@ pub fn exec_hash(
     prompt: &[u32],
     sampling: &SamplingParams,
     stop: &StopRules,
+    grammar: Option<B256>,
 ) -> B256 {
     let mut hash = Keccak256::new();
     hash.update(identity.profile);
@@ -34,7 +35,7 @@ pub fn exec_hash(
     let sampling = sampling.encode();
     hash.update((sampling.len() as u16).to_be_bytes());
     hash.update(&sampling);
-    hash.update(B256::ZERO);
+    hash.update(grammar.unwrap_or_default());
     stop.hash_into(&mut hash);
     hash.finalize()
 }

@@ -1,5 +1,6 @@
 //! The handle that callers share, and the thread behind it.
 
+mod apply;
 mod handle;
 mod live;
 mod watchdog;
@@ -25,6 +26,11 @@ pub struct EngineConfig {
     pub step_tokens: usize,
     /// Tokens of one prompt a step: what a long prompt may delay the others by.
     pub prefill_chunk: usize,
+    /// Whether sequences of the same beginning share what was computed of it.
+    pub prefix_cache: bool,
+    /// Tokens of a step up to which it is filled with guesses at what comes next; 0 for none. Where a step's time is that of reading
+    /// the weights, a few tokens more cost little.
+    pub draft_tokens: usize,
     /// First pause before a broken backend is started again; doubles up to `restart_max`.
     pub restart_first: Duration,
     /// Longest such pause.
@@ -40,6 +46,8 @@ impl Default for EngineConfig {
             max_requests: 1024,
             step_tokens: 512,
             prefill_chunk: 256,
+            prefix_cache: true,
+            draft_tokens: 16,
             restart_first: Duration::from_millis(100),
             restart_max: Duration::from_secs(10),
             stall: Duration::from_secs(60),

@@ -3,10 +3,12 @@
 
 mod backend;
 mod commit;
+mod draft;
 mod engine;
+mod grammar;
+mod kv;
 mod logprobs;
 mod metrics;
-mod pages;
 mod request;
 mod sampling;
 mod schedule;
@@ -18,10 +20,12 @@ pub use backend::{
     PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput, Wanted,
 };
 pub use commit::{HashChain, exec_hash};
+pub use draft::DraftSource;
 pub use engine::{BackendFactory, Engine, EngineConfig, EngineInfo, Generation, Status};
+pub use grammar::{Grammar, TokenConstraint, TokenMask};
 pub use request::{
-    Event, FinishReason, GenerateError, GenerateRequest, Outcome, StopRules, SubmitError, Timing, TokenEvent,
-    TokenLogprob,
+    Event, FinishReason, GenerateError, GenerateRequest, Outcome, PromptToken, StopRules, SubmitError,
+    Timing, TokenEvent, TokenLogprob,
 };
 pub use sampling::{NoChoice, PPM, SamplingError, SamplingParams, draw, exp, philox4x32};
 pub use store::{AdapterSet, AdapterStore, PartKey};

@@ -21,6 +21,16 @@ pub(crate) fn logprobs(logits: &[f32], chosen: u32, count: usize) -> (f64, Vec<T
     (of(chosen), order.into_iter().map(|token| TokenLogprob { token, logprob: of(token) }).collect())
 }
 
+/// The place of a token among all, the most probable being 1.
+pub(crate) fn rank(logits: &[f32], token: u32) -> u32 {
+    let own = logits[token as usize];
+    let before = logits
+        .iter()
+        .enumerate()
+        .filter(|(other, logit)| **logit > own || **logit == own && (*other as u32) < token);
+    before.count() as u32 + 1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +45,6 @@ mod tests {
         assert_eq!(chosen, top[2].logprob);
         assert_eq!(logprobs(&logits, 0, 2).1.len(), 2);
         assert!(logprobs(&logits, 0, 0).1.is_empty());
+        assert_eq!([0, 1, 2, 3].map(|token| rank(&logits, token)), [4, 1, 3, 2]);
     }
 }

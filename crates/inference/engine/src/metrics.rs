@@ -2,7 +2,7 @@
 
 use crate::{
     request::{GenerateError, Outcome},
-    schedule::Scheduler,
+    schedule::{Counts, Scheduler},
 };
 use metrics::{counter, gauge, histogram};
 use std::time::Duration;
@@ -15,8 +15,9 @@ macro_rules! both {
 }
 
 /// After every step.
-pub(crate) fn step(scheduler: &Scheduler, tokens: usize, took: Duration) {
+pub(crate) fn step(scheduler: &mut Scheduler, tokens: usize, took: Duration) {
     gauges(scheduler);
+    counts(&scheduler.take_counts());
     both!(histogram, "iteration_tokens_total"; record(tokens as f64));
     histogram!("tributary:step_seconds").record(took.as_secs_f64());
 }
@@ -25,8 +26,19 @@ pub(crate) fn step(scheduler: &Scheduler, tokens: usize, took: Duration) {
 pub(crate) fn gauges(scheduler: &Scheduler) {
     both!(gauge, "num_requests_running"; set(scheduler.running().len() as f64));
     both!(gauge, "num_requests_waiting"; set(scheduler.waiting() as f64));
-    both!(gauge, "kv_cache_usage_perc"; set(scheduler.page_usage()));
-    both!(counter, "num_preemptions_total"; absolute(scheduler.preemptions()));
+    both!(gauge, "kv_cache_usage_perc"; set(scheduler.pages().usage()));
+    gauge!("tributary:prefix_cache_pages").set(scheduler.pages().shareable() as f64);
+}
+
+/// What happened in a step besides tokens.
+fn counts(counts: &Counts) {
+    both!(counter, "num_preemptions_total"; increment(counts.preemptions));
+    both!(counter, "prefix_cache_queries_total"; increment(counts.prefix_queries));
+    both!(counter, "prefix_cache_hits_total"; increment(counts.prefix_hits));
+    counter!("tributary:prefix_cache_evictions_total").increment(counts.evictions);
+    both!(counter, "spec_decode_num_drafts_total"; increment(counts.drafts));
+    both!(counter, "spec_decode_num_draft_tokens_total"; increment(counts.drafted));
+    both!(counter, "spec_decode_num_accepted_tokens_total"; increment(counts.drafts_right));
 }
 
 /// At the end of an answer.
@@ -50,6 +62,7 @@ pub(crate) fn failed(error: &GenerateError) {
     let reason = match error {
         GenerateError::NonFinite => "non_finite",
         GenerateError::Refused(_) => "refused",
+        GenerateError::Grammar(_) => "grammar",
         GenerateError::Backend(_) => "backend",
         GenerateError::Deadline => "deadline",
         GenerateError::Cancelled => "cancelled",

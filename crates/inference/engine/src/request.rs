@@ -1,8 +1,11 @@
 //! A request as the engine takes it, and what comes back.
 
-use crate::{sampling::SamplingParams, store::AdapterSet};
+use crate::{draft::DraftSource, grammar::Grammar, sampling::SamplingParams, store::AdapterSet};
 use alloy_primitives::{B256, Keccak256};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// When an answer ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +37,7 @@ impl StopRules {
 }
 
 /// One answer to generate.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct GenerateRequest {
     /// Token ids of the prompt, at least one.
     pub prompt: Vec<u32>,
@@ -44,10 +47,21 @@ pub struct GenerateRequest {
     pub sampling: SamplingParams,
     /// When it ends.
     pub stop: StopRules,
+    /// What the answer has to look like, at its beginning.
+    pub grammar: Option<Grammar>,
     /// Report log-probabilities: of the chosen token and this many alternatives.
     pub logprobs: Option<u8>,
-    /// Whose share of the machine it counts against.
+    /// Report log-probabilities of the prompt: of its tokens from the second on and this many alternatives. With it `max_tokens` may
+    /// be 0, and no prefix is taken over from others.
+    pub prompt_logprobs: Option<u8>,
+    /// Whose share of the machine it counts against, and with whom it shares computed prefixes.
     pub tenant: u64,
+    /// Parts a tenant's prefixes: only requests of the same salt share them, and can tell by time that they do.
+    pub cache_salt: B256,
+    /// Who goes first, the least; 0 for most. Others are not starved by it.
+    pub priority: i32,
+    /// A text that the answer may quote. No part of what goes in: it makes the answer faster or not.
+    pub drafts: Option<Arc<dyn DraftSource>>,
     /// When nobody wants it any more.
     pub deadline: Option<Instant>,
 }
@@ -59,6 +73,19 @@ pub struct TokenLogprob {
     pub token: u32,
     /// Natural logarithm of its probability.
     pub logprob: f64,
+}
+
+/// A token of the prompt as the model saw it coming.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptToken {
+    /// The token.
+    pub token: u32,
+    /// Natural logarithm of its probability.
+    pub logprob: f64,
+    /// 1 for the most probable.
+    pub rank: u32,
+    /// The most probable tokens.
+    pub top: Vec<TokenLogprob>,
 }
 
 /// A token of the answer.
@@ -112,6 +139,10 @@ pub struct Outcome {
     pub tokens: Vec<u32>,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
+    /// The prompt's tokens from the second on, if they were asked for.
+    pub prompt_logprobs: Vec<PromptToken>,
+    /// Those of them whose keys and values were there already.
+    pub cached_tokens: u32,
     /// Hash of everything that went in.
     pub exec_hash: B256,
     /// Head of the hash chain over the answer's tokens.
@@ -154,6 +185,9 @@ pub enum GenerateError {
     /// The request or its adapter is not one for this backend.
     #[error("request refused by the backend: {0}")]
     Refused(String),
+    /// The request's grammar went wrong, or has no way on.
+    #[error("grammar: {0}")]
+    Grammar(String),
     /// The backend broke while it ran this request; it is being restarted.
     #[error("the inference backend failed: {0}")]
     Backend(String),

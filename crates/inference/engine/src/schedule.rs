@@ -7,19 +7,19 @@
 //!                        └──────── preempt (out of pages) ─────┤◄──── accept token ──────┘
 //!                                                              └─► finished, failed, abandoned
 //! ```
-//! Every step is planned anew: rows join and leave at each. Rows that decode come first, one token each;
-//! what is left of the token budget goes to prompts in chunks, oldest first.
+//! Every step is planned anew: rows join and leave at each. [`plan`] says how.
 
+mod plan;
 mod queue;
 mod sequence;
 
 use crate::{
-    backend::{Admission, BackendError, Identity, InferenceBackend, Limits, SeqId, Wanted},
-    pages::PagePool,
+    backend::{Identity, InferenceBackend, Limits, SeqId, Wanted},
+    kv::PagePool,
     request::{FinishReason, GenerateError},
 };
 use queue::FairQueue;
-pub(crate) use sequence::{Sequence, Submission};
+pub(crate) use sequence::{Constraint, End, Sequence, Submission};
 use std::time::Instant;
 
 /// How much of a backend a scheduler uses.
@@ -31,6 +31,10 @@ pub(crate) struct Width {
     pub(crate) step_tokens: usize,
     /// Tokens of one prompt a step.
     pub(crate) chunk: usize,
+    /// Tokens a step may have for drafts to be in it: beyond, a token costs its own time. 0 for no drafts.
+    pub(crate) light: usize,
+    /// Whether pages are shared.
+    pub(crate) share: bool,
 }
 
 /// A row of the next step: the running sequence at `index` runs its next `take` tokens.
@@ -41,16 +45,33 @@ pub(crate) struct Planned {
     pub(crate) wanted: Wanted,
 }
 
+/// What giving way, sharing and guessing did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Sequences that gave way.
+    pub(crate) preemptions: u64,
+    /// Prompt tokens of sequences admitted, and those that were not computed for them.
+    pub(crate) prefix_queries: u64,
+    pub(crate) prefix_hits: u64,
+    /// Pages of prefixes dropped for room.
+    pub(crate) evictions: u64,
+    /// Rows with drafts, their draft tokens, and those that were chosen.
+    pub(crate) drafts: u64,
+    pub(crate) drafted: u64,
+    pub(crate) drafts_right: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     width: Width,
     identity: Identity,
+    limits: Limits,
     queue: FairQueue<Sequence>,
-    /// In order of admission.
+    /// By priority, then in order of admission.
     running: Vec<Sequence>,
     pages: PagePool,
     next_id: u64,
-    preemptions: u64,
+    counts: Counts,
 }
 
 impl Scheduler {
@@ -58,25 +79,27 @@ impl Scheduler {
         Self {
             width,
             identity,
+            limits: *limits,
             queue: FairQueue::new(),
             running: Vec::new(),
             pages: PagePool::new(limits.pages, limits.page_tokens),
             next_id: 0,
-            preemptions: 0,
+            counts: Counts::default(),
         }
     }
 
     pub(crate) fn push(&mut self, submission: Submission) {
-        let sequence = Sequence::new(SeqId(self.next_id), submission, &self.identity);
+        let sequence =
+            Sequence::new(SeqId(self.next_id), submission, &self.identity, self.pages.page_tokens());
         self.next_id += 1;
-        self.queue.push(sequence.tenant(), sequence);
+        self.queue.push(sequence.tenant(), sequence.priority(), sequence);
     }
 
     /// Takes over what waited for a backend that is gone.
     pub(crate) fn carry(&mut self, waiting: Vec<Sequence>) {
         for sequence in waiting {
             self.next_id = self.next_id.max(sequence.id.0 + 1);
-            self.queue.push(sequence.tenant(), sequence);
+            self.queue.push(sequence.tenant(), sequence.priority(), sequence);
         }
     }
 
@@ -96,12 +119,32 @@ impl Scheduler {
         &mut self.running[index]
     }
 
-    pub(crate) fn page_usage(&self) -> f64 {
-        self.pages.usage()
+    pub(crate) const fn pages(&self) -> &PagePool {
+        &self.pages
     }
 
-    pub(crate) fn preemptions(&self) -> u64 {
-        self.preemptions
+    /// What was counted since the last call.
+    pub(crate) fn take_counts(&mut self) -> Counts {
+        let evictions = self.pages.take_evictions();
+        Counts { evictions, ..std::mem::take(&mut self.counts) }
+    }
+
+    /// Offers what a running sequence has computed to others.
+    pub(crate) fn publish(&mut self, index: usize) {
+        if !self.width.share {
+            return;
+        }
+        while let Some((page, key)) = self.running[index].next_full() {
+            self.pages.publish(page, key);
+        }
+    }
+
+    /// Notes how a draft fared.
+    pub(crate) fn judge(&mut self, index: usize, drafted: usize, right: usize) {
+        self.running[index].learn(drafted, right);
+        self.counts.drafts += 1;
+        self.counts.drafted += drafted as u64;
+        self.counts.drafts_right += right as u64;
     }
 
     /// Ends whatever nobody waits for.
@@ -144,117 +187,12 @@ impl Scheduler {
         waiting
     }
 
-    /// Admits whom there is room for and lays out the next step. Empty when every running sequence waits
-    /// for its adapters, or nothing runs.
-    pub(crate) fn plan(&mut self, backend: &mut dyn InferenceBackend) -> Result<Vec<Planned>, BackendError> {
-        self.admit(backend)?;
-        self.make_ready(backend)?;
-        let mut rows = Vec::new();
-        let mut budget = self.width.step_tokens;
-        self.plan_decodes(&mut rows, &mut budget, backend);
-        self.plan_prompts(&mut rows, &mut budget);
-        let now = Instant::now();
-        for row in &rows {
-            let sequence = &mut self.running[row.index];
-            sequence.mark_started(now);
-            self.queue.charge(sequence.tenant(), row.take as u64);
-        }
-        Ok(rows)
-    }
-
-    /// Lets sequences in, in turn, while rows and pages last. The one whose turn it is waits rather than
-    /// being passed by smaller ones.
-    fn admit(&mut self, backend: &mut dyn InferenceBackend) -> Result<(), BackendError> {
-        while self.running.len() < self.width.running {
-            let Some(next) = self.queue.peek() else { break };
-            // Room for what is there and its first token; pages held by others' prompts are spoken for.
-            let spoken: usize = self
-                .running
-                .iter()
-                .map(|sequence| self.pages.needed(sequence.len() + 1).saturating_sub(sequence.pages.len()))
-                .sum();
-            if spoken + self.pages.needed(next.len() + 1) > self.pages.free() {
-                break;
-            }
-            let Some(mut sequence) = self.queue.pop() else { break };
-            let admission = backend.admit(sequence.id, sequence.request().adapters.parts())?;
-            sequence.ready = admission == Admission::Ready;
-            self.running.push(sequence);
-        }
-        Ok(())
-    }
-
-    fn make_ready(&mut self, backend: &mut dyn InferenceBackend) -> Result<(), BackendError> {
-        for sequence in self.running.iter_mut().filter(|sequence| !sequence.ready) {
-            let admission = backend.admit(sequence.id, sequence.request().adapters.parts())?;
-            sequence.ready = admission == Admission::Ready;
-        }
-        Ok(())
-    }
-
-    fn plan_decodes(
-        &mut self,
-        rows: &mut Vec<Planned>,
-        budget: &mut usize,
-        backend: &mut dyn InferenceBackend,
-    ) {
-        let mut index = 0;
-        while index < self.running.len() {
-            let sequence = &self.running[index];
-            if sequence.ready && sequence.pending().len() == 1 && *budget > 0 {
-                if !self.grow(index, 1, backend) {
-                    // The sequence itself was the last one admitted and gave way.
-                    continue;
-                }
-                rows.push(Planned { index, take: 1, wanted: Wanted::Last });
-                *budget -= 1;
-            }
-            index += 1;
-        }
-    }
-
-    fn plan_prompts(&mut self, rows: &mut Vec<Planned>, budget: &mut usize) {
-        for index in 0..self.running.len() {
-            let sequence = &mut self.running[index];
-            let pending = sequence.pending().len();
-            if !sequence.ready || pending < 2 || *budget == 0 {
-                continue;
-            }
-            let take = pending.min(*budget).min(self.width.chunk);
-            let (computed, table) = (sequence.computed, &mut sequence.pages);
-            if !self.pages.grow(table, computed + take) {
-                continue;
-            }
-            let wanted = if take == pending { Wanted::Last } else { Wanted::None };
-            rows.push(Planned { index, take, wanted });
-            *budget -= take;
-        }
-    }
-
-    /// Pages for the next `take` tokens of a running sequence, taken from those admitted last if need be.
-    /// False when the sequence had to give way itself. Rows planned so far are of sequences before `index`,
-    /// so none of them gives way.
-    fn grow(&mut self, index: usize, take: usize, backend: &mut dyn InferenceBackend) -> bool {
-        loop {
-            let sequence = &mut self.running[index];
-            let tokens = sequence.computed + take;
-            if self.pages.grow(&mut sequence.pages, tokens) {
-                return true;
-            }
-            let last = self.running.len() - 1;
-            self.preempt(last, backend);
-            if last == index {
-                return false;
-            }
-        }
-    }
-
     fn preempt(&mut self, index: usize, backend: &mut dyn InferenceBackend) {
         let mut sequence = self.running.remove(index);
         self.pages.release(&mut sequence.pages);
         backend.release(sequence.id);
         sequence.preempt();
-        self.preemptions += 1;
-        self.queue.put_back(sequence.tenant(), sequence);
+        self.counts.preemptions += 1;
+        self.queue.put_back(sequence.tenant(), sequence.priority(), sequence);
     }
 }

@@ -50,17 +50,23 @@ pub struct AdapterStore {
     geometry: Geometry,
     fetcher: Fetcher,
     residency: Residency<PartKey, LoraPart>,
+    /// Held while a composition is gathered: two that each hold what the other waits for would wait for ever.
+    gathering: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl AdapterStore {
     /// A store for an engine's model.
     pub fn new(engine: Engine, geometry: Geometry, fetcher: Fetcher, config: ResidencyConfig) -> Self {
-        Self { engine, geometry, fetcher, residency: Residency::new(config) }
+        Self { engine, geometry, fetcher, residency: Residency::new(config), gathering: Arc::default() }
     }
 
     /// Leases every adapter of a composition, in order, loading those that are absent.
     pub async fn lease(&self, composition: &[(Source, f32)]) -> Result<AdapterSet, AdapterError> {
         let mut leases = Vec::with_capacity(composition.len());
+        let _turn = match composition {
+            [] | [_] => None,
+            _ => Some(self.gathering.lock().await),
+        };
         for (source, weight) in composition {
             leases.push(self.lease_one(source, *weight).await?);
         }

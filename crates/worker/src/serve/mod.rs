@@ -4,6 +4,7 @@ mod base;
 mod channels;
 mod gate;
 mod meter;
+mod quotes;
 mod receipt;
 mod resolver;
 mod terms;

@@ -16,7 +16,7 @@ mod settle;
 mod setup;
 mod wallets;
 
-use std::{path::PathBuf, time::Duration};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use clap::Args;
 use eyre::{Result, bail, ensure};
@@ -24,8 +24,9 @@ use url::Url;
 
 use self::{report::Report, wallets::Wallets};
 use crate::{
+    args::LedgerArgs,
     commands::worker_status,
-    payer::Payer,
+    payer::{Payer, Spending},
     wallet::{Client, dev_signer},
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct DemoCommand {
     /// Folder that keeps the documents' files.
     #[arg(long)]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    ledger: LedgerArgs,
     /// How long to wait for the batch to be final.
     #[arg(long, default_value = "180s", value_parser = humantime::parse_duration)]
     patience: Duration,
@@ -63,7 +66,8 @@ pub(super) struct Narrator {
 impl Narrator {
     pub(super) fn say(&self, line: impl std::fmt::Display) {
         if !self.json {
-            println!("{line}");
+            // Who looks no more does not stop it.
+            drop(writeln!(std::io::stdout(), "{line}"));
         }
     }
 
@@ -76,6 +80,7 @@ impl DemoCommand {
     pub(crate) async fn run(self) -> Result<()> {
         let narrator = Narrator { json: self.json };
         let report = self.play(&narrator).await?;
+        sigpipe::reset();
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
@@ -101,7 +106,9 @@ impl DemoCommand {
         let wallets = Wallets::fund(&funder, &status, narrator).await?;
         let stage = setup::stage(self, &wallets, &status, narrator).await?;
         let before = wallets.balances(&stage).await?;
-        let payer = Payer::new(wallets.payer.clone(), self.api.clone(), Some(stage.channel))?;
+        let spending = Spending { ledgers: self.ledger.folder(), accept_spent: None, max_fee: None };
+        let payer =
+            Payer::new(wallets.payer.clone(), self.api.clone(), Some(stage.channel), spending).await?;
         let answers = ask::ask_all(&payer, &stage, narrator).await?;
         let batches = settle::wait_until_final(&wallets, &stage, &answers, self.patience, narrator).await?;
         let payouts = settle::claim_everything(&wallets, &stage, &before, &batches, narrator).await?;

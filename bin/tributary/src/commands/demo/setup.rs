@@ -24,7 +24,7 @@ use crate::{
         AdapterSpec, Prepared, base_model, contribute, create_datanet, file_uri, find_datanet, find_model,
         open_channel, param, prepare, register_adapter, register_agent, register_base, seal,
     },
-    payer::find_channel,
+    payer::{find_channel, known},
 };
 
 /// The two dictionaries, and the adapters named after them.
@@ -82,7 +82,7 @@ pub(super) async fn stage(
         stage.books.push(book);
     }
     stage.agent = agent(wallets, status, &demo.api, narrator).await?;
-    stage.channel = channel(wallets, stage.agent, narrator).await?;
+    stage.channel = channel(demo, wallets, stage.agent, narrator).await?;
     Ok(stage)
 }
 
@@ -235,9 +235,12 @@ async fn agent(wallets: &Wallets, status: &WorkerStatus, api: &url::Url, narrato
     Ok(id)
 }
 
-async fn channel(wallets: &Wallets, agent: u64, narrator: &Narrator) -> Result<B256> {
+/// The newest channel, unless another machine's demo opened it: what was spent from that is not known here.
+async fn channel(demo: &DemoCommand, wallets: &Wallets, agent: u64, narrator: &Narrator) -> Result<B256> {
     let payer = &wallets.payer;
-    if let Some(channel) = find_channel(payer, agent).await? {
+    if let Some(channel) = find_channel(payer, agent).await?
+        && known(payer, channel, &demo.ledger.folder()).await?.is_some()
+    {
         let info = payer.call(SETTLEMENT, &ISettlement::getChannelCall { channel }).await?;
         let left =
             info.deposited.checked_sub(info.settled).ok_or_eyre("the channel settled more than it holds")?;

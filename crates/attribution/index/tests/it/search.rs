@@ -62,6 +62,47 @@ proptest! {
     }
 }
 
+/// The longest of the ends that stand somewhere, and what stands behind one of its places.
+#[test]
+fn what_follows_is_what_stands_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let long: Vec<u32> = (100..140).collect();
+    let other = [&long[20..24], &[7, 8, 9]].concat();
+    let (spec, texts) = spec(&[vec![(1, 1, long.clone())], vec![(2, 2, other)]]);
+    let pinned = pin(&Store::open(folder.path()).unwrap(), &spec, &texts);
+    let follow = |context: &[u32], most| {
+        let mut next = vec![1];
+        let same = pinned.follow(context, most, &mut next);
+        (same, next[1..].to_vec())
+    };
+    assert_eq!(follow(&[&[5, 6], &long[..20]].concat(), 3), (16, vec![120, 121, 122]));
+    assert_eq!(follow(&[&[5, 6], &long[10..20]].concat(), 100), (8, long[20..].to_vec()));
+    assert_eq!(follow(&[&[5], &long[21..24], &[7]].concat(), 100), (4, vec![8, 9]));
+    assert_eq!(follow(&[8, 9], 9), (0, vec![]));
+    assert_eq!(follow(&[], 9), (0, vec![]));
+    assert_eq!(follow(&[1, 2, 3, 4, 5], 9), (0, vec![]));
+    assert_eq!(follow(&long, 9), (16, vec![]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_follows_is_in_a_contribution(epochs in epochs(), context in proptest::collection::vec(0u32..3, 0..20), most in 0usize..9) {
+        let folder = tempfile::tempdir().unwrap();
+        let (spec, texts) = spec(&epochs);
+        let pinned = pin(&Store::open(folder.path()).unwrap(), &spec, &texts);
+        let mut next = Vec::new();
+        let same = pinned.follow(&context, most, &mut next);
+        let stands = |window: &[u32]| window.is_empty() || naive(&epochs, window).is_some();
+        prop_assert!(next.len() <= most && (same > 0 || next.is_empty()));
+        let tail = &context[context.len() - same..];
+        prop_assert!(stands(&[tail, &next].concat()));
+        let longest = [4, 8, 16].into_iter().filter(|n| *n <= context.len() && stands(&context[context.len() - n..])).max();
+        prop_assert_eq!(same, longest.unwrap_or(0));
+    }
+}
+
 #[test]
 fn no_window_reaches_over_the_end_of_a_contribution() {
     let folder = tempfile::tempdir().unwrap();

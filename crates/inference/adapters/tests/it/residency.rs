@@ -16,6 +16,7 @@ fn config(budget: usize) -> ResidencyConfig {
         budget,
         loads: 4,
         patience: Duration::from_millis(200),
+        turn: Duration::from_millis(20),
         failure_ttl: Duration::from_millis(50),
     }
 }
@@ -109,6 +110,57 @@ async fn failures_are_remembered_briefly_and_panics_are_errors() {
     let error = residency.lease(3, || async { Ok((1, 21)) }).await.unwrap_err();
     assert_eq!(error, AdapterError::Memory { needed: 21, budget: 20 });
     assert_eq!(residency.stats().failures, 3);
+}
+
+/// Two values that are never without a user fill the memory. A third gets its turn, and so do they again.
+#[tokio::test]
+async fn values_always_in_use_do_not_keep_others_out() {
+    let residency =
+        Residency::<u32, u32>::new(ResidencyConfig { patience: Duration::from_secs(20), ..config(20) });
+    let popular = |key: u32, offset: u64| {
+        let residency = residency.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(offset)).await;
+            for _ in 0..40 {
+                let lease = load(&residency, key).await.unwrap();
+                assert_eq!(*lease, key * 10);
+                tokio::time::sleep(Duration::from_millis(8)).await;
+            }
+        })
+    };
+    // Two users each, who take turns so that the value is always held.
+    let users: Vec<_> = [(1, 0), (1, 4), (2, 0), (2, 4)].map(|(key, offset)| popular(key, offset)).into();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    for key in [3, 4, 3] {
+        let lease = load(&residency, key).await.unwrap();
+        assert_eq!(*lease, key * 10);
+        assert!(residency.stats().bytes <= 20);
+    }
+    for user in users {
+        user.await.unwrap();
+    }
+    assert!(residency.stats().retired > 0);
+}
+
+/// What is pinned is never retired, and pinning takes a retirement back.
+#[tokio::test]
+async fn pins_hold_against_those_who_wait() {
+    let residency = Residency::new(config(20));
+    let one = load(&residency, 1).await.unwrap();
+    let two = load(&residency, 2).await.unwrap();
+    assert!(residency.pin(&1, true));
+    let waiting = tokio::spawn({
+        let residency = residency.clone();
+        async move { load(&residency, 3).await.map(|lease| *lease) }
+    });
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert!(residency.get(&1).is_some());
+    assert!(residency.get(&2).is_none(), "retired");
+    assert!(residency.pin(&2, true));
+    assert!(residency.get(&2).is_some());
+    drop((one, two));
+    assert!(waiting.await.unwrap().is_err());
+    assert_eq!(residency.stats().resident, 2);
 }
 
 /// Many tasks, little memory: the budget holds at every moment and everybody gets the right value.

@@ -2,8 +2,10 @@ use crate::{
     error::{ApiError, Result},
     extract::Call,
     params,
-    reply::{ChatFormat, stream, whole_chat},
+    reply::{ChatFormat, Dress, stream, whole_chat},
     service::{Api, Order},
+    structured::shape,
+    tools::Toolbox,
     types::ChatRequest,
 };
 use axum::{
@@ -11,6 +13,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use tributary_grammar::Shape;
 
 /// `POST /v1/chat/completions`
 pub(crate) async fn chat_completions(
@@ -23,16 +26,47 @@ pub(crate) async fn chat_completions(
         return Err(ApiError::invalid("messages", message));
     }
     let logprobs = logprobs(&body, &api)?;
-    let model = api.resolve(&body.model).await?;
-    let prompt = api.text().encode_chat(&body.messages, true).await?;
-    let order =
-        Order { caller, model, prompts: vec![prompt], fields: &body.sampling, default_max: None, logprobs };
+    let (toolbox, shape) = tools_and_shape(&body, &api)?;
+    let model = api.compose(api.resolve(&body.model).await?, body.adapters.as_deref()).await?;
+    let shown = body.tools.as_deref().filter(|_| toolbox.is_some()).unwrap_or_default();
+    let prompt = api.text().encode_chat(&body.messages, shown, true).await?;
+    let order = Order {
+        caller,
+        model,
+        prompts: vec![prompt],
+        fields: &body.sampling,
+        default_max: None,
+        logprobs,
+        shape,
+    };
     let job = api.open(order).await?;
+    let dress = Dress { text: api.text().clone(), logprobs: logprobs.is_some(), toolbox };
     if body.stream.unwrap_or(false) {
-        let format = ChatFormat::new(&job, api.text().clone(), logprobs.is_some());
+        let format = ChatFormat::new(&job, dress);
         return Ok(stream(job, format, body.stream_options.unwrap_or_default().include_usage));
     }
-    Ok(Json(whole_chat(job, api.text(), logprobs.is_some()).await?).into_response())
+    Ok(Json(whole_chat(job, &dress).await?).into_response())
+}
+
+/// What may be called, and what binds the answer: calls that have to be made, the form of words, or either.
+fn tools_and_shape(
+    body: &ChatRequest,
+    api: &Api,
+) -> Result<(Option<Toolbox>, Option<(&'static str, Shape)>)> {
+    let style = api.text().call_style();
+    let toolbox =
+        Toolbox::new(body.tools.as_deref(), body.tool_choice.as_ref(), body.parallel_tool_calls, style)?;
+    let asked = shape(&body.shape)?;
+    let Some(tools) = &toolbox else { return Ok((toolbox, asked)) };
+    if let (true, Some((field, _))) = (tools.is_bound(), &asked) {
+        return Err(ApiError::invalid(field, "an answer that has to be a call cannot have another form"));
+    }
+    let (field, words) = match asked {
+        Some((field, words)) => (field, Some(words)),
+        None => ("tools", None),
+    };
+    let bound = tools.shape(words).map(|shape| (field, shape));
+    Ok((toolbox, bound))
 }
 
 fn logprobs(body: &ChatRequest, api: &Api) -> Result<Option<u8>> {

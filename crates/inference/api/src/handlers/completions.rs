@@ -4,6 +4,7 @@ use crate::{
     params,
     reply::{CompletionFormat, stream, whole_completion},
     service::{Api, Order},
+    structured::shape,
     types::{CompletionRequest, Prompt},
 };
 use axum::{
@@ -27,7 +28,7 @@ pub(crate) async fn completions(
         return Err(ApiError::invalid("logprobs", message));
     }
     let logprobs = body.logprobs.map(|top| u8::try_from(top).unwrap_or(u8::MAX));
-    let model = api.resolve(&body.model).await?;
+    let model = api.compose(api.resolve(&body.model).await?, body.adapters.as_deref()).await?;
     let prompts = prompts(&api, body.prompt).await?;
     let order = Order {
         caller,
@@ -36,6 +37,7 @@ pub(crate) async fn completions(
         fields: &body.sampling,
         default_max: Some(DEFAULT_MAX_TOKENS),
         logprobs,
+        shape: shape(&body.shape)?,
     };
     let job = api.open(order).await?;
     if body.stream.unwrap_or(false) {

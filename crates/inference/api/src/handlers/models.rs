@@ -11,7 +11,10 @@ use axum::{
 async fn cards(api: &Api) -> Vec<ModelCard> {
     let context = api.parts.engine.info().map(|info| info.limits.context);
     let mut cards = api.parts.resolver.list().await;
+    let base = cards.first().map(|card| card.id.clone()).unwrap_or_default();
+    cards.extend(api.loaded.cards(&base));
     cards.iter_mut().for_each(|card| card.max_model_len = card.max_model_len.or(context));
+    cards.extend(api.embeddings.name().map(|name| ModelCard::base(name, "embeddings")));
     cards
 }
 

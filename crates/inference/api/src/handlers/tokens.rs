@@ -17,7 +17,8 @@ pub(crate) async fn tokenize(
             if messages.len() > api.config().messages {
                 return Err(ApiError::invalid("messages", "too many messages"));
             }
-            api.text().encode_chat(&messages, body.add_generation_prompt.unwrap_or(true)).await?
+            let tools = body.tools.unwrap_or_default();
+            api.text().encode_chat(&messages, &tools, body.add_generation_prompt.unwrap_or(true)).await?
         }
         _ => return Err(ApiError::invalid("prompt", "give either `prompt` or `messages`")),
     };

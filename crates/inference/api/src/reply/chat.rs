@@ -1,22 +1,37 @@
-use super::{Format, Part, finish_reason, whole};
+use super::{
+    Format, Part,
+    calls::CallReader,
+    finish_reason,
+    whole::{self, Collected},
+};
 use crate::{
     error::Result,
     service::Job,
     text::TextModel,
+    tools::Toolbox,
     types::{
-        ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatMessage, ChatReply, Delta, Receipt,
-        TokenAlternative, TokenDetail, Usage,
+        ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatMessage, ChatReply, Content, Delta,
+        Receipt, TokenAlternative, TokenDetail, Usage,
     },
 };
 use alloy_primitives::B256;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use tributary_engine::TokenEvent;
 
 fn id(hash: B256) -> String {
     format!("chatcmpl-{hash:x}")
 }
 
+/// What replies to a request show.
+pub(crate) struct Dress {
+    pub(crate) text: TextModel,
+    pub(crate) logprobs: bool,
+    pub(crate) toolbox: Option<Toolbox>,
+}
+
 /// The whole reply.
-pub(crate) async fn whole_chat(job: Job, text: &TextModel, logprobs: bool) -> Result<ChatReply> {
+pub(crate) async fn whole_chat(job: Job, dress: &Dress) -> Result<ChatReply> {
     let Job { id: hash, created, model, prompt_tokens, answers } = job;
     let mut collected = whole::collect(answers).await?;
     let completion = collected.iter().map(|one| one.outcome.tokens.len() as u64).sum();
@@ -26,13 +41,17 @@ pub(crate) async fn whole_chat(job: Job, text: &TextModel, logprobs: bool) -> Re
     }
     let choices = collected
         .into_iter()
-        .map(|one| ChatChoice {
-            index: one.index,
-            message: ChatMessage::new("assistant", one.text),
-            logprobs: logprobs
-                .then(|| ChatLogprobs { content: one.events.iter().map(|e| detail(text, e)).collect() }),
-            finish_reason: Some(finish_reason(one.outcome.reason).into()),
-            tributary: only.is_none().then_some(one.receipt),
+        .map(|one| {
+            let (message, reason) = message(dress, hash, &one);
+            ChatChoice {
+                index: one.index,
+                message,
+                logprobs: dress.logprobs.then(|| ChatLogprobs {
+                    content: one.events.iter().map(|event| detail(&dress.text, event)).collect(),
+                }),
+                finish_reason: Some(reason.into()),
+                tributary: only.is_none().then_some(one.receipt),
+            }
         })
         .collect();
     Ok(ChatReply {
@@ -44,6 +63,23 @@ pub(crate) async fn whole_chat(job: Job, text: &TextModel, logprobs: bool) -> Re
         usage: Usage::new(prompt_tokens, completion),
         tributary: only,
     })
+}
+
+fn message(dress: &Dress, hash: B256, one: &Collected) -> (ChatMessage, &'static str) {
+    let reason = finish_reason(one.outcome.reason);
+    let Some(toolbox) = &dress.toolbox else { return (ChatMessage::new("assistant", &*one.text), reason) };
+    let mut reader = CallReader::new(toolbox, hash, one.index);
+    let (content, calls) = reader.whole(&one.text);
+    let mut message = ChatMessage::new("assistant", "");
+    message.content = content.map(Content::Text);
+    message.tool_calls = Some(calls).filter(|calls| !calls.is_empty());
+    (message, ended_by(reason, Some(&reader)))
+}
+
+/// Calls are why an answer ended that was not cut off.
+fn ended_by(reason: &'static str, reader: Option<&CallReader>) -> &'static str {
+    let calls = reader.and_then(CallReader::finish_reason);
+    calls.filter(|_| reason == "stop").unwrap_or(reason)
 }
 
 fn detail(text: &TextModel, event: &TokenEvent) -> TokenDetail {
@@ -66,15 +102,41 @@ fn detail(text: &TextModel, event: &TokenEvent) -> TokenDetail {
 /// Chunks of a streamed conversation.
 pub(crate) struct ChatFormat {
     id: String,
+    hash: B256,
     created: u64,
     model: String,
-    text: TextModel,
-    logprobs: bool,
+    dress: Dress,
+    /// Of each answer, where there are tools.
+    readers: Mutex<BTreeMap<u32, CallReader>>,
 }
 
 impl ChatFormat {
-    pub(crate) fn new(job: &Job, text: TextModel, logprobs: bool) -> Self {
-        Self { id: id(job.id), created: job.created, model: job.model.clone(), text, logprobs }
+    pub(crate) fn new(job: &Job, dress: Dress) -> Self {
+        Self {
+            id: id(job.id),
+            hash: job.id,
+            created: job.created,
+            model: job.model.clone(),
+            dress,
+            readers: Mutex::default(),
+        }
+    }
+
+    /// What text adds to a message, its calls told from its words. At the end, also why it ended.
+    fn delta(&self, index: u32, text: &str, end: Option<&'static str>) -> (Delta, &'static str) {
+        let plain = |text: &str| if text.is_empty() { Delta::default() } else { content(text.to_owned()) };
+        let Some(toolbox) = &self.dress.toolbox else { return (plain(text), end.unwrap_or_default()) };
+        let mut readers = self.readers.lock();
+        let reader = readers.entry(index).or_insert_with(|| CallReader::new(toolbox, self.hash, index));
+        let mut delta = reader.push(text);
+        let Some(reason) = end else { return (delta, "") };
+        let last = reader.finish();
+        delta.content = match (delta.content, last.content) {
+            (Some(one), Some(other)) => Some(one + &other),
+            (one, other) => one.or(other),
+        };
+        delta.tool_calls = delta.tool_calls.or(last.tool_calls);
+        (delta, ended_by(reason, Some(reader)))
     }
 
     fn chunk_of(
@@ -101,29 +163,36 @@ fn choice(index: u32, delta: Delta) -> ChatChunkChoice {
 }
 
 fn content(text: String) -> Delta {
-    Delta { role: None, content: Some(text) }
+    Delta { content: Some(text), ..Delta::default() }
 }
 
 impl Format for ChatFormat {
     fn chunk(&self, part: Part<'_>) -> Option<String> {
         match part {
             Part::Opening { index } => {
-                let delta = Delta { role: Some("assistant".into()), content: Some(String::new()) };
+                let content = self.dress.toolbox.is_none().then(String::new);
+                let delta = Delta { role: Some("assistant".into()), content, tool_calls: None };
                 self.chunk_of(vec![choice(index, delta)], None, None)
             }
             Part::Token { index, event, .. } => {
-                if event.text.is_empty() && !self.logprobs {
+                let (mut delta, _) = self.delta(index, &event.text, None);
+                if delta == Delta::default() && !self.dress.logprobs {
                     return None;
                 }
-                let mut choice = choice(index, content(event.text.clone()));
-                choice.logprobs =
-                    self.logprobs.then(|| ChatLogprobs { content: vec![detail(&self.text, event)] });
+                if self.dress.toolbox.is_none() {
+                    delta.content.get_or_insert_default();
+                }
+                let mut choice = choice(index, delta);
+                choice.logprobs = self
+                    .dress
+                    .logprobs
+                    .then(|| ChatLogprobs { content: vec![detail(&self.dress.text, event)] });
                 self.chunk_of(vec![choice], None, None)
             }
             Part::End { index, tail, reason, receipt, only } => {
-                let delta = if tail.is_empty() { Delta::default() } else { content(tail) };
+                let (delta, reason) = self.delta(index, &tail, Some(finish_reason(reason)));
                 let mut choice = choice(index, delta);
-                choice.finish_reason = Some(finish_reason(reason).into());
+                choice.finish_reason = Some(reason.into());
                 if only {
                     return self.chunk_of(vec![choice], None, receipt);
                 }

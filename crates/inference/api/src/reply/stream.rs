@@ -95,6 +95,7 @@ impl Feed {
             };
             match event {
                 Some(Event::Token(event)) => {
+                    self.answer.tally.token();
                     self.say(Part::Token { index, event: &event, offset }).await;
                     offset += event.text.chars().count();
                 }

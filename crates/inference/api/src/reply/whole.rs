@@ -21,12 +21,13 @@ pub(super) async fn collect(answers: Vec<Answer>) -> Result<Vec<Collected>> {
 }
 
 async fn collect_one(answer: Answer) -> Result<Collected> {
-    let Answer { index, meter, mut generation } = answer;
+    let Answer { index, meter, mut generation, mut tally } = answer;
     let mut text = String::new();
     let mut events = Vec::new();
     loop {
         match generation.next().await {
             Some(Event::Token(event)) => {
+                tally.token();
                 text.push_str(&event.text);
                 events.push(event);
             }

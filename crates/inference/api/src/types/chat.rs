@@ -1,4 +1,7 @@
-use super::{Receipt, SamplingFields, StreamOptions, Usage};
+use super::{
+    Receipt, SamplingFields, ShapeFields, StreamOptions, ToolCall, ToolCallDelta, ToolChoice, Usage,
+    WeightedAdapter,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -12,6 +15,21 @@ pub struct ChatRequest {
     /// How to choose tokens and when to stop.
     #[serde(flatten)]
     pub sampling: SamplingFields,
+    /// What the answer has to look like.
+    #[serde(flatten)]
+    pub shape: ShapeFields,
+    /// Functions that the model may call, each a [`Tool`](super::Tool) and whatever else its template shows of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<Value>>,
+    /// Whether it may, or has to; `auto` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether it may make several calls; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    /// Adapters and weights of this request's own; the model is the base then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Vec<WeightedAdapter>>,
     /// Send tokens as they come.
     #[serde(default)]
     pub stream: Option<bool>,
@@ -37,6 +55,9 @@ pub struct ChatMessage {
     /// Text, or parts of it.
     #[serde(default)]
     pub content: Option<Content>,
+    /// Calls that the model made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Vec<ToolCall>>,
     /// Everything else a template may look at.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -45,7 +66,12 @@ pub struct ChatMessage {
 impl ChatMessage {
     /// A message of plain text.
     pub fn new(role: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { role: role.into(), content: Some(Content::Text(text.into())), rest: Map::new() }
+        Self {
+            role: role.into(),
+            content: Some(Content::Text(text.into())),
+            tool_calls: None,
+            rest: Map::new(),
+        }
     }
 }
 
@@ -99,7 +125,7 @@ pub struct ChatChoice {
     pub message: ChatMessage,
     /// Log-probabilities, if asked for.
     pub logprobs: Option<ChatLogprobs>,
-    /// `stop` or `length`.
+    /// `stop`, `length` or `tool_calls`.
     pub finish_reason: Option<String>,
     /// The receipt, when there are several answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,4 +209,7 @@ pub struct Delta {
     /// Text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// Calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<Vec<ToolCallDelta>>,
 }

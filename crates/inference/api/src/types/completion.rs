@@ -1,4 +1,4 @@
-use super::{Receipt, SamplingFields, StreamOptions, Usage};
+use super::{Receipt, SamplingFields, ShapeFields, StreamOptions, Usage, WeightedAdapter};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -13,6 +13,12 @@ pub struct CompletionRequest {
     /// How to choose tokens and when to stop.
     #[serde(flatten)]
     pub sampling: SamplingFields,
+    /// What the answer has to look like.
+    #[serde(flatten)]
+    pub shape: ShapeFields,
+    /// Adapters and weights of this request's own; the model is the base then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Vec<WeightedAdapter>>,
     /// Send tokens as they come.
     #[serde(default)]
     pub stream: Option<bool>,

@@ -1,5 +1,6 @@
 use super::ChatMessage;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// `POST /tokenize`: a text, or a conversation as the model would see it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -13,6 +14,9 @@ pub struct TokenizeRequest {
     /// The conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<ChatMessage>>,
+    /// Functions that the model may call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<Value>>,
     /// Put the model's opening token first, as `/v1/completions` does; true when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add_special_tokens: Option<bool>,

@@ -85,6 +85,7 @@ impl Server {
             gate: options.gate,
             resolver: Arc::new(resolver),
             config: options.api,
+            embedder: None,
             metrics: options.metrics.then_some(hook),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

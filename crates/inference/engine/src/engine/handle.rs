@@ -224,7 +224,7 @@ fn check(request: &GenerateRequest, limits: &Limits) -> Result<(), SubmitError> 
     if let Some(token) = request.prompt.iter().find(|token| **token >= limits.vocab) {
         return Err(SubmitError::BadToken(*token));
     }
-    if request.stop.max_tokens == 0 {
+    if request.stop.max_tokens == 0 && request.prompt_logprobs.is_none() {
         return Err(SubmitError::NoTokens);
     }
     Ok(())

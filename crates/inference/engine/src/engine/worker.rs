@@ -1,16 +1,16 @@
 //! The engine thread: commands in, steps through the backend, events out.
 
 use super::{
-    BackendFactory, EngineConfig,
+    BackendFactory, EngineConfig, apply,
     handle::{EngineInfo, Shared, Status},
 };
 use crate::{
-    backend::{BackendError, Health, InferenceBackend, Row, RowError, StepOutput},
-    logprobs::logprobs,
+    backend::{BackendError, Health, InferenceBackend, StepOutput},
+    grammar::TokenMask,
     metrics,
-    request::{FinishReason, GenerateError},
-    sampling::{Choice, Sampler},
-    schedule::{Planned, Scheduler, Sequence, Submission, Width},
+    request::GenerateError,
+    sampling::Sampler,
+    schedule::{Scheduler, Sequence, Submission, Width},
     text::Vocabulary,
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
@@ -40,20 +40,15 @@ pub(super) struct Spawner {
 
 pub(super) struct Worker {
     config: EngineConfig,
-    vocabulary: Arc<dyn Vocabulary>,
+    pub(super) vocabulary: Arc<dyn Vocabulary>,
     factory: Arc<Mutex<BackendFactory>>,
     commands: Receiver<Command>,
     shared: Arc<Shared>,
     generation: u64,
     draining: bool,
-    output: StepOutput,
-    sampler: Sampler,
-}
-
-/// How a row's step ended for its sequence.
-enum End {
-    Finished(FinishReason, Option<usize>),
-    Failed(GenerateError),
+    pub(super) output: StepOutput,
+    pub(super) sampler: Sampler,
+    pub(super) mask: TokenMask,
 }
 
 impl Worker {
@@ -69,6 +64,7 @@ impl Worker {
             draining,
             output: StepOutput::default(),
             sampler: Sampler::default(),
+            mask: TokenMask::default(),
         }
     }
 
@@ -161,6 +157,8 @@ impl Worker {
             running: self.config.max_running.min(limits.rows as usize).min(step_tokens / 2).max(1),
             step_tokens,
             chunk: self.config.prefill_chunk.max(1),
+            light: self.config.draft_tokens.min(step_tokens),
+            share: self.config.prefix_cache,
         };
         Scheduler::new(width, limits, *backend.identity())
     }
@@ -227,7 +225,7 @@ impl Worker {
             return Ok(());
         }
         let start = Instant::now();
-        let rows = rows(scheduler, &plan);
+        let rows = apply::rows(scheduler, &plan);
         backend.step(&rows, &mut self.output)?;
         drop(rows);
         if self.shared.is_superseded(self.generation) {
@@ -264,68 +262,6 @@ impl Worker {
             changed
         });
     }
-
-    fn apply(&mut self, scheduler: &mut Scheduler, plan: &[Planned], backend: &mut dyn InferenceBackend) {
-        let mut ended = Vec::new();
-        for (row, planned) in plan.iter().enumerate() {
-            if let Some(end) = self.apply_row(scheduler, row, planned) {
-                ended.push((planned.index, end));
-            }
-        }
-        ended.sort_unstable_by_key(|(index, _)| std::cmp::Reverse(*index));
-        for (index, end) in ended {
-            let sequence = scheduler.remove(index, backend);
-            match end {
-                End::Finished(reason, stop) => sequence.finish(reason, stop),
-                End::Failed(error) => sequence.fail(error),
-            }
-        }
-    }
-
-    fn apply_row(&mut self, scheduler: &mut Scheduler, row: usize, planned: &Planned) -> Option<End> {
-        match self.output.error(row) {
-            None => {}
-            Some(RowError::NonFinite) => return Some(End::Failed(GenerateError::NonFinite)),
-            Some(error) => return Some(End::Failed(GenerateError::Refused(error.to_string()))),
-        }
-        let sequence = scheduler.running_mut(planned.index);
-        sequence.computed += planned.take;
-        if self.output.count(row) == 0 {
-            return None;
-        }
-        let logits = self.output.logits(row, 0);
-        let choice = Choice {
-            params: &sequence.request().sampling,
-            seen: sequence.seen(),
-            masked: sequence.masked(),
-            position: sequence.answer().len() as u32,
-        };
-        let Ok(token) = self.sampler.choose(logits, &choice) else {
-            return Some(End::Failed(GenerateError::NonFinite));
-        };
-        let wanted = sequence.request().logprobs;
-        let logprobs = wanted.map(|count| logprobs(logits, token, usize::from(count)));
-        let normed = self.output.normed(row, 0);
-        let end = sequence.accept(token, normed, logprobs, self.vocabulary.as_ref());
-        end.map(|(reason, stop)| End::Finished(reason, stop))
-    }
-}
-
-fn rows<'a>(scheduler: &'a Scheduler, plan: &[Planned]) -> Vec<Row<'a>> {
-    let running = scheduler.running();
-    plan.iter()
-        .map(|planned| {
-            let sequence = &running[planned.index];
-            Row {
-                seq: sequence.id,
-                pos: sequence.computed as u32,
-                tokens: &sequence.pending()[..planned.take],
-                pages: &sequence.pages,
-                lora: sequence.request().adapters.parts(),
-                logits: planned.wanted,
-            }
-        })
-        .collect()
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -13,6 +13,7 @@ use super::{
     params::{PPM, SamplingParams},
     philox::draw,
 };
+use crate::grammar::TokenMask;
 use std::{cmp::Ordering, collections::BinaryHeap, collections::HashMap};
 
 /// Tokens a request has seen, kept only when penalties need them.
@@ -50,6 +51,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) seen: Option<&'a Seen>,
     /// Tokens that may not be chosen.
     pub(crate) masked: &'a [u32],
+    /// The only tokens that may be chosen: a grammar's.
+    pub(crate) allowed: Option<&'a TokenMask>,
     /// Tokens already in the answer.
     pub(crate) position: u32,
 }
@@ -58,7 +61,8 @@ impl Sampler {
     /// The token chosen at an output position.
     pub(crate) fn choose(&mut self, raw: &[f32], choice: &Choice<'_>) -> Result<u32, NoChoice> {
         let params = choice.params;
-        let plain = !params.has_penalties() && params.bias.is_empty() && choice.masked.is_empty();
+        let masks = !choice.masked.is_empty() || choice.allowed.is_some();
+        let plain = !params.has_penalties() && params.bias.is_empty() && !masks;
         if plain && params.is_greedy() {
             return first(raw).map(|(token, _)| token);
         }
@@ -76,6 +80,9 @@ impl Sampler {
             if let Some(logit) = self.logits.get_mut(token as usize) {
                 *logit = f32::NEG_INFINITY;
             }
+        }
+        if let Some(allowed) = choice.allowed {
+            forbid(&mut self.logits, allowed);
         }
         if params.is_greedy() {
             return first(&self.logits).map(|(token, _)| token);
@@ -102,6 +109,15 @@ impl Sampler {
             self.candidates.truncate(top_k);
         }
         Ok(())
+    }
+}
+
+/// Rules out what is not in the set. A NaN stays: it fails the request whatever the grammar says.
+fn forbid(logits: &mut [f32], allowed: &TokenMask) {
+    for (token, logit) in logits.iter_mut().enumerate() {
+        if !allowed.contains(token as u32) && !logit.is_nan() {
+            *logit = f32::NEG_INFINITY;
+        }
     }
 }
 
@@ -231,7 +247,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn choose(logits: &[f32], params: &SamplingParams, position: u32) -> u32 {
-        let choice = Choice { params, seen: None, masked: &[], position };
+        let choice = Choice { params, seen: None, masked: &[], allowed: None, position };
         Sampler::default().choose(logits, &choice).unwrap()
     }
 
@@ -279,7 +295,8 @@ mod tests {
     #[test]
     fn logits_that_allow_no_choice() {
         let choice = |params: &SamplingParams, logits: &[f32]| {
-            Sampler::default().choose(logits, &Choice { params, seen: None, masked: &[], position: 0 })
+            Sampler::default()
+                .choose(logits, &Choice { params, seen: None, masked: &[], allowed: None, position: 0 })
         };
         for params in [SamplingParams::greedy(), SamplingParams::default()] {
             assert_eq!(choice(&params, &[f32::NAN, 1.0]), Err(NoChoice));
@@ -309,8 +326,17 @@ mod tests {
         assert_eq!(logits, [2.0, -3.0, 1.5, -9.0]);
         let mut sampler = Sampler::default();
         let raw = [4.0, -1.0, 1.5, -9.0];
-        let choice = Choice { params: &params, seen: Some(&seen), masked: &[0], position: 0 };
+        let choice = Choice { params: &params, seen: Some(&seen), masked: &[0], allowed: None, position: 0 };
         assert_eq!(sampler.choose(&raw, &choice), Ok(2));
+        let mut allowed = TokenMask::default();
+        allowed.reset(4);
+        [0, 1, 3].into_iter().for_each(|token| allowed.allow(token));
+        let choice = Choice { allowed: Some(&allowed), ..choice };
+        assert_eq!(sampler.choose(&raw, &choice), Ok(3));
+        let mut nothing = TokenMask::default();
+        nothing.reset(4);
+        let choice = Choice { allowed: Some(&nothing), ..choice };
+        assert_eq!(sampler.choose(&raw, &choice), Err(NoChoice));
     }
 
     #[test]

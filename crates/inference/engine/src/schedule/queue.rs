@@ -1,10 +1,21 @@
-//! Waiting sequences, shared out between tenants by the tokens each has been served.
+//! Waiting sequences: by priority, shared out between tenants by the tokens each has been served.
 //!
 //! The virtual token counter of Sheng et al., "Fairness in Serving Large Language Models" (OSDI '24): the
 //! tenant served least goes next; one that returns from idleness starts at the least counter among the
 //! active, so that idleness is no credit.
+//!
+//! Neither counters nor priorities starve anybody, for one turn in [`AGE_TURN`] is that of whoever has waited longest. Within a tenant's
+//! turn a sequence whose adapters run already may pass others, and each of them only [`PASSES`] times: a step reads every adapter
+//! in it once, so those of the same adapter are best served together.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+
+/// Every so many turns, the oldest item goes.
+const AGE_TURN: u64 = 8;
+/// How often an item may be passed by later ones of its tenant.
+const PASSES: u8 = 4;
+/// How far down a tenant's line one that may pass is looked for.
+const LOOK: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct FairQueue<T> {
@@ -12,18 +23,38 @@ pub(crate) struct FairQueue<T> {
     waiting: usize,
     /// Where a tenant starts when nobody else is active.
     floor: u64,
+    /// Places of new items, and of those that were put back before all others.
+    last: i64,
+    first: i64,
+    turns: u64,
 }
 
 #[derive(Debug)]
 struct Tenant<T> {
     served: u64,
-    queue: VecDeque<T>,
+    queue: BTreeMap<Place, Entry<T>>,
     running: usize,
+}
+
+/// Least first: priority, then arrival.
+type Place = (i32, i64);
+
+#[derive(Debug)]
+struct Entry<T> {
+    item: T,
+    passed: u8,
+}
+
+/// An item whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    tenant: u64,
+    place: Place,
 }
 
 impl<T> FairQueue<T> {
     pub(crate) fn new() -> Self {
-        Self { tenants: HashMap::new(), waiting: 0, floor: 0 }
+        Self { tenants: HashMap::new(), waiting: 0, floor: 0, last: 0, first: 0, turns: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -38,46 +69,71 @@ impl<T> FairQueue<T> {
         self.tenants.values().map(|tenant| tenant.served).min().unwrap_or(self.floor)
     }
 
-    /// A new item goes behind its tenant's others.
-    pub(crate) fn push(&mut self, tenant: u64, item: T) {
-        self.entry(tenant).queue.push_back(item);
+    /// A new item goes behind its tenant's others of its priority; the least number goes first.
+    pub(crate) fn push(&mut self, tenant: u64, priority: i32, item: T) {
+        self.last += 1;
+        let place = (priority, self.last);
+        self.entry(tenant).queue.insert(place, Entry { item, passed: 0 });
         self.waiting += 1;
     }
 
-    /// An item that was running goes before its tenant's others.
-    pub(crate) fn put_back(&mut self, tenant: u64, item: T) {
+    /// An item that was running goes before all others of its priority.
+    pub(crate) fn put_back(&mut self, tenant: u64, priority: i32, item: T) {
+        self.first -= 1;
+        let place = (priority, self.first);
         let entry = self.entry(tenant);
         entry.running = entry.running.saturating_sub(1);
-        entry.queue.push_front(item);
+        entry.queue.insert(place, Entry { item, passed: PASSES });
         self.waiting += 1;
     }
 
     fn entry(&mut self, tenant: u64) -> &mut Tenant<T> {
         let served = self.least();
-        self.tenants.entry(tenant).or_insert_with(|| Tenant { served, queue: VecDeque::new(), running: 0 })
+        self.tenants.entry(tenant).or_insert_with(|| Tenant { served, queue: BTreeMap::new(), running: 0 })
     }
 
-    /// Whose turn it is.
-    fn next(&self) -> Option<u64> {
-        self.tenants
-            .iter()
-            .filter(|(_, tenant)| !tenant.queue.is_empty())
-            .min_by_key(|(id, tenant)| (tenant.served, **id))
-            .map(|(id, _)| *id)
+    /// Whose turn it is. The same until it is taken, an item comes, or another is at hand.
+    pub(crate) fn next(&self, at_hand: impl Fn(&T) -> bool) -> Option<Turn> {
+        if (self.turns + 1).is_multiple_of(AGE_TURN) {
+            return self.oldest();
+        }
+        let heads = self.tenants.iter().filter_map(|(id, tenant)| {
+            let (place, entry) = tenant.queue.first_key_value()?;
+            Some((place.0, tenant.served, place.1, *id, entry))
+        });
+        let (priority, _, order, tenant, head) =
+            heads.min_by_key(|(priority, served, order, ..)| (*priority, *served, *order))?;
+        let place = (priority, order);
+        if head.passed >= PASSES || at_hand(&head.item) {
+            return Some(Turn { tenant, place });
+        }
+        let line = self.tenants.get(&tenant)?.queue.iter().take(LOOK);
+        let near = line.take_while(|(place, _)| place.0 == priority).find(|(_, entry)| at_hand(&entry.item));
+        Some(Turn { tenant, place: near.map_or(place, |(place, _)| *place) })
+    }
+
+    fn oldest(&self) -> Option<Turn> {
+        let all = self.tenants.iter().flat_map(|(id, tenant)| tenant.queue.keys().map(|place| (*id, *place)));
+        let (tenant, place) = all.min_by_key(|(_, place)| place.1)?;
+        Some(Turn { tenant, place })
     }
 
     /// The item whose turn it is.
-    pub(crate) fn peek(&self) -> Option<&T> {
-        self.tenants.get(&self.next()?)?.queue.front()
+    pub(crate) fn get_mut(&mut self, turn: &Turn) -> Option<&mut T> {
+        Some(&mut self.tenants.get_mut(&turn.tenant)?.queue.get_mut(&turn.place)?.item)
     }
 
-    /// Takes the item whose turn it is; its tenant has one more running.
-    pub(crate) fn pop(&mut self) -> Option<T> {
-        let tenant = self.tenants.get_mut(&self.next()?)?;
-        let item = tenant.queue.pop_front()?;
+    /// Takes an item; its tenant has one more running, and those before it were passed.
+    pub(crate) fn take(&mut self, turn: &Turn) -> Option<T> {
+        let tenant = self.tenants.get_mut(&turn.tenant)?;
+        let entry = tenant.queue.remove(&turn.place)?;
+        for (_, passed) in tenant.queue.range_mut((turn.place.0, i64::MIN)..turn.place) {
+            passed.passed = passed.passed.saturating_add(1);
+        }
         tenant.running += 1;
         self.waiting -= 1;
-        Some(item)
+        self.turns += 1;
+        Some(entry.item)
     }
 
     /// Counts tokens served.
@@ -96,17 +152,12 @@ impl<T> FairQueue<T> {
     }
 
     /// Removes waiting items that match.
-    pub(crate) fn take_if(&mut self, mut gone: impl FnMut(&T) -> bool) -> Vec<T> {
+    pub(crate) fn take_if(&mut self, gone: impl Fn(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
         for tenant in self.tenants.values_mut() {
-            let mut index = 0;
-            while index < tenant.queue.len() {
-                if gone(&tenant.queue[index]) {
-                    taken.extend(tenant.queue.remove(index));
-                } else {
-                    index += 1;
-                }
-            }
+            taken.extend(
+                tenant.queue.extract_if(.., |_, entry| gone(&entry.item)).map(|(_, entry)| entry.item),
+            );
         }
         self.waiting -= taken.len();
         let idle: Vec<u64> = self.tenants.keys().copied().collect();
@@ -125,62 +176,5 @@ impl<T> FairQueue<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_tenant_is_first_come_first_served() {
-        let mut queue = FairQueue::new();
-        (0..5).for_each(|item| queue.push(1, item));
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(order, [0, 1, 2, 3, 4]);
-        assert!(queue.is_empty());
-    }
-
-    #[test]
-    fn a_flood_does_not_delay_a_neighbour() {
-        let mut queue = FairQueue::new();
-        (0..100).for_each(|item| queue.push(1, item));
-        let first = queue.pop().unwrap();
-        assert_eq!(first, 0);
-        queue.charge(1, 50);
-        queue.push(2, 1000);
-        queue.push(2, 1001);
-        // The newcomer starts level with the flood, then they alternate by what they are served.
-        let mut order = Vec::new();
-        for _ in 0..4 {
-            let item = queue.pop().unwrap();
-            queue.charge(if item >= 1000 { 2 } else { 1 }, 50);
-            order.push(item);
-        }
-        assert_eq!(order.iter().filter(|item| **item >= 1000).count(), 2);
-        assert_eq!(order.iter().position(|item| *item == 1000), Some(1));
-    }
-
-    #[test]
-    fn idle_tenants_are_forgotten_but_win_no_credit() {
-        let mut queue = FairQueue::new();
-        queue.push(1, "a");
-        queue.push(2, "b");
-        queue.pop();
-        queue.charge(1, 100);
-        queue.pop();
-        queue.charge(2, 40);
-        queue.finished(2);
-        assert_eq!(queue.tenants.len(), 1);
-        queue.push(2, "c");
-        assert_eq!(queue.tenants[&2].served, 100);
-    }
-
-    #[test]
-    fn put_back_and_take() {
-        let mut queue = FairQueue::new();
-        queue.push(1, 1);
-        queue.push(1, 2);
-        let item = queue.pop().unwrap();
-        queue.put_back(1, item);
-        assert_eq!(queue.peek(), Some(&1));
-        assert_eq!(queue.take_if(|item| *item == 2), [2]);
-        assert_eq!((queue.len(), queue.pop()), (1, Some(1)));
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;

@@ -3,9 +3,13 @@
 use crate::{
     backend::{Identity, PageId, SeqId},
     commit::{HashChain, exec_hash},
+    draft::{Lookup, Pace},
     engine::Ticket,
+    grammar::{Grammar, TokenMask},
+    kv::{PrefixChain, PrefixKey},
     request::{
-        Event, FinishReason, GenerateError, GenerateRequest, Outcome, Timing, TokenEvent, TokenLogprob,
+        Event, FinishReason, GenerateError, GenerateRequest, Outcome, PromptToken, Timing, TokenEvent,
+        TokenLogprob,
     },
     sampling::Seen,
     text::{TextStream, Vocabulary},
@@ -20,6 +24,9 @@ use std::{
 };
 use tokio::sync::mpsc::UnboundedSender;
 
+/// Agreement of the sequence with itself beyond which no other text is asked.
+const CERTAIN: usize = 16;
+
 /// A request with the engine's side of its channel.
 #[derive(Debug)]
 pub(crate) struct Submission {
@@ -28,6 +35,24 @@ pub(crate) struct Submission {
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) arrived: Instant,
     pub(crate) _ticket: Ticket,
+}
+
+/// How a grammar bounds the next choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Constraint {
+    /// Not at all.
+    None,
+    /// To the tokens of the mask.
+    Mask,
+    /// Nothing but a stop token is left, and it is too early for one: the grammar has the last word.
+    Complete,
+}
+
+/// How an answer ends with a token.
+#[derive(Debug)]
+pub(crate) enum End {
+    Finished(FinishReason, Option<usize>),
+    Failed(GenerateError),
 }
 
 #[derive(Debug)]
@@ -40,8 +65,22 @@ pub(crate) struct Sequence {
     /// Leading tokens whose K and V are in the pages.
     pub(crate) computed: usize,
     pub(crate) pages: Vec<PageId>,
+    /// What its pages are known by, and how many of them are, or came from others.
+    prefix: PrefixChain,
+    published: usize,
+    /// Tokens of the prompt that others had computed.
+    spared: usize,
+    page_tokens: usize,
     /// Whether the backend has its adapters.
     pub(crate) ready: bool,
+    /// Whether it gave way before.
+    preempted: bool,
+    lookup: Lookup,
+    pace: Pace,
+    /// The last token and guesses behind it, while a step with guesses runs.
+    guess: Vec<u32>,
+    /// Tokens of the prompt that were looked at, from the second on.
+    scored: Vec<PromptToken>,
     seen: Option<Seen>,
     text: TextStream,
     exec_hash: B256,
@@ -51,17 +90,28 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
-    pub(crate) fn new(id: SeqId, submission: Submission, identity: &Identity) -> Self {
+    pub(crate) fn new(id: SeqId, submission: Submission, identity: &Identity, page_tokens: usize) -> Self {
         let request = &submission.request;
         let parts = request.adapters.parts();
-        let exec_hash = exec_hash(identity, parts, &request.prompt, &request.sampling, &request.stop);
+        let grammar = request.grammar.as_ref().map(Grammar::hash);
+        let exec_hash =
+            exec_hash(identity, parts, &request.prompt, &request.sampling, &request.stop, grammar);
         Self {
             id,
             tokens: request.prompt.clone(),
             prompt: request.prompt.len(),
             computed: 0,
             pages: Vec::new(),
+            prefix: PrefixChain::new(request, page_tokens),
+            published: 0,
+            spared: 0,
+            page_tokens,
             ready: false,
+            preempted: false,
+            lookup: Lookup::default(),
+            pace: Pace::default(),
+            guess: Vec::new(),
+            scored: Vec::new(),
             seen: request.sampling.has_penalties().then(|| Seen::new(&request.prompt)),
             text: TextStream::new(&request.stop.strings),
             exec_hash,
@@ -78,6 +128,20 @@ impl Sequence {
 
     pub(crate) fn tenant(&self) -> u64 {
         self.submission.request.tenant
+    }
+
+    pub(crate) fn priority(&self) -> i32 {
+        self.submission.request.priority
+    }
+
+    /// Its adapters, by artifact.
+    pub(crate) fn adapters(&self) -> impl Iterator<Item = B256> {
+        self.request().adapters.parts().iter().map(|part| part.hash)
+    }
+
+    /// Whether it never ran.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.preempted
     }
 
     /// Tokens whose K and V are still to be computed, at least one.
@@ -103,6 +167,22 @@ impl Sequence {
         if (self.answer().len() as u32) < stop.min_tokens { &stop.tokens } else { &[] }
     }
 
+    /// Fills in what the grammar allows of the tokens that may be chosen.
+    pub(crate) fn constrain(
+        &mut self,
+        mask: &mut TokenMask,
+        vocab: u32,
+    ) -> Result<Constraint, GenerateError> {
+        let Some(grammar) = &mut self.submission.request.grammar else { return Ok(Constraint::None) };
+        mask.reset(vocab);
+        grammar.mask(mask).map_err(GenerateError::Grammar)?;
+        if mask.is_empty() {
+            return Err(GenerateError::Grammar("allows no token".to_owned()));
+        }
+        self.masked().iter().for_each(|token| mask.forbid(*token));
+        Ok(if mask.is_empty() { Constraint::Complete } else { Constraint::Mask })
+    }
+
     pub(crate) fn mark_started(&mut self, now: Instant) {
         self.started.get_or_insert(now);
     }
@@ -119,7 +199,112 @@ impl Sequence {
     /// Forgets what was computed; the tokens stay, so the answer goes on with the same bits.
     pub(crate) fn preempt(&mut self) {
         self.computed = 0;
+        self.published = 0;
         self.ready = false;
+        self.preempted = true;
+        self.forget_draft();
+    }
+
+    /// Whether what is computed fills its pages.
+    pub(crate) fn at_page_start(&self) -> bool {
+        self.computed.is_multiple_of(self.page_tokens)
+    }
+
+    /// What the page is known by that the next token goes to, if its tokens are all there.
+    pub(crate) fn page_to_fill(&mut self) -> Option<PrefixKey> {
+        self.prefix.key(&self.tokens, self.computed / self.page_tokens)
+    }
+
+    /// What a page is known by that need not be computed if it is found: one with a token behind it.
+    pub(crate) fn page_to_adopt(&mut self, page: usize) -> Option<PrefixKey> {
+        let follows = (page + 1) * self.page_tokens < self.tokens.len() && !self.scores();
+        follows.then(|| self.prefix.key(&self.tokens, page)).flatten()
+    }
+
+    /// Goes on behind a page that another sequence computed. Tokens of its prompt that it is spared for the first time.
+    pub(crate) fn share(&mut self, page: PageId) -> u64 {
+        self.pages.push(page);
+        self.computed += self.page_tokens;
+        self.published = self.pages.len();
+        if self.preempted {
+            return 0;
+        }
+        self.spared += self.page_tokens;
+        self.page_tokens as u64
+    }
+
+    /// The next page that is full and was not offered to others.
+    pub(crate) fn next_full(&mut self) -> Option<(PageId, PrefixKey)> {
+        let page = self.published;
+        if (page + 1) * self.page_tokens > self.computed {
+            return None;
+        }
+        let full = (*self.pages.get(page)?, self.prefix.key(&self.tokens, page)?);
+        self.published += 1;
+        Some(full)
+    }
+
+    /// The tokens of its row.
+    pub(crate) fn row(&self, take: usize) -> &[u32] {
+        if self.guess.is_empty() { &self.pending()[..take] } else { &self.guess[..take] }
+    }
+
+    /// Guesses what follows, at most `most` tokens; how many it has guessed.
+    pub(crate) fn draft(&mut self, most: usize, vocab: u32) -> usize {
+        let left = (self.request().stop.max_tokens as usize).saturating_sub(self.answer().len() + 1);
+        let most = most.min(self.pace.most()).min(left);
+        self.guess.clear();
+        if most == 0 {
+            return 0;
+        }
+        let own = self.lookup.draft(&self.tokens, most, &mut self.guess);
+        if own < CERTAIN
+            && let Some(source) = &self.submission.request.drafts
+        {
+            let mut quoted = Vec::new();
+            if source.draft(&self.tokens, most, &mut quoted) > own {
+                self.guess = quoted;
+            }
+        }
+        let good = self.guess.iter().take(most).take_while(|token| **token < vocab).count();
+        self.guess.truncate(good);
+        if let (1.., Some(last)) = (good, self.tokens.last()) {
+            self.guess.insert(0, *last);
+        }
+        good
+    }
+
+    /// The guess behind position `index` of its row.
+    pub(crate) fn guessed(&self, index: usize) -> Option<u32> {
+        self.guess.get(index + 1).copied()
+    }
+
+    pub(crate) fn forget_draft(&mut self) {
+        self.guess.clear();
+    }
+
+    /// Of `drafted` tokens the first `right` were chosen.
+    pub(crate) fn learn(&mut self, drafted: usize, right: usize) {
+        self.pace.learn(drafted, right);
+    }
+
+    /// Whether tokens of its prompt are still to be looked at: each needs the logits before it, computed for itself.
+    pub(crate) fn scores(&self) -> bool {
+        self.request().prompt_logprobs.is_some() && self.scored.len() + 1 < self.prompt
+    }
+
+    /// The token of the prompt that is looked at next, if the logits of this position are those before it.
+    pub(crate) fn to_score(&self, position: usize) -> Option<u32> {
+        (self.scores() && position == self.scored.len()).then(|| self.tokens[position + 1])
+    }
+
+    pub(crate) fn score(&mut self, token: PromptToken) {
+        self.scored.push(token);
+    }
+
+    /// Whether it runs guesses.
+    pub(crate) const fn guesses(&self) -> bool {
+        !self.guess.is_empty()
     }
 
     /// Takes a chosen token. Some when the answer ends with it.
@@ -129,13 +314,14 @@ impl Sequence {
         normed: &[u8],
         logprobs: Option<(f64, Vec<TokenLogprob>)>,
         vocabulary: &dyn Vocabulary,
-    ) -> Option<(FinishReason, Option<usize>)> {
+    ) -> Option<End> {
         self.first_token.get_or_insert_with(Instant::now);
         let early = (self.answer().len() as u32) < self.request().stop.min_tokens;
         if !early && self.request().stop.tokens.contains(&token) {
-            return Some((FinishReason::Stop, None));
+            return Some(End::Finished(FinishReason::Stop, None));
         }
         self.tokens.push(token);
+        self.pace.earn();
         self.chain.push(normed, token);
         if let Some(seen) = &mut self.seen {
             seen.push(token);
@@ -149,9 +335,15 @@ impl Sequence {
         // A closed channel is seen as a cancellation before the next step.
         drop(self.submission.events.send(Event::Token(TokenEvent { token, text: added.text, logprob, top })));
         if let Some(stop) = added.stopped {
-            return Some((FinishReason::Stop, Some(stop)));
+            return Some(End::Finished(FinishReason::Stop, Some(stop)));
         }
-        (self.answer().len() as u32 >= self.request().stop.max_tokens).then_some((FinishReason::Length, None))
+        match self.submission.request.grammar.as_mut().map(|grammar| grammar.commit(token)) {
+            Some(Err(reason)) => return Some(End::Failed(GenerateError::Grammar(reason))),
+            Some(Ok(true)) => return Some(End::Finished(FinishReason::Stop, None)),
+            Some(Ok(false)) | None => {}
+        }
+        let full = self.answer().len() as u32 >= self.request().stop.max_tokens;
+        full.then_some(End::Finished(FinishReason::Length, None))
     }
 
     /// Sends the end. What was generated before a cancellation or deadline still counts.
@@ -170,6 +362,8 @@ impl Sequence {
             tail,
             tokens: self.answer().to_vec(),
             prompt_tokens: self.prompt as u32,
+            prompt_logprobs: std::mem::take(&mut self.scored),
+            cached_tokens: self.spared as u32,
             exec_hash: self.exec_hash,
             logits_root: self.chain.head(),
             sampling: self.request().sampling.encode(),

@@ -96,6 +96,30 @@ async fn overflow_fails_alone() {
     assert_eq!(bits(&neighbour.finish().await.unwrap().1), alone);
 }
 
+/// Memory for two adapters, and compositions that each begin with what another one ends with.
+#[tokio::test]
+async fn compositions_do_not_wait_for_each_other() {
+    let tiny = Tiny::new();
+    let engine = tiny.engine(quick(), 64);
+    engine.ready().await.unwrap();
+    let sources: Vec<_> = (0..4).map(|seed| tiny.adapter(&AdapterSpec::new(seed))).collect();
+    let roomy = tiny.store(&engine, 64 << 20);
+    drop(roomy.lease(&[(sources[0].clone(), 1.0)]).await.unwrap());
+    let tight = tiny.store(&engine, roomy.stats().bytes * 5 / 2);
+    let asked = (0..24).map(|index| {
+        let pair = [index % 4, (index + 1 + index / 4 % 3) % 4].map(|at| (sources[at].clone(), 1.0));
+        let (tight, engine) = (tight.clone(), engine.clone());
+        async move {
+            let mut asked = request("a pair", 4);
+            asked.adapters = tight.lease(&pair).await.unwrap();
+            tokio::task::yield_now().await;
+            run(&engine, asked).await.unwrap();
+        }
+    });
+    tokio::time::timeout(std::time::Duration::from_secs(20), futures::future::join_all(asked)).await.unwrap();
+    assert!(tight.stats().evictions > 0);
+}
+
 /// More adapters than memory holds: they take turns, and answers stay right.
 #[tokio::test]
 async fn eviction_and_reload_change_nothing() {

@@ -2,7 +2,15 @@
 
 mod adapters;
 mod answers;
+mod drafts;
+mod drafts_source;
 mod equality;
 mod failures;
+mod grammar;
+mod prefix;
+mod prompt;
 mod record;
+mod schedules;
+mod soak;
 mod tiny;
+mod toy;

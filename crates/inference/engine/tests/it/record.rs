@@ -19,7 +19,7 @@ async fn one_prefill_reproduces_every_link_of_the_chain() {
     let outcome = run(&engine, asked).await.unwrap();
     assert!(outcome.tokens.len() > 3);
 
-    let inputs = exec_hash(&info.identity, adapters.parts(), &prompt, &sampling, &stop);
+    let inputs = exec_hash(&info.identity, adapters.parts(), &prompt, &sampling, &stop, None);
     assert_eq!(inputs, outcome.exec_hash);
     assert_eq!(outcome.sampling, sampling.encode());
 
@@ -54,9 +54,9 @@ async fn every_input_changes_the_hash() {
     let hash = |change: fn(&mut tributary_engine::GenerateRequest)| {
         let mut request = request("p", 4);
         change(&mut request);
-        exec_hash(&identity, &[], &request.prompt, &request.sampling, &request.stop)
+        exec_hash(&identity, &[], &request.prompt, &request.sampling, &request.stop, None)
     };
-    let mut hashes = vec![exec_hash(&identity, &[], &base.prompt, &base.sampling, &base.stop)];
+    let mut hashes = vec![exec_hash(&identity, &[], &base.prompt, &base.sampling, &base.stop, None)];
     hashes.extend([
         hash(|r| r.prompt.push(1)),
         hash(|r| r.sampling.seed = 1),
@@ -74,12 +74,14 @@ async fn every_input_changes_the_hash() {
         hash(|r| r.stop.tokens.push(1)),
         hash(|r| r.stop.strings.push("x".into())),
     ]);
+    let grammar = Some(keccak256("a grammar"));
+    hashes.push(exec_hash(&identity, &[], &base.prompt, &base.sampling, &base.stop, grammar));
     let mut other = identity;
     other.profile = keccak256("another profile");
-    hashes.push(exec_hash(&other, &[], &base.prompt, &base.sampling, &base.stop));
+    hashes.push(exec_hash(&other, &[], &base.prompt, &base.sampling, &base.stop, None));
     other = identity;
     other.weights = keccak256("other weights");
-    hashes.push(exec_hash(&other, &[], &base.prompt, &base.sampling, &base.stop));
+    hashes.push(exec_hash(&other, &[], &base.prompt, &base.sampling, &base.stop, None));
     let count = hashes.len();
     hashes.sort_unstable();
     hashes.dedup();

@@ -1,17 +1,18 @@
 //! A tiny model behind an engine.
 
-use std::time::Duration;
+use alloy_primitives::B256;
+use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tributary_adapters::{
-    CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Geometry, ResidencyConfig, Source, TENSORS_FILE,
+    CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, ResidencyConfig, Source, TENSORS_FILE,
 };
 use tributary_cpu::{CpuBackend, Options};
 use tributary_engine::{
     AdapterSet, AdapterStore, BackendFactory, Engine, EngineConfig, GenerateError, GenerateRequest,
     InferenceBackend, Outcome, PPM, SamplingParams, StopRules,
 };
-use tributary_testkit::{AdapterSpec, EOS, artifact, model_folder};
-use tributary_weights::Model;
+use tributary_testkit::{AdapterSpec, EOS, GEOMETRY, artifact, model_folder};
+use tributary_weights::{Model, Tokenizer};
 
 /// Tokens of a KV page.
 const PAGE: usize = 16;
@@ -20,15 +21,22 @@ const PAGE: usize = 16;
 pub(crate) struct Tiny {
     pub(crate) folder: TempDir,
     adapters: TempDir,
-    cache: TempDir,
+    _cache: TempDir,
+    fetcher: Fetcher,
+    tokenizer: Arc<Tokenizer>,
 }
 
 impl Tiny {
     pub(crate) fn new() -> Self {
+        let folder = model_folder(7).unwrap();
+        let cache = tempfile::tempdir().unwrap();
+        let policy = FetchPolicy { files: FileRoots::Any, private_hosts: true, ..FetchPolicy::default() };
         Self {
-            folder: model_folder(7).unwrap(),
             adapters: tempfile::tempdir().unwrap(),
-            cache: tempfile::tempdir().unwrap(),
+            fetcher: Fetcher::new(policy, cache.path().to_owned()).unwrap(),
+            _cache: cache,
+            tokenizer: Model::open(folder.path()).unwrap().tokenizer,
+            folder,
         }
     }
 
@@ -44,8 +52,13 @@ impl Tiny {
 
     /// A source for an adapter, written to disk.
     pub(crate) fn adapter(&self, spec: &AdapterSpec) -> Source {
+        self.adapter_at(&format!("{:x}", artifact(spec).hash()), spec)
+    }
+
+    /// The same under a name of its own, over what is there.
+    pub(crate) fn adapter_at(&self, name: &str, spec: &AdapterSpec) -> Source {
         let artifact = artifact(spec);
-        let folder = self.adapters.path().join(format!("{:x}", artifact.hash()));
+        let folder = self.adapters.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(CONFIG_FILE), artifact.config()).unwrap();
         std::fs::write(folder.join(TENSORS_FILE), artifact.tensors()).unwrap();
@@ -53,10 +66,8 @@ impl Tiny {
     }
 
     pub(crate) fn store(&self, engine: &Engine, budget: usize) -> AdapterStore {
-        let policy = FetchPolicy { files: FileRoots::Any, private_hosts: true, ..FetchPolicy::default() };
-        let fetcher = Fetcher::new(policy, self.cache.path().to_owned()).unwrap();
         let config = ResidencyConfig { budget, ..ResidencyConfig::default() };
-        AdapterStore::new(engine.clone(), Geometry::from(&self.model().config), fetcher, config)
+        AdapterStore::new(engine.clone(), GEOMETRY, self.fetcher.clone(), config)
     }
 
     /// An engine over plain backends with this many KV pages.
@@ -66,7 +77,7 @@ impl Tiny {
     }
 
     pub(crate) fn engine_over(&self, config: EngineConfig, factory: BackendFactory) -> Engine {
-        Engine::start(config, self.model().tokenizer, factory).unwrap()
+        Engine::start(config, Arc::clone(&self.tokenizer) as _, factory).unwrap()
     }
 }
 
@@ -85,9 +96,7 @@ pub(crate) fn request(prompt: &str, max_tokens: u32) -> GenerateRequest {
         adapters: AdapterSet::default(),
         sampling: SamplingParams::greedy(),
         stop: StopRules { max_tokens, min_tokens: 0, tokens: vec![EOS], strings: Vec::new() },
-        logprobs: None,
-        tenant: 0,
-        deadline: None,
+        ..GenerateRequest::default()
     }
 }
 
@@ -99,8 +108,11 @@ pub(crate) async fn run(engine: &Engine, request: GenerateRequest) -> Result<Out
     engine.submit(request).unwrap().finish().await.map(|(_, outcome)| outcome)
 }
 
+/// Tokens, hash of what went in, head of the chain.
+pub(crate) type Bits = (Vec<u32>, B256, B256);
+
 /// The bits of an answer.
-pub(crate) fn bits(outcome: &Outcome) -> (Vec<u32>, alloy_primitives::B256, alloy_primitives::B256) {
+pub(crate) fn bits(outcome: &Outcome) -> Bits {
     (outcome.tokens.clone(), outcome.exec_hash, outcome.logits_root)
 }
 

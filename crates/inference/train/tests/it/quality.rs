@@ -92,9 +92,7 @@ impl Served {
                     adapters: adapters.clone(),
                     sampling: SamplingParams::greedy(),
                     stop,
-                    logprobs: None,
-                    tenant: 0,
-                    deadline: None,
+                    ..GenerateRequest::default()
                 };
                 self.engine.submit(request).unwrap()
             })

@@ -1,0 +1,226 @@
+//! API keys: who is let in, and how much each may ask.
+
+use alloy_primitives::{B256, keccak256};
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A key that is let in. Only its hash is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    hash: B256,
+    /// What logs and metrics call it.
+    pub name: Option<String>,
+    /// Requests a minute.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens a minute, of prompts and answers.
+    pub tokens_per_minute: Option<u32>,
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKey").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why a line of a key file is none. Nothing of the line is repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}")]
+pub struct KeyError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: &'static str,
+}
+
+impl ApiKey {
+    /// A key without limits.
+    pub fn new(key: &str) -> Self {
+        Self { hash: keccak256(key), name: None, requests_per_minute: None, tokens_per_minute: None }
+    }
+
+    /// Whether it is this one. Hashes are compared, so time tells nothing of the key.
+    pub fn is(&self, key: &str) -> bool {
+        self.hash == keccak256(key)
+    }
+
+    /// A key file: `KEY [name=NAME] [rpm=N] [tpm=N]` a line, `#` before remarks.
+    pub fn parse_file(text: &str) -> Result<Vec<Self>, KeyError> {
+        let mut keys: Vec<Self> = Vec::new();
+        for (line, content) in text.lines().enumerate() {
+            let content = content.trim();
+            if content.is_empty() || content.starts_with('#') {
+                continue;
+            }
+            let key = Self::parse(content).map_err(|reason| KeyError { line: line + 1, reason })?;
+            if keys.iter().any(|known| known.hash == key.hash) {
+                return Err(KeyError { line: line + 1, reason: "this key was named before" });
+            }
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    fn parse(line: &str) -> Result<Self, &'static str> {
+        let mut words = line.split_whitespace();
+        let mut key = Self::new(words.next().ok_or("no key")?);
+        for word in words {
+            let (field, value) = word.split_once('=').ok_or("after the key come name=, rpm= and tpm=")?;
+            let number = || value.parse().ok().filter(|n| *n > 0).ok_or("a limit is a number above 0");
+            match field {
+                "name" => key.name = Some(value.to_owned()),
+                "rpm" => key.requests_per_minute = Some(number()?),
+                "tpm" => key.tokens_per_minute = Some(number()?),
+                _ => return Err("after the key come name=, rpm= and tpm="),
+            }
+        }
+        Ok(key)
+    }
+}
+
+impl From<&str> for ApiKey {
+    fn from(key: &str) -> Self {
+        Self::new(key)
+    }
+}
+
+/// Every key, with what is left of its minute.
+#[derive(Debug)]
+pub(crate) struct KeyRing(Vec<Arc<KeyUse>>);
+
+/// A key in use.
+#[derive(Debug)]
+pub(crate) struct KeyUse {
+    key: ApiKey,
+    requests: Option<Mutex<Bucket>>,
+    tokens: Option<Mutex<Bucket>>,
+}
+
+impl KeyRing {
+    pub(crate) fn new(keys: &[ApiKey]) -> Self {
+        let now = Instant::now();
+        let bucket = |limit: Option<u32>| limit.map(|limit| Mutex::new(Bucket::new(limit, now)));
+        let used = |key: &ApiKey| {
+            let (requests, tokens) = (bucket(key.requests_per_minute), bucket(key.tokens_per_minute));
+            Arc::new(KeyUse { key: key.clone(), requests, tokens })
+        };
+        Self(keys.iter().map(used).collect())
+    }
+
+    /// Whether anybody is let in.
+    pub(crate) const fn is_open(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The key of this text. All are looked at, so time tells nothing of which it is.
+    pub(crate) fn find(&self, text: &str) -> Option<Arc<KeyUse>> {
+        self.0.iter().fold(None, |found, one| if one.key.is(text) { Some(Arc::clone(one)) } else { found })
+    }
+}
+
+impl KeyUse {
+    /// Takes a request; when to come back where there is none left.
+    pub(crate) fn request(&self) -> Result<(), Duration> {
+        let now = Instant::now();
+        if let Some(tokens) = &self.tokens {
+            tokens.lock().wait_for(1.0, now)?;
+        }
+        match &self.requests {
+            Some(requests) => requests.lock().take(now),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts tokens, which may go below nothing: the next request waits for them.
+    pub(crate) fn tokens(&self, count: u64) {
+        if let Some(tokens) = &self.tokens {
+            tokens.lock().charge(count as f64, Instant::now());
+        }
+    }
+}
+
+/// Fills up steadily to a minute's worth.
+#[derive(Debug)]
+struct Bucket {
+    limit: f64,
+    level: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn new(limit: u32, now: Instant) -> Self {
+        Self { limit: f64::from(limit), level: f64::from(limit), at: now }
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.limit / 60.0;
+        self.level = (self.level + gained).min(self.limit);
+        self.at = now;
+    }
+
+    /// When there will be so much.
+    fn wait_for(&mut self, amount: f64, now: Instant) -> Result<(), Duration> {
+        self.fill(now);
+        let missing = amount - self.level;
+        if missing <= 0.0 { Ok(()) } else { Err(Duration::from_secs_f64(missing * 60.0 / self.limit)) }
+    }
+
+    fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        self.wait_for(1.0, now)?;
+        self.level -= 1.0;
+        Ok(())
+    }
+
+    fn charge(&mut self, amount: f64, now: Instant) {
+        self.fill(now);
+        self.level -= amount;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_says_who_and_how_much() {
+        let text = "# remark\n\nfirst\nsecond name=ann rpm=60 tpm=1000\n third rpm=1 ";
+        let keys = ApiKey::parse_file(text).unwrap();
+        assert_eq!(keys.len(), 3);
+        assert!(keys[0].is("first") && !keys[0].is("first ") && keys[0].requests_per_minute.is_none());
+        assert_eq!(keys[1].name.as_deref(), Some("ann"));
+        assert_eq!((keys[1].requests_per_minute, keys[1].tokens_per_minute), (Some(60), Some(1000)));
+        for (bad, line) in [("a\na", 2), ("a rpm", 1), ("a rpm=0", 1), ("a tpm=x", 1), ("\na rps=1", 2)] {
+            let error = ApiKey::parse_file(bad).unwrap_err();
+            assert_eq!(error.line, line, "{bad}");
+        }
+        assert!(!format!("{:?}", keys[1]).contains("second"));
+    }
+
+    #[test]
+    fn a_bucket_fills_steadily() {
+        let start = Instant::now();
+        let later = |seconds| start + Duration::from_secs(seconds);
+        let mut bucket = Bucket::new(2, start);
+        assert_eq!((bucket.take(start), bucket.take(start)), (Ok(()), Ok(())));
+        assert_eq!(bucket.take(start), Err(Duration::from_secs(30)));
+        assert_eq!(bucket.take(later(15)), Err(Duration::from_secs(15)));
+        assert_eq!(bucket.take(later(30)), Ok(()));
+        // An hour later it holds no more than a minute's worth.
+        bucket.charge(4.0, later(3600));
+        assert_eq!(bucket.wait_for(1.0, later(3600)), Err(Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn tokens_are_paid_for_afterwards() {
+        let ring = KeyRing::new(&ApiKey::parse_file("a tpm=10").unwrap());
+        let key = ring.find("a").unwrap();
+        assert!(ring.find("b").is_none() && !ring.is_open());
+        key.request().unwrap();
+        key.tokens(1_000);
+        let wait = key.request().unwrap_err();
+        assert!(wait > Duration::from_secs(5_900) && wait < Duration::from_secs(6_000), "{wait:?}");
+    }
+}

@@ -1,0 +1,180 @@
+//! A backend that costs nothing and sees everything: a wrong, stale or shared page changes what it answers.
+//!
+//! What it keeps for a position is a hash of the token, the position, the adapters and all that it kept for the positions before,
+//! read through the row's own page table. Its logits come from all of it, so a page that belongs to somebody else, or was written
+//! once too often, gives another answer.
+
+use crate::tiny::{Inner, Tiny};
+use alloy_primitives::B256;
+use parking_lot::Mutex;
+use std::{any::Any, sync::Arc};
+use tributary_adapters::Adapter;
+use tributary_engine::{
+    Admission, BackendError, Engine, EngineConfig, Health, Identity, InferenceBackend, Limits, LoraPart,
+    PageId, PrepareError, PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput,
+};
+
+const VOCAB: u32 = 260;
+const PAGE: u32 = 16;
+const NORMED: u32 = 8;
+
+#[derive(Debug)]
+struct Prepared;
+
+impl PreparedAdapter for Prepared {
+    fn bytes(&self) -> usize {
+        1000
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+#[derive(Debug)]
+struct Prepares;
+
+impl Preparer for Prepares {
+    fn prepare(&self, _adapter: &Adapter, _weight: f32) -> Result<Arc<dyn PreparedAdapter>, PrepareError> {
+        Ok(Arc::new(Prepared))
+    }
+}
+
+/// What a step was asked for, and what may go wrong in it.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) steps: usize,
+    pub(crate) tokens: usize,
+    /// Tokens computed behind the first of rows with guesses.
+    pub(crate) guesses: usize,
+    /// Rows with guesses fail.
+    pub(crate) guesses_overflow: bool,
+    /// The step of this number fails, and the backend with it.
+    pub(crate) break_at: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Toy {
+    limits: Limits,
+    identity: Identity,
+    kept: Vec<[u64; PAGE as usize]>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+fn mix(a: u64, b: u64) -> u64 {
+    let z = (a ^ b.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_add(0xD1B5_4A32_D192_ED03);
+    let z = (z ^ (z >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z ^ (z >> 32)
+}
+
+impl Toy {
+    pub(crate) fn new(pages: u32, seen: &Arc<Mutex<Seen>>) -> Self {
+        let limits = Limits {
+            context: 512,
+            vocab: VOCAB,
+            normed_bytes: NORMED,
+            page_tokens: PAGE,
+            pages,
+            rows: 64,
+            step_tokens: 512,
+        };
+        let identity = Identity { profile: B256::repeat_byte(1), weights: B256::repeat_byte(2) };
+        Self { limits, identity, kept: vec![[0; PAGE as usize]; pages as usize], seen: Arc::clone(seen) }
+    }
+
+    /// Computes and keeps a position; what its logits come from.
+    fn position(&mut self, row: &Row<'_>, index: usize, adapters: u64) -> u64 {
+        let at = row.pos as usize + index;
+        let place = |at: usize| (row.pages[at / PAGE as usize] as usize, at % PAGE as usize);
+        let before = (0..at).map(place).fold(adapters, |hash, (page, slot)| mix(hash, self.kept[page][slot]));
+        let (page, slot) = place(at);
+        self.kept[page][slot] = mix(mix(before, u64::from(row.tokens[index])), at as u64);
+        self.kept[page][slot]
+    }
+}
+
+/// Mostly what usually follows the token, so that answers repeat themselves; now and then something else.
+fn fill(logits: &mut [f32], hash: u64, token: u32) {
+    for (candidate, logit) in logits.iter_mut().enumerate() {
+        *logit = (mix(hash, candidate as u64) >> 40) as f32 / 4_194_304.0;
+    }
+    if hash % 16 > 1 {
+        logits[(token as usize * 7 + 3) % 11 + 97] += 6.0;
+    }
+}
+
+fn adapters(lora: &[LoraPart]) -> u64 {
+    lora.iter().fold(7, |hash, part| {
+        let word = part.hash.0.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        mix(mix(hash, word), u64::from(part.weight.to_bits()))
+    })
+}
+
+impl InferenceBackend for Toy {
+    fn name(&self) -> &str {
+        "toy"
+    }
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+    fn health(&self) -> Health {
+        Health::Ok
+    }
+    fn preparer(&self) -> Arc<dyn Preparer> {
+        Arc::new(Prepares)
+    }
+    fn admit(&mut self, _seq: SeqId, _lora: &[LoraPart]) -> Result<Admission, BackendError> {
+        Ok(Admission::Ready)
+    }
+
+    fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError> {
+        let total: usize = rows.iter().map(|row| row.tokens.len()).sum();
+        assert!(total <= self.limits.step_tokens as usize && rows.len() <= self.limits.rows as usize);
+        let overflow = {
+            let mut seen = self.seen.lock();
+            seen.steps += 1;
+            seen.tokens += total;
+            let guesses = |row: &Row<'_>| row.logits.count(row.tokens.len()).saturating_sub(1);
+            seen.guesses += rows.iter().map(guesses).sum::<usize>();
+            let steps = seen.steps;
+            if seen.break_at.take_if(|at| *at <= steps).is_some() {
+                return Err(BackendError::Failed("the toy broke".into()));
+            }
+            seen.guesses_overflow
+        };
+        out.begin(&self.limits, rows);
+        for (index, row) in rows.iter().enumerate() {
+            assert!(row.pos as usize + row.tokens.len() <= self.limits.context as usize);
+            let count = out.count(index);
+            let lora = adapters(row.lora);
+            for token in 0..row.tokens.len() {
+                let hash = self.position(row, token, lora);
+                let Some(place) = (token + count).checked_sub(row.tokens.len()) else { continue };
+                let place = out.first(index) + place;
+                let (logits, normed) = out.buffers_mut();
+                fill(&mut logits[place * VOCAB as usize..][..VOCAB as usize], hash, row.tokens[token]);
+                normed[place * NORMED as usize..][..NORMED as usize].copy_from_slice(&hash.to_be_bytes());
+            }
+            if overflow && count > 1 {
+                out.fail(index, RowError::NonFinite);
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_page(&mut self, from: PageId, to: PageId, _tokens: u32) -> Result<(), BackendError> {
+        self.kept[to as usize] = self.kept[from as usize];
+        Ok(())
+    }
+    fn release(&mut self, _seq: SeqId) {}
+}
+
+/// An engine over toys, and what they see.
+pub(crate) fn toy(tiny: &Tiny, config: EngineConfig, pages: u32) -> (Engine, Arc<Mutex<Seen>>) {
+    let seen = Arc::default();
+    let theirs = Arc::clone(&seen);
+    let engine = tiny.engine_over(config, Box::new(move || Ok(Box::new(Toy::new(pages, &theirs)) as Inner)));
+    (engine, seen)
+}

@@ -1,0 +1,138 @@
+use alloy_primitives::{B256, Keccak256};
+use llguidance::{
+    api::{GrammarWithLexer, TopLevelGrammar},
+    regex_to_lark,
+};
+use serde_json::{Value, json};
+
+/// What stands for the engine in every hash: masks may differ from version to version.
+const ENGINE: &str = "llguidance 1.9.1";
+
+/// What an answer has to look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that a schema describes; its properties in the schema's order.
+    JsonSchema(Value),
+    /// Text that a regular expression matches as a whole.
+    Regex(String),
+    /// One of these.
+    Choice(Vec<String>),
+    /// A grammar in `llguidance`'s Lark.
+    Lark(String),
+    /// Calls of functions, as a model writes them.
+    Calls(Calls),
+}
+
+/// Calls of functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// What a model puts around a call.
+    pub style: CallStyle,
+    /// Names, and schemas of the arguments.
+    pub functions: Vec<(String, Value)>,
+    /// Whether there may be several.
+    pub many: bool,
+    /// What the answer may be instead.
+    pub or: Option<Box<Shape>>,
+}
+
+/// How a model writes a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallStyle {
+    /// `<tool_call>\n{"name": …, "arguments": …}\n</tool_call>`: Hermes, Qwen, SmolLM2.
+    Tagged,
+    /// `{"name": …, "parameters": …}`: Llama 3.
+    Bare,
+}
+
+impl Shape {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::JsonObject => "json_object",
+            Self::JsonSchema(_) => "json_schema",
+            Self::Regex(_) => "regex",
+            Self::Choice(_) => "choice",
+            Self::Lark(_) => "lark",
+            Self::Calls(_) => "calls",
+        }
+    }
+
+    /// What was asked for, as text.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::JsonObject => String::new(),
+            Self::JsonSchema(schema) => schema.to_string(),
+            Self::Regex(text) | Self::Lark(text) => text.clone(),
+            Self::Choice(choices) => json!(choices).to_string(),
+            Self::Calls(calls) => calls.lark(),
+        }
+    }
+
+    /// keccak(engine ‖ 0 ‖ kind ‖ 0 ‖ text).
+    pub fn hash(&self) -> B256 {
+        let mut hash = Keccak256::new();
+        for part in [ENGINE, "\0", self.kind(), "\0", &self.text()] {
+            hash.update(part);
+        }
+        hash.finalize()
+    }
+
+    pub(crate) fn grammar(&self) -> TopLevelGrammar {
+        match self {
+            Self::JsonObject => TopLevelGrammar::from_json_schema(json!({"type": "object"})),
+            Self::JsonSchema(schema) => TopLevelGrammar::from_json_schema(schema.clone()),
+            Self::Regex(text) => TopLevelGrammar::from_grammar(GrammarWithLexer::from_regex(text)),
+            Self::Lark(text) => TopLevelGrammar::from_lark(text.clone()),
+            Self::Choice(_) => TopLevelGrammar::from_lark(format!("start: {}", self.rule())),
+            Self::Calls(calls) => TopLevelGrammar::from_lark(calls.lark()),
+        }
+    }
+
+    /// The right side of a rule; what is a grammar of its own matches nothing there.
+    fn rule(&self) -> String {
+        match self {
+            Self::JsonObject => "%json {\"type\": \"object\"}".to_owned(),
+            Self::JsonSchema(schema) => format!("%json {schema}"),
+            Self::Regex(text) => format!("/{}/", regex_to_lark(text, "")),
+            Self::Choice(choices) => {
+                let quoted: Vec<String> = choices.iter().map(|choice| quoted(choice)).collect();
+                quoted.join(" | ")
+            }
+            Self::Lark(_) | Self::Calls(_) => "/[]/".to_owned(),
+        }
+    }
+}
+
+impl Calls {
+    fn lark(&self) -> String {
+        let (open, arguments, close) = match self.style {
+            CallStyle::Tagged => ("<tool_call>\n{\"name\": ", ", \"arguments\": ", "}\n</tool_call>"),
+            CallStyle::Bare => ("{\"name\": ", ", \"parameters\": ", "}"),
+        };
+        let mut lines = Vec::new();
+        let mut names = Vec::new();
+        for (index, (name, schema)) in self.functions.iter().enumerate() {
+            let head = quoted(&format!("{open}{}{arguments}", quoted(name)));
+            lines.push(format!("call{index}: {head} arguments{index} {}", quoted(close)));
+            // Each schema by itself: its references lead to places in it.
+            lines.push(format!("arguments{index}: %json {schema}"));
+            names.push(format!("call{index}"));
+        }
+        let more = if self.many { " (\"\\n\" call)*" } else { "" };
+        let mut start = format!("start: call{more}");
+        if let Some(other) = &self.or {
+            start.push_str(" | other");
+            lines.push(format!("other: {}", other.rule()));
+        }
+        lines.insert(0, format!("call: {}", names.join(" | ")));
+        lines.insert(0, start);
+        lines.join("\n")
+    }
+}
+
+/// Text as Lark quotes it, which is as JSON does.
+fn quoted(text: &str) -> String {
+    json!(text).to_string()
+}

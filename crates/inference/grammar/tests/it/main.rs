@@ -1,0 +1,5 @@
+//! Grammars as an engine uses them: masks, choices, the end; and what clients may try.
+
+mod hostile;
+mod shapes;
+mod walk;
