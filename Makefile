@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := $(CACHE)/venv
 
-.PHONY: help setup dev test lint unit e2e interop oracle bench soak genesis clean-dev
+.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench soak genesis clean-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -22,7 +22,7 @@ dev: setup ## build, pull the model, start a node with an embedded sequencer
 	$(TARGET)/release/tributary model pull
 	exec $(TARGET)/release/tributary dev $(DEV_ARGS)
 
-test: setup lint unit e2e ## everything CI runs
+test: setup lint unit e2e interop fuzz ## everything CI runs
 
 lint: ## formatting, clippy and docs, warnings are errors
 	$(CARGO) fmt --all --check
@@ -42,7 +42,10 @@ e2e: ## whole-system tests that other languages drive: clients, wallets, the ora
 interop: setup ## op-node, op-batcher, op-geth and geth around this node (SCENARIOS="sequencer verifier ...": only these)
 	PYTHON=$(VENV)/bin/python tests/interop/prepare.sh $(CACHE)/interop
 	$(CARGO) build --locked --bin tributary
-	$(VENV)/bin/python tests/interop/run.py --tributary $(TARGET)/debug/tributary --bin $(CACHE)/interop/bin $(SCENARIOS)
+	$(VENV)/bin/python tests/interop/run.py --tributary $(TARGET)/debug/tributary --bin $(CACHE)/interop/bin --jobs 2 $(SCENARIOS)
+
+fuzz: ## a minute of fuzzing for each target (SECONDS_EACH=600: longer)
+	fuzz/run.sh $(CACHE)/fuzz
 
 bench: ## every figure of docs/STATUS.md
 	scripts/bench.sh

@@ -121,4 +121,6 @@ step "bad circumstances"
 "$PYTHON" tests/e2e/trouble.py --binary "$TRIBUTARY"
 step "kill -9 at 20 random instants"
 "$PYTHON" tests/e2e/crash.py --binary "$TRIBUTARY" ${CRASH_ARGS:-}
+step "kill -9 at 200 random instants of building and importing"
+"$PYTHON" tests/e2e/kills.py --tributary "$TRIBUTARY" ${KILLS_ARGS:-}
 step "passed"

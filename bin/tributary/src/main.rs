@@ -17,7 +17,8 @@ use crate::{
     args::LogArgs,
     commands::{
         AdapterCommand, AgentCommand, ChannelCommand, ChatCommand, ClaimCommand, DatanetCommand, DbCommand,
-        DemoCommand, ExplainCommand, InitCommand, ModelCommand, ProxyCommand, WalletCommand,
+        DemoCommand, ExplainCommand, InitCommand, ModelCommand, ProxyCommand, StatelessCommand,
+        WalletCommand,
     },
     node::{DevCommand, NodeCommand},
 };
@@ -39,6 +40,7 @@ enum Command {
     /// Start a node.
     Node(Box<NodeCommand>),
     Init(InitCommand),
+    Stateless(StatelessCommand),
     Demo(DemoCommand),
     /// The base model.
     #[command(subcommand)]
@@ -93,6 +95,7 @@ fn run(cli: Cli) -> Result<()> {
             Command::Dev(command) => command.run().await,
             Command::Node(command) => command.run().await,
             Command::Init(command) => command.run(),
+            Command::Stateless(command) => command.run(),
             Command::Demo(command) => command.run().await,
             Command::Model(command) => command.run().await,
             Command::Wallet(command) => command.run().await,
@@ -132,7 +135,8 @@ mod tests {
             --metrics=127.0.0.1:0 --rollup.interop-http=http://127.0.0.1:1 --rollup.sequencer-http=http://127.0.0.1:2 \
             --rollup.sequencer-headers=a=b,c=d --rollup.compute-pending-block --rollup.discovery.v4 \
             --rollup.enable-tx-conditional --rollup.retain-forwarded-txs --rollup.historicalrpc=http://127.0.0.1:3 \
-            --rollup.disable-tx-pool-gossip --rpc.eth-proof-window=100000";
+            --rollup.disable-tx-pool-gossip --rpc.eth-proof-window=100000 \
+            --rollup.max-uncompressed-block-size=8000000 --builder.gaslimit=1 --builder.max-tasks=3 --builder.extradata=0x";
         let parsed = Cli::try_parse_from(flags.split_whitespace()).map_err(|error| error.to_string());
         assert!(parsed.is_ok(), "{parsed:?}");
         for spelt_as_op_geth in ["--rollup.sequencerhttp=http://a", "--rollup.disabletxpoolgossip"] {

@@ -20,6 +20,8 @@ USER_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 USER = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 BATCHER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
 BATCHER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+SIGNER_KEY = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a"
+SIGNER = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
 
 
 @dataclass
@@ -53,7 +55,14 @@ def genesis(schedule: Schedule, time: int) -> dict:
     return {**recorded, "config": config, "timestamp": hex(time), "extraData": "0x" + extra.hex()}
 
 
-def rollup(schedule: Schedule, time: int, l1_block: dict, l2_hash: str, l1_chain_id: int, deposits: str) -> dict:
+def economy_genesis(_: Schedule, time: int) -> dict:
+    """The dev chain's: every fork through Karst from the start, and the economy."""
+    dev = json.loads((ROOT / "genesis/dev.json").read_text())
+    return {**dev, "timestamp": hex(time)}
+
+
+def rollup(schedule: Schedule, time: int, l1_block: dict, l2_hash: str, l1_chain_id: int, deposits: str, system_config: str,
+           chain_id: int) -> dict:
     recorded = json.loads((RECORDED / "rollup-isthmus-jovian.json").read_text())
     for fork in FORKS:
         recorded.pop(f"{fork}_time", None)
@@ -63,5 +72,5 @@ def rollup(schedule: Schedule, time: int, l1_block: dict, l2_hash: str, l1_chain
     recorded["genesis"]["l2"] = {"hash": l2_hash, "number": 0}
     recorded["genesis"]["l2_time"] = time
     recorded["genesis"]["system_config"]["batcherAddr"] = BATCHER.lower()
-    recorded.update(l1_chain_id=l1_chain_id, deposit_contract_address=deposits, block_time=BLOCK_TIME)
+    recorded.update(l1_chain_id=l1_chain_id, l2_chain_id=chain_id, deposit_contract_address=deposits, l1_system_config_address=system_config, block_time=BLOCK_TIME)
     return recorded

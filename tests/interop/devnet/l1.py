@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from .genesis import SIGNER
 from .process import Process, free_port, wait_until
 from .rpc import Rpc
 
@@ -15,25 +16,24 @@ RUNTIME = bytes.fromhex("60203603" "80" "6020" "6000" "37" "6000" "600035" "33" 
 INIT = bytes([0x60, len(RUNTIME), 0x80, 0x60, 0x0B, 0x60, 0, 0x39, 0x60, 0, 0xF3]) + RUNTIME
 
 
-class L1:
-    def __init__(self, binaries: Path, folder: Path):
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.rpc = Rpc(self.url)
-        self.process = Process("l1", [
-            binaries / "geth", "--dev", "--dev.period", BLOCK_TIME, "--datadir", folder / "l1", "--http", "--http.port", self.port,
-            "--http.api", "eth,net,web3,debug,admin", "--ipcdisable", "--port", 0, "--authrpc.port", free_port(), "--nodiscover",
-            "--gcmode", "archive", "--cache", 128,
-        ], folder)
-        self.rich = None
-        self.deposits = None
+# Has nothing but a storage slot: keccak256("systemconfig.unsafeblocksigner") - 1, the address whose blocks op-nodes believe.
+SIGNER_SLOT = "65a7ed542fb37fe237fdfbdd70b31598523fe5b32879e307bae27a0bd9581c08"
+SYSTEM_CONFIG = bytes.fromhex("73" + SIGNER.removeprefix("0x") + "7f" + SIGNER_SLOT + "55" "60006000f3")
 
-    def start(self):
-        self.process.start()
+
+class L1:
+    """An L1 with an unlocked rich account, wherever it runs."""
+
+    def __init__(self, url: str):
+        self.url, self.rpc = url, Rpc(url)
+        self.rich = self.deposits = self.system_config = None
+
+    def deploy(self):
+        """The two contracts, as soon as there are blocks."""
         wait_until("L1 makes blocks", lambda: self.rpc.number() >= 2)
         self.rich = self.rpc.call("eth_accounts")[0]
-        receipt = self.send({"data": "0x" + INIT.hex()})
-        self.deposits = receipt["contractAddress"]
+        self.deposits = self.send({"data": "0x" + INIT.hex()})["contractAddress"]
+        self.system_config = self.send({"data": "0x" + SYSTEM_CONFIG.hex()})["contractAddress"]
 
     def send(self, tx: dict) -> dict:
         """A transaction of the rich account; waits for its receipt."""
@@ -57,3 +57,20 @@ class L1:
         """What op-node wants to know of this L1. Forks it has not heard of are left out."""
         config = self.rpc.call("admin_nodeInfo")["protocols"]["eth"]["config"]
         return {"config": {key: value for key, value in config.items() if key not in ("bogotaTime", "amsterdamTime")}}
+
+
+class DevL1(L1):
+    """geth --dev, in a process of ours."""
+
+    def __init__(self, binaries: Path, folder: Path):
+        self.port = free_port()
+        super().__init__(f"http://127.0.0.1:{self.port}")
+        self.process = Process("l1", [
+            binaries / "geth", "--dev", "--dev.period", BLOCK_TIME, "--datadir", folder / "l1", "--http", "--http.port", self.port,
+            "--http.api", "eth,net,web3,debug,admin", "--ipcdisable", "--port", 0, "--authrpc.port", free_port(), "--nodiscover",
+            "--gcmode", "archive", "--cache", 128,
+        ], folder)
+
+    def start(self):
+        self.process.start()
+        self.deploy()

@@ -55,6 +55,10 @@ impl Layout {
         self.0.join("jwt.hex")
     }
 
+    pub(crate) fn discovery_secret(&self) -> PathBuf {
+        self.0.join("discovery-secret")
+    }
+
     pub(crate) fn memstore(&self) -> PathBuf {
         self.0.join("memstore")
     }

@@ -93,7 +93,20 @@ impl LogArgs {
 
     fn stdout_layer(&self, to_stderr: bool) -> Result<BoxedLayer> {
         // Libraries that tell too much at debug level stay at info unless the filter names them.
-        let quiet = ["hyper", "h2", "jsonrpsee-server", "reqwest", "tower", "soketto", "rustls"];
+        let quiet = [
+            "hyper",
+            "h2",
+            "jsonrpsee-server",
+            "reqwest",
+            "tower",
+            "soketto",
+            "rustls",
+            "libp2p",
+            "multistream_select",
+            "netlink",
+            "yamux",
+            "hickory",
+        ];
         let default =
             quiet.iter().fold(self.level().to_owned(), |filter, name| format!("{filter},{name}=warn"));
         let filter = if self.stdout_filter.is_empty() { default } else { self.stdout_filter.clone() };

@@ -24,6 +24,10 @@ pub(crate) struct BuilderArgs {
     #[arg(long = "builder.deadline", value_name = "SECONDS", default_value = "12", value_parser = parse_duration)]
     pub(crate) deadline: Duration,
 
+    /// Extra data of blocks. On an OP chain it is not the builder's to choose.
+    #[arg(long = "builder.extradata", value_name = "BYTES")]
+    pub(crate) extra_data: Option<String>,
+
     /// Most payloads in the making.
     #[arg(long = "builder.max-tasks", value_name = "COUNT", default_value_t = 16)]
     pub(crate) max_tasks: u32,
@@ -31,11 +35,12 @@ pub(crate) struct BuilderArgs {
 
 impl BuilderArgs {
     /// What the builder is told.
-    pub(crate) fn config(&self) -> PayloadConfig {
+    pub(crate) fn config(&self, rollup: &RollupArgs) -> PayloadConfig {
         PayloadConfig {
             interval: self.interval,
             deadline: self.deadline,
             max_jobs: self.max_tasks,
+            max_bytes: rollup.max_uncompressed_block_size,
             ..PayloadConfig::default()
         }
     }
@@ -82,7 +87,11 @@ pub(crate) struct RollupArgs {
     #[arg(long = "rollup.discovery.v4")]
     pub(crate) discovery_v4: bool,
 
-    /// Endpoint for what lies before Bedrock.
+    /// Largest encoded block that is built, in bytes; at most 10 MiB, which gossip carries.
+    #[arg(long = "rollup.max-uncompressed-block-size", value_name = "BYTES")]
+    pub(crate) max_uncompressed_block_size: Option<u64>,
+
+    /// Endpoint for what lies before Bedrock; no chain of this node has that.
     #[arg(long = "rollup.historicalrpc", value_name = "URL")]
     pub(crate) historical_rpc: Option<String>,
 

@@ -108,6 +108,10 @@ pub(crate) struct RpcArgs {
     #[arg(long = "rpc.max-tracing-requests")]
     pub(crate) max_tracing_requests: Option<usize>,
 
+    /// Most blocks one trace_filter may span; 0: no limit.
+    #[arg(long = "rpc.max-trace-filter-blocks", default_value_t = 100)]
+    pub(crate) max_trace_filter_blocks: u64,
+
     /// Most calls and estimates at a time.
     #[arg(long = "rpc.max-blocking-io-requests", default_value_t = 256)]
     pub(crate) max_blocking_io_requests: usize,
@@ -155,6 +159,7 @@ impl RpcArgs {
                 evm_timeout: self.evm_timeout,
                 tx_fee_cap: self.tx_fee_cap,
                 proof_window: self.proof_window,
+                max_trace_filter_blocks: self.max_trace_filter_blocks,
                 max_concurrent_calls: self.max_blocking_io_requests,
                 max_tracing_requests: self.max_tracing_requests.unwrap_or(defaults.max_tracing_requests),
                 ..defaults

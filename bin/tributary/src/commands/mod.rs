@@ -12,13 +12,15 @@ mod explain;
 mod init;
 mod model;
 mod proxy;
+mod stateless;
 mod wallet;
 
 pub(crate) use self::model::{model_path, open_model};
 pub(crate) use self::{
     adapter::AdapterCommand, agent::AgentCommand, channel::ChannelCommand, chat::ChatCommand,
     claim::ClaimCommand, datanet::DatanetCommand, db::DbCommand, demo::DemoCommand, explain::ExplainCommand,
-    init::InitCommand, model::ModelCommand, proxy::ProxyCommand, wallet::WalletCommand,
+    init::InitCommand, model::ModelCommand, proxy::ProxyCommand, stateless::StatelessCommand,
+    wallet::WalletCommand,
 };
 
 use alloy_primitives::{Address, B256, U64};

@@ -42,8 +42,12 @@ impl ChainParts {
         let followed = Arc::clone(&port);
         tokio::spawn(async move { followed.follow().await });
         let sequencing = CancellationToken::new();
-        let builder =
-            PayloadBuilder::new(executor.clone(), chain.clone(), pool.clone(), node.builder.config());
+        let builder = PayloadBuilder::new(
+            executor.clone(),
+            chain.clone(),
+            pool.clone(),
+            node.builder.config(&node.rollup),
+        );
         if node.dev.dev {
             let config = DevConfig {
                 block_time: BlockTime::from_duration(node.dev.block_time),

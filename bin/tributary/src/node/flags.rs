@@ -24,16 +24,10 @@ impl NodeCommand {
         let (network, rollup) = (&self.network, &self.rollup);
         let given = [
             ("--disable-discovery", network.disable_discovery),
-            ("--nat", network.nat != "any"),
+            ("--nat", !["any", "none"].contains(&network.nat.as_str()) && !network.nat.starts_with("extip:")),
             ("--ipcdisable", self.rpc.ipcdisable),
             ("--ipcpath", self.rpc.ipcpath.is_some()),
-            ("--bootnodes", !network.bootnodes.is_empty()),
-            ("--trusted-peers", !network.trusted_peers.is_empty()),
-            ("--max-outbound-peers", network.max_outbound_peers.is_some()),
-            ("--max-inbound-peers", network.max_inbound_peers.is_some()),
-            ("--p2p-secret-key", network.p2p_secret_key.is_some()),
-            ("--addr", !network.addr.is_unspecified()),
-            ("--port", network.port != 30303),
+            ("--builder.extradata", self.builder.extra_data.is_some()),
             ("--rollup.disable-tx-pool-gossip", rollup.disable_tx_pool_gossip),
             ("--rollup.compute-pending-block", rollup.compute_pending_block),
             ("--rollup.discovery.v4", rollup.discovery_v4),

@@ -7,7 +7,7 @@
 //!                          │
 //!        engine ─▶ Worker (API, poster, store) ─▶ DA
 //!                          │
-//!                        RPC servers (eth_*, tributary_*), Engine API (engine_*, no dev chains)
+//!                        RPC servers (eth_*, tributary_*), Engine API (engine_*, no dev chains), peers
 //! ```
 //!
 //! Parts stop in the opposite order: nothing is asked of a part that is gone.

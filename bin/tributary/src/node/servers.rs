@@ -3,8 +3,13 @@
 use std::sync::Arc;
 
 use eyre::Result;
-use tributary_engine_api::{AuthServer, ClientVersion, Engine, MinerApiServer};
-use tributary_rpc::{EthConfig, Modules, Namespace, RpcContext, RpcHandle, RpcParts, TributaryApi};
+use tributary_engine_api::{
+    AuthServer, ClientVersion, Engine, MinerApiServer, PayloadWitness, PayloadWitnessApiServer,
+};
+use tributary_p2p::{AdminApiServer, AdminMethods, Network};
+use tributary_rpc::{
+    EthConfig, Modules, Namespace, NoPeers, Peers, RpcContext, RpcHandle, RpcParts, TributaryApi,
+};
 
 use super::{NodeCommand, chain::ChainParts};
 use crate::args::Layout;
@@ -14,6 +19,7 @@ pub(super) struct Servers {
     rpc: RpcHandle,
     /// A chain that is sequenced here takes no orders.
     auth: Option<AuthServer>,
+    network: Option<Network>,
 }
 
 impl Servers {
@@ -24,6 +30,8 @@ impl Servers {
         layout: &Layout,
     ) -> Result<Self> {
         let config = node.rpc.config()?;
+        let engine = Engine::new(chain.builder.clone(), client())?;
+        let network = network(node, &engine, layout).await?;
         let context = RpcContext::new(RpcParts {
             spec: Arc::clone(&chain.spec),
             chain: chain.chain.clone(),
@@ -31,6 +39,9 @@ impl Servers {
             executor: chain.executor.clone(),
             tributary,
             sequencer: node.forwarder()?,
+            peers: network
+                .clone()
+                .map_or_else(|| Arc::new(NoPeers) as Arc<dyn Peers>, |network| Arc::new(network)),
             config: EthConfig {
                 min_suggested_priority_fee: node.rollup.min_suggested_priority_fee,
                 tx_conditional: node.rollup.enable_tx_conditional,
@@ -38,16 +49,23 @@ impl Servers {
             },
             client_version: concat!("tributary/v", env!("CARGO_PKG_VERSION")).to_owned(),
         });
-        let engine = Engine::new(chain.builder.clone(), client())?;
         let mut modules = Modules::new(context)?;
         modules.extend(Namespace::Miner, MinerApiServer::into_rpc(engine.clone()))?;
+        if let Some(network) = &network {
+            modules.extend(
+                Namespace::Admin,
+                AdminMethods::new(network.clone(), chain.chain.clone()).into_rpc(),
+            )?;
+        }
+        let witness = PayloadWitness::new(modules.context().clone());
+        modules.extend(Namespace::Debug, witness.into_rpc())?;
         let rpc = RpcHandle::launch(&config, &modules).await?;
         let auth = if node.dev.dev {
             None
         } else {
             Some(AuthServer::launch(node.auth.config(&layout.jwt_secret())?, engine, &modules).await?)
         };
-        Ok(Self { rpc, auth })
+        Ok(Self { rpc, auth, network })
     }
 
     pub(super) const fn rpc(&self) -> &RpcHandle {
@@ -59,8 +77,19 @@ impl Servers {
         if let Some(auth) = self.auth {
             auth.stop().await;
         }
+        if let Some(network) = self.network {
+            network.stop().await;
+        }
         self.rpc.stop().await;
     }
+}
+
+/// The peers of every node that somebody else sequences for, and of dev nodes that were told of some.
+async fn network(node: &NodeCommand, engine: &Engine, layout: &Layout) -> Result<Option<Network>> {
+    if node.dev.dev && !node.network.wanted_in_dev() {
+        return Ok(None);
+    }
+    Ok(Some(Network::start(node.network.config(layout)?, engine.clone()).await?))
 }
 
 fn client() -> ClientVersion {

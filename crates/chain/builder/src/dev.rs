@@ -209,6 +209,7 @@ impl DevSequencer {
             transactions: vec![deposit],
             no_tx_pool: false,
             da_caps: DaCaps::default(),
+            max_bytes: None,
         })
     }
 

@@ -25,6 +25,8 @@ pub struct PayloadConfig {
     pub deadline: Duration,
     /// How long `resolve` waits for the first fill, and then once more until it is sealed with what it has.
     pub patience: Duration,
+    /// Encoded size of a block, bytes, beyond which nothing of the pool is taken.
+    pub max_bytes: Option<u64>,
     /// Jobs kept; the oldest ends when one more begins.
     pub max_jobs: u32,
 }
@@ -35,6 +37,7 @@ impl Default for PayloadConfig {
             interval: Duration::from_millis(250),
             deadline: Duration::from_secs(12),
             patience: Duration::from_millis(500),
+            max_bytes: None,
             max_jobs: 16,
         }
     }
@@ -147,6 +150,7 @@ impl PayloadBuilder {
             shared.chain.header_by_hash(parent)?.ok_or(PayloadError::UnknownParent(parent))?;
         let state = shared.chain.state_at(parent.hash())?;
         attributes.da_caps = self.da_caps();
+        attributes.max_bytes = shared.config.max_bytes;
         Ok(Recipe { executor: shared.executor.clone(), pool: shared.pool.clone(), parent, attributes, state })
     }
 }

@@ -62,6 +62,7 @@ pub(crate) fn decode(attributes: OpPayloadAttributes) -> Result<BuildAttributes,
         no_tx_pool: attributes.no_tx_pool.unwrap_or_default(),
         // The builder has the batcher's.
         da_caps: DaCaps::default(),
+        max_bytes: None,
     })
 }
 

@@ -8,8 +8,9 @@ use alloy_rpc_types_engine::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::watch;
 use tributary_builder::PayloadBuilder;
-use tributary_spec::{ChainSpec, SealedHeader};
+use tributary_spec::{ChainSpec, RecoveredBlock, SealedHeader};
 use tributary_tree::{Chain, ForkchoiceStatus, PayloadStatus as ImportStatus};
 
 use crate::{
@@ -37,18 +38,30 @@ pub struct ClientVersion {
 #[derive(Debug, Clone)]
 pub struct Engine(Arc<Shared>);
 
+/// A head that was chosen and cannot be reached yet: blocks beneath it are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The missing block nearest to the head: its descendants are here already.
+    pub missing: B256,
+    /// Its number, if a child of it is here.
+    pub number: Option<u64>,
+    /// What was chosen.
+    pub state: ForkchoiceState,
+}
+
 #[derive(Debug)]
 struct Shared {
     builder: PayloadBuilder,
     linker: Linker,
     client: ClientVersion,
+    wanted: watch::Sender<Option<Wanted>>,
 }
 
 impl Engine {
     /// Over the builder and its chain.
     pub fn new(builder: PayloadBuilder, client: ClientVersion) -> Result<Self, EngineError> {
         let linker = Linker::start(builder.chain().clone())?;
-        Ok(Self(Arc::new(Shared { builder, linker, client })))
+        Ok(Self(Arc::new(Shared { builder, linker, client, wanted: watch::Sender::new(None) })))
     }
 
     /// What this client calls itself.
@@ -61,8 +74,39 @@ impl Engine {
         &self.0.builder
     }
 
-    pub(crate) fn chain(&self) -> &Chain {
+    /// What is driven.
+    pub fn chain(&self) -> &Chain {
         self.0.builder.chain()
+    }
+
+    /// The head that cannot be reached, for whoever can fetch what is missing. `None` as long as the head is what was chosen last.
+    pub fn wanted(&self) -> watch::Receiver<Option<Wanted>> {
+        self.0.wanted.subscribe()
+    }
+
+    /// A block that was fetched, of so many bytes: executed, or kept until its parent comes.
+    pub fn fetched(&self, block: RecoveredBlock, bytes: usize) -> Result<ImportStatus, EngineError> {
+        Ok(self.0.linker.import(block, bytes)?)
+    }
+
+    /// Tells that a block that was not executed is invalid, and so is what waits for it.
+    pub fn reject(&self, hash: B256, latest_valid: B256, reason: &str) {
+        self.chain().mark_invalid(hash, latest_valid, reason);
+        self.0.linker.arrived(hash);
+    }
+
+    /// Chooses again what could not be reached. Labels that are not on that chain are left as they are.
+    pub fn resume(&self) -> Result<PayloadStatus, EngineError> {
+        let Some(Wanted { state, .. }) = *self.0.wanted.borrow() else {
+            return Ok(valid(self.chain().head().hash()));
+        };
+        self.choose(state).or_else(|error| {
+            tracing::debug!(target: "engine", %error, "Labels of the head that was fetched not taken over");
+            self.choose(ForkchoiceState {
+                head_block_hash: state.head_block_hash,
+                ..ForkchoiceState::default()
+            })
+        })
     }
 
     fn spec(&self) -> &ChainSpec {
@@ -143,6 +187,7 @@ impl Engine {
         if status == ForkchoiceStatus::Syncing && self.0.linker.wait_for(head, LINK_PATIENCE)? {
             status = self.chain().set_forkchoice(head, safe, finalized)?;
         }
+        self.want(&status, state);
         Ok(match status {
             ForkchoiceStatus::Valid => {
                 if let Some(finalized) = self.chain().finalized() {
@@ -153,6 +198,19 @@ impl Engine {
             ForkchoiceStatus::Invalid { latest_valid, reason } => invalid(reason, Some(latest_valid)),
             ForkchoiceStatus::Syncing => PayloadStatus::from_status(PayloadStatusEnum::Syncing),
         })
+    }
+
+    /// Tells whoever fetches blocks which are missing, or that none are.
+    fn want(&self, status: &ForkchoiceStatus, state: ForkchoiceState) {
+        let wanted = (*status == ForkchoiceStatus::Syncing).then(|| {
+            let (missing, number) = self.0.linker.missing(state.head_block_hash);
+            Wanted { missing, number, state }
+        });
+        self.0.wanted.send_if_modified(|present| {
+            let changed = *present != wanted;
+            *present = wanted;
+            changed
+        });
     }
 
     fn begin(&self, version: Version, head: B256, json: Value) -> Result<PayloadId, EngineError> {

@@ -14,13 +14,15 @@ mod miner;
 mod payload;
 mod server;
 mod version;
+mod witness;
 
 pub use api::{CAPABILITIES, EngineApiServer};
 pub use auth::{JwtError, JwtSecret};
-pub use engine::{ClientVersion, Engine};
+pub use engine::{ClientVersion, Engine, Wanted};
 pub use envelope::PayloadEnvelope;
 pub use error::EngineError;
 pub use miner::MinerApiServer;
 pub use payload::{NewPayload, WirePayload};
 pub use server::{AuthConfig, AuthServer, AuthServerError};
 pub use version::Version;
+pub use witness::{PayloadWitness, PayloadWitnessApiServer};

@@ -101,6 +101,14 @@ impl Linker {
         Ok(true)
     }
 
+    /// The missing block under a head that is not known, with its number if a child of it waits.
+    pub(crate) fn missing(&self, head: B256) -> (B256, Option<u64>) {
+        let buffer = self.shared.buffer.lock();
+        let Some(missing) = buffer.missing_ancestor(head) else { return (head, None) };
+        let child = buffer.children(missing).first().and_then(|child| buffer.get(*child));
+        (missing, child.and_then(|child| child.number().checked_sub(1)))
+    }
+
     /// Forgets waiting blocks at or beneath a finalized one.
     pub(crate) fn finalized(&self, number: u64) {
         self.shared.buffer.lock().prune(number);

@@ -90,7 +90,7 @@ pub(crate) struct Sealed {
 
 impl NewPayload {
     /// The version against the fork, and the parameters against the version.
-    pub(crate) fn check_version(&self, spec: &ChainSpec) -> Result<(), EngineError> {
+    pub fn check_version(&self, spec: &ChainSpec) -> Result<(), EngineError> {
         let (version, timestamp) = (self.version, self.payload.timestamp);
         Method::NewPayload.check(version, spec, timestamp)?;
         let canyon = spec.forks().active(OpHardfork::Canyon, timestamp);
@@ -106,8 +106,26 @@ impl NewPayload {
         expect(version, "executionRequests", self.execution_requests.is_some(), requests)
     }
 
-    /// Hashes the payload and compares. What is wrong is told in words: the block is invalid, whoever its parent is.
-    pub(crate) fn seal(self, spec: &ChainSpec) -> Result<Sealed, String> {
+    /// The method's version for a block of this time.
+    pub fn version_at(spec: &ChainSpec, timestamp: u64) -> Version {
+        let active = |fork| spec.forks().active(fork, timestamp);
+        match (active(OpHardfork::Isthmus), active(OpHardfork::Ecotone)) {
+            (true, _) => Version::V4,
+            (false, true) => Version::V3,
+            (false, false) => Version::V2,
+        }
+    }
+
+    /// The block that this says, its hash compared and its senders recovered, and the bytes of its transactions.
+    pub fn into_block(self, spec: &ChainSpec) -> Result<(RecoveredBlock, usize), String> {
+        self.check_version(spec).map_err(|error| error.to_string())?;
+        let sealed = self.seal(spec)?;
+        let size = sealed.size();
+        Ok((sealed.recover()?, size))
+    }
+
+    /// The header that this says, which has the hash that it says.
+    pub fn verified_header(&self, spec: &ChainSpec) -> Result<SealedHeader, String> {
         if self.versioned_hashes.as_ref().is_some_and(|hashes| !hashes.is_empty()) {
             return Err("expectedBlobVersionedHashes is not empty, and this chain has no blobs".to_owned());
         }
@@ -120,6 +138,12 @@ impl NewPayload {
         if header.hash() != claimed {
             return Err(format!("block hash is {}, the payload says {claimed}", header.hash()));
         }
+        Ok(header)
+    }
+
+    /// Hashes the payload and compares. What is wrong is told in words: the block is invalid, whoever its parent is.
+    pub(crate) fn seal(self, spec: &ChainSpec) -> Result<Sealed, String> {
+        let header = self.verified_header(spec)?;
         let WirePayload { transactions, withdrawals, .. } = self.payload;
         Ok(Sealed { header, transactions, withdrawals })
     }

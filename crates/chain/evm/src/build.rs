@@ -49,6 +49,9 @@ pub struct BuildAttributes {
     pub no_tx_pool: bool,
     /// Limits the batcher has set on pool transactions.
     pub da_caps: DaCaps,
+    /// Encoded size of the block, bytes, beyond which no offered transaction is taken; never more than
+    /// [`MAX_BLOCK_BYTES`], which `None` means.
+    pub max_bytes: Option<u64>,
 }
 
 /// Limits in bytes of estimated compressed size ([`estimated_da_size`]); `None`: no limit.
@@ -85,9 +88,12 @@ pub enum Rejection {
     /// It does not fit what is left of this block; a later block may take it.
     #[error("{0}")]
     DoesNotFit(TxFault),
-    /// The block would be beyond [`MAX_BLOCK_BYTES`].
-    #[error("the block would be larger than {MAX_BLOCK_BYTES} bytes")]
-    BlockBytes,
+    /// The block would be larger than it may be.
+    #[error("the block would be larger than {limit} bytes")]
+    BlockBytes {
+        /// The limit.
+        limit: usize,
+    },
     /// The transaction is beyond the batcher's limit of a transaction.
     #[error("estimated size {size} is beyond the DA limit of {limit} a transaction")]
     DaTx {
@@ -263,6 +269,7 @@ struct Filling {
     bytes: usize,
     da_bytes: u64,
     caps: DaCaps,
+    max_bytes: usize,
 }
 
 impl Filling {
@@ -275,6 +282,10 @@ impl Filling {
             bytes: BLOCK_OVERHEAD,
             da_bytes: 0,
             caps: attributes.da_caps,
+            max_bytes: attributes
+                .max_bytes
+                .and_then(|limit| usize::try_from(limit).ok())
+                .map_or(MAX_BLOCK_BYTES, |limit| limit.min(MAX_BLOCK_BYTES)),
         }
     }
 
@@ -326,8 +337,8 @@ impl Filling {
         if matches!(tx.tx_type(), OpTxType::Deposit | OpTxType::PostExec) {
             return Err(Rejection::Invalid(TxFault::Type(tx.ty())));
         }
-        if self.bytes + size > MAX_BLOCK_BYTES {
-            return Err(Rejection::BlockBytes);
+        if self.bytes + size > self.max_bytes {
+            return Err(Rejection::BlockBytes { limit: self.max_bytes });
         }
         match self.caps {
             DaCaps { max_tx: Some(limit), .. } if da_size > limit => {

@@ -1,11 +1,12 @@
 //! [`Executor`]: the one place where transactions run.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use alloy_evm::EvmEnv;
+use alloy_evm::{Evm, EvmEnv, EvmFactory, precompiles::Precompile};
 use alloy_op_evm::evm_env_for_op_block;
 use alloy_primitives::{Address, B256};
 use op_revm::OpSpecId;
+use revm::{database::EmptyDB, precompile::PrecompileId};
 use tributary_spec::{ChainSpec, ExtraDataError, Header};
 
 use crate::TributaryEvmFactory;
@@ -57,6 +58,21 @@ impl Executor {
     /// The environment of the block with this header.
     pub fn evm_env(&self, header: &Header) -> Env {
         evm_env_for_op_block(header, &*self.spec, self.spec.chain_id())
+    }
+
+    /// The precompiles of a block at this time, by the names of EIP-7910.
+    pub fn precompiles(&self, timestamp: u64) -> BTreeMap<String, Address> {
+        let env = self.evm_env(&Header { timestamp, base_fee_per_gas: Some(0), ..Header::default() });
+        let evm = self.factory.create_evm(EmptyDB::default(), env);
+        let economy = self.spec.economy.active_at(timestamp);
+        let (_, _, precompiles) = evm.components();
+        let named = precompiles.addresses().filter_map(|address| {
+            let id = precompiles.get(address)?.precompile_id().clone();
+            // What is mounted before its time refuses every call.
+            let asleep = matches!(id, PrecompileId::Custom(_)) && !economy;
+            (!asleep).then(|| (id.name().to_owned(), *address))
+        });
+        named.collect()
     }
 
     /// The environment of a child of `parent` yet to be built.

@@ -16,6 +16,7 @@ mod run;
 mod sandbox;
 mod seal;
 mod simulate;
+mod witness;
 
 pub use alloy_op_evm::{OpEvmContext, OpTx};
 pub use op_revm::{OpHaltReason, OpSpecId, OpTransactionError};
@@ -31,3 +32,4 @@ pub use l1_fee::{L1Fees, estimated_da_size};
 pub use sandbox::{BlockDb, FeeMode, Sandbox};
 pub use seal::ExecutedBlock;
 pub use simulate::{SimulatedBlock, Simulator};
+pub use witness::{Ancestors, StatelessError, Witness, WitnessBuildError};

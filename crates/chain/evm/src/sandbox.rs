@@ -13,7 +13,7 @@ use revm::{
     DatabaseCommit, Inspector,
     context::Transaction as _,
     context_interface::result::{EVMError, ResultAndState},
-    database::State,
+    database::{BundleState, State, states::bundle_state::BundleRetention},
     database_interface::bal::EvmDatabaseError,
     inspector::NoOpInspector,
 };
@@ -132,6 +132,12 @@ impl Sandbox {
     /// Keeps the changes of a transaction for those that follow.
     pub fn commit(&mut self, result: ResultAndState<OpHaltReason>) {
         self.db.commit(result.state);
+    }
+
+    /// All changes that were kept so far.
+    pub fn changes(&mut self) -> &BundleState {
+        self.db.merge_transitions(BundleRetention::PlainState);
+        &self.db.bundle_state
     }
 
     /// Runs transactions of a block one after another and keeps their changes.

@@ -10,7 +10,7 @@ const READS: usize = 64;
 
 /// What kind of work it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Lane {
+pub enum Lane {
     /// A look into the store or the pool.
     Read,
     /// A run of the EVM, bounded by the gas cap and by the clock.
@@ -42,7 +42,7 @@ impl Lanes {
 
 impl RpcContext {
     /// Runs `work` on a thread that may block, when its lane has room.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub async fn run<T: Send + 'static>(
         &self,
         lane: Lane,
         work: impl FnOnce(&Self) -> Result<T, RpcError> + Send + 'static,

@@ -88,6 +88,8 @@ pub struct EthConfig {
     pub max_tracing_requests: usize,
     /// Bytes that one request for traces may record.
     pub max_trace_bytes: usize,
+    /// `--rpc.max-trace-filter-blocks`: blocks of one `trace_filter`; 0 is no limit.
+    pub max_trace_filter_blocks: u64,
     /// `--rpc.max-blocking-io-requests`: calls and estimates at the same time.
     pub max_concurrent_calls: usize,
     /// `--rpc.txfeecap`: the most a sent transaction may pay for gas, in wei; zero is no limit.
@@ -116,6 +118,7 @@ impl Default for EthConfig {
             evm_timeout: Duration::from_secs(5),
             max_tracing_requests: cores.saturating_sub(2).max(2),
             max_trace_bytes: 256 << 20,
+            max_trace_filter_blocks: 100,
             max_concurrent_calls: 256,
             tx_fee_cap: 1_000_000_000_000_000_000,
             stale_filter_ttl: Duration::from_secs(300),

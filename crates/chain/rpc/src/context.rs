@@ -1,6 +1,9 @@
 //! What all methods share.
 
-use crate::{EthConfig, Forwarder, TributaryApi, blocking::Lanes, eth::FeeCache, eth::Filters};
+use crate::{
+    EthConfig, Forwarder, Peers, TributaryApi, blocking::Lanes, debug::RecentNodes, eth::FeeCache,
+    eth::Filters,
+};
 use std::{ops::Deref, sync::Arc};
 use tributary_evm::Executor;
 use tributary_pool::Pool;
@@ -22,6 +25,8 @@ pub struct RpcParts {
     pub tributary: Arc<dyn TributaryApi>,
     /// Where transactions are sent on to, if this node does not make blocks.
     pub sequencer: Option<Forwarder>,
+    /// The network.
+    pub peers: Arc<dyn Peers>,
     /// Limits.
     pub config: EthConfig,
     /// `web3_clientVersion`.
@@ -39,13 +44,20 @@ pub struct Shared {
     pub(crate) lanes: Lanes,
     pub(crate) fees: FeeCache,
     pub(crate) filters: Filters,
+    pub(crate) nodes: RecentNodes,
 }
 
 impl RpcContext {
     /// Joins the parts.
     pub fn new(parts: RpcParts) -> Self {
         let lanes = Lanes::new(&parts.config);
-        Self(Arc::new(Shared { parts, lanes, fees: FeeCache::default(), filters: Filters::default() }))
+        Self(Arc::new(Shared {
+            parts,
+            lanes,
+            fees: FeeCache::default(),
+            filters: Filters::default(),
+            nodes: RecentNodes::default(),
+        }))
     }
 }
 

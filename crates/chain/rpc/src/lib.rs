@@ -9,23 +9,27 @@ mod debug;
 mod error;
 mod eth;
 mod net;
+mod parity;
 mod provider;
 mod server;
 mod tributary;
 mod txpool;
 mod web3;
 
+pub use blocking::Lane;
 pub use config::{
     CorsDomains, EndpointConfig, EthConfig, Namespace, Namespaces, RpcConfig, ServerLimits, VirtualHosts,
 };
 pub use context::{RpcContext, RpcParts};
 pub use convert::{RpcBlock, RpcHeader, RpcReceipt, RpcTransaction};
-pub use debug::DebugApiServer;
+pub use debug::{DebugApiServer, StorageEntry, StorageRange};
 pub use error::RpcError;
 pub use eth::{
-    EthApiClient, EthApiServer, EthFilterApiServer, EthPubSubApiServer, Forwarder, ForwarderError,
+    EthApiClient, EthApiServer, EthExtraApiServer, EthFilterApiServer, EthPubSubApiServer, Forwarder,
+    ForwarderError, RpcAccount, RpcAccountInfo,
 };
-pub use net::NetApiServer;
+pub use net::{NetApiServer, NoPeers, Peers};
+pub use parity::{TraceApiServer, TraceFilterRequest};
 pub use server::{MeterLayer, Modules, RpcHandle, ServerError};
 pub use tributary::{
     ModelKey, NoWorker, TributaryApi, TributaryError, TributaryEvents, TributaryQuery, TributaryRpcClient,

@@ -7,6 +7,22 @@ use jsonrpsee::{
     proc_macros::rpc,
 };
 
+/// Who knows how many peers there are.
+pub trait Peers: std::fmt::Debug + Send + Sync {
+    /// How many are connected.
+    fn peer_count(&self) -> usize;
+}
+
+/// A node without a network.
+#[derive(Debug)]
+pub struct NoPeers;
+
+impl Peers for NoPeers {
+    fn peer_count(&self) -> usize {
+        0
+    }
+}
+
 /// The network.
 #[rpc(server, namespace = "net")]
 pub trait NetApi {
@@ -38,6 +54,6 @@ impl NetApiServer for NetMethods {
     }
 
     async fn peer_count(&self) -> RpcResult<U64> {
-        Ok(U64::ZERO)
+        Ok(U64::from(self.0.peers.peer_count()))
     }
 }

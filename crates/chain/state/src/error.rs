@@ -1,5 +1,6 @@
 //! What can go wrong when state is read.
 
+use crate::WitnessError;
 use alloy_primitives::B256;
 use revm::database_interface::DBErrorMarker;
 use tributary_store::{Severity, StoreError};
@@ -33,6 +34,9 @@ pub enum StateError {
         /// The last block persisted.
         head: u64,
     },
+    /// A witness lacks something, or is wrong.
+    #[error("witness: {0}")]
+    Witness(#[from] WitnessError),
     /// Stored data contradicts itself.
     #[error("state is corrupt: {0}")]
     Corrupt(String),
@@ -43,7 +47,7 @@ impl StateError {
     pub const fn severity(&self) -> Severity {
         match self {
             Self::Store(error) => error.severity(),
-            Self::TooOld { .. } | Self::AboveHead { .. } => Severity::Reject,
+            Self::TooOld { .. } | Self::AboveHead { .. } | Self::Witness(_) => Severity::Reject,
             Self::MissingCode(_) | Self::MissingBlockHash(_) | Self::Corrupt(_) => Severity::Fatal,
         }
     }

@@ -20,6 +20,7 @@ mod updates;
 mod verify;
 mod view;
 mod walk;
+mod witness;
 
 pub use account::Account;
 pub use error::StateError;
@@ -35,3 +36,4 @@ pub use tributary_store::{AccountLeaf, StateDiff, StorageDiff};
 pub use updates::{NodeUpdates, StorageTrieUpdates, TrieUpdates};
 pub use verify::{StateReport, verify_state};
 pub use view::StateView;
+pub use witness::{ProofTargets, Record, Recorder, WitnessError, WitnessState, collect_nodes};

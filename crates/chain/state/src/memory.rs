@@ -2,8 +2,8 @@
 //! genesis and stateless runs use.
 
 use crate::{
-    Account, AccountProof, HashedPostState, StateError, StateProvider, StateReader, StorageProof,
-    StorageTrieUpdates, TrieUpdates, updates::NodeUpdates,
+    Account, AccountProof, HashedPostState, ProofTargets, StateError, StateProvider, StateReader,
+    StorageProof, StorageTrieUpdates, TrieUpdates, prove::add_hashed, updates::NodeUpdates,
 };
 use alloy_genesis::GenesisAccount;
 use alloy_primitives::{
@@ -240,5 +240,40 @@ impl StateProvider for MemoryState {
             proof: sorted_proof(&mut builder),
             storage,
         })
+    }
+
+    fn nodes(&self, targets: &ProofTargets) -> Result<B256Map<Bytes>, StateError> {
+        if targets.is_empty() {
+            return Ok(B256Map::default());
+        }
+        let retaining = |keys: &mut dyn Iterator<Item = &B256>| {
+            HashBuilder::default().with_proof_retainer(ProofRetainer::from_iter(keys.map(Nibbles::unpack)))
+        };
+        let mut found = B256Map::default();
+        let mut builder = retaining(&mut targets.keys());
+        for (hashed, leaf) in &self.build().leaves {
+            builder.add_leaf(Nibbles::unpack(hashed), &alloy_rlp::encode(leaf));
+        }
+        builder.root();
+        add_hashed(&mut found, builder.take_proof_nodes());
+        for (hashed, slots) in targets.iter().filter(|(_, slots)| !slots.is_empty()) {
+            let mut builder = storage_builder(self.storages.get(hashed), retaining(&mut slots.iter()));
+            builder.root();
+            add_hashed(&mut found, builder.take_proof_nodes());
+        }
+        Ok(found)
+    }
+
+    fn slots(
+        &self,
+        hashed: B256,
+        changes: &HashedPostState,
+        start: B256,
+        limit: usize,
+    ) -> Result<Vec<(B256, U256)>, StateError> {
+        let mut next = self.clone();
+        next.apply(changes);
+        let slots = next.storages.get(&hashed).into_iter().flat_map(|slots| slots.range(start..));
+        Ok(slots.take(limit).map(|(slot, value)| (*slot, *value)).collect())
     }
 }

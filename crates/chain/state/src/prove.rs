@@ -1,12 +1,12 @@
 //! Proofs out of stored leaves and nodes.
 
 use crate::{
-    Account, AccountProof, StateError, StorageProof,
+    Account, AccountProof, ProofTargets, StateError, StorageProof,
     root::{encode_leaf, encode_slot},
     source::Source,
     walk::Walk,
 };
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256, map::B256Map};
 use alloy_trie::{
     EMPTY_ROOT_HASH, HashBuilder, Nibbles,
     proof::{ProofNodes, ProofRetainer},
@@ -57,6 +57,40 @@ fn prove_slots(source: &Source<'_>, hashed: B256, slots: &[B256]) -> Result<Vec<
             Ok(StorageProof { slot: *slot, value, proof: branch(&nodes, &Nibbles::unpack(key)) })
         })
         .collect()
+}
+
+/// Nodes on the way to many keys, by hash.
+pub(crate) fn nodes(source: &Source<'_>, targets: &ProofTargets) -> Result<B256Map<Bytes>, StateError> {
+    if targets.is_empty() {
+        // A retainer without targets would keep the root.
+        return Ok(B256Map::default());
+    }
+    let keys: Vec<_> = targets.keys().map(Nibbles::unpack).collect();
+    let builder = retaining(keys.clone());
+    let walk = Walk::new(source.accounts(&[])?, source.account_nodes()?, encode_leaf, builder);
+    let mut found = B256Map::default();
+    add_hashed(&mut found, walk.run(&keys)?.proof);
+    for (hashed, slots) in targets.iter().filter(|(_, slots)| !slots.is_empty()) {
+        let stored = source.account(*hashed)?.is_some_and(|leaf| leaf.storage_root != EMPTY_ROOT_HASH);
+        if stored {
+            let keys: Vec<_> = slots.iter().map(Nibbles::unpack).collect();
+            let builder = retaining(keys.clone());
+            let leaves = source.slots(*hashed, &[], false)?;
+            let walk = Walk::new(leaves, source.storage_nodes(*hashed, false)?, encode_slot, builder);
+            add_hashed(&mut found, walk.run(&keys)?.proof);
+        }
+    }
+    Ok(found)
+}
+
+/// Keeps the nodes that are named by a hash: the root, and those of 32 bytes and more.
+pub(crate) fn add_hashed(found: &mut B256Map<Bytes>, nodes: ProofNodes) {
+    for (path, node) in nodes.into_inner() {
+        let is_named = path.is_empty() && node.as_ref() != [alloy_rlp::EMPTY_STRING_CODE];
+        if is_named || node.len() >= 32 {
+            found.insert(keccak256(&node), node);
+        }
+    }
 }
 
 fn retaining(keys: Vec<Nibbles>) -> HashBuilder {

@@ -1,7 +1,7 @@
 //! The traits through which everything above reads state.
 
-use crate::{Account, AccountProof, HashedPostState, StateError, TrieUpdates};
-use alloy_primitives::{Address, B256, Bytes, U256};
+use crate::{Account, AccountProof, HashedPostState, ProofTargets, StateError, TrieUpdates};
+use alloy_primitives::{Address, B256, Bytes, U256, map::B256Map};
 use std::{fmt::Debug, sync::Arc};
 
 /// Reads of the state after one block.
@@ -37,6 +37,20 @@ pub trait StateProvider: StateReader {
 
     /// Merkle proof of an account (present or absent) and of some of its slots.
     fn proof(&self, address: Address, slots: &[B256]) -> Result<AccountProof, StateError>;
+
+    /// The nodes of account and storage tries on the way to some keys, there or not, by their hashes. Nodes so short that
+    /// they stand in their parents are not listed.
+    fn nodes(&self, targets: &ProofTargets) -> Result<B256Map<Bytes>, StateError>;
+
+    /// Slots of an account that are not zero, with `changes` on top, in order of their hashes: `limit` at most, from
+    /// `start` on. Addresses and slots are hashed.
+    fn slots(
+        &self,
+        hashed: B256,
+        changes: &HashedPostState,
+        start: B256,
+        limit: usize,
+    ) -> Result<Vec<(B256, U256)>, StateError>;
 }
 
 /// A state to share between threads.

@@ -1,10 +1,10 @@
 //! The state after one block: layers in memory over the store's present or past.
 
 use crate::{
-    Account, AccountProof, HashedPostState, Layer, PastLayers, StateError, StateProvider, StateReader,
-    TrieUpdates, prove, root, source::Source,
+    Account, AccountProof, HashedPostState, Layer, PastLayers, ProofTargets, StateError, StateProvider,
+    StateReader, TrieUpdates, cursor::Seek, layer::sorted, prove, root, source::Source,
 };
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256, map::B256Map};
 use std::sync::{Arc, OnceLock};
 use tributary_store::{AccountLeaf, BlockNumHash, Snapshot};
 
@@ -125,5 +125,35 @@ impl StateProvider for StateView {
 
     fn proof(&self, address: Address, slots: &[B256]) -> Result<AccountProof, StateError> {
         prove::prove(&self.source()?, address, slots)
+    }
+
+    fn nodes(&self, targets: &ProofTargets) -> Result<B256Map<Bytes>, StateError> {
+        prove::nodes(&self.source()?, targets)
+    }
+
+    fn slots(
+        &self,
+        hashed: B256,
+        changes: &HashedPostState,
+        start: B256,
+        limit: usize,
+    ) -> Result<Vec<(B256, U256)>, StateError> {
+        if changes.accounts.get(&hashed).is_some_and(Option::is_none) {
+            return Ok(Vec::new());
+        }
+        let changed = changes.storages.get(&hashed);
+        let wiped = changed.is_some_and(|storage| storage.wiped);
+        let slots = changed.map(|storage| sorted(storage.slots.iter().map(|(slot, value)| (*slot, *value))));
+        let slots = slots.unwrap_or_default();
+        let source = self.source()?;
+        let source = Source { layers: source.layers, snapshot: source.snapshot };
+        let mut cursor = source.slots(hashed, &slots, wiped)?;
+        let mut found = Vec::new();
+        let mut entry = if limit == 0 { None } else { cursor.seek(&start)? };
+        while let Some(slot) = entry {
+            found.push(slot);
+            entry = if found.len() < limit { cursor.next()? } else { None };
+        }
+        Ok(found)
     }
 }

@@ -8,3 +8,4 @@ mod node;
 mod order;
 mod payloads;
 mod replay;
+mod witness;

@@ -10,7 +10,10 @@ use op_alloy_consensus::TxDeposit;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tributary_builder::{DevL1, PayloadBuilder, PayloadConfig};
-use tributary_engine_api::{AuthConfig, AuthServer, ClientVersion, Engine, JwtSecret, MinerApiServer};
+use tributary_engine_api::{
+    AuthConfig, AuthServer, ClientVersion, Engine, JwtSecret, MinerApiServer, PayloadWitness,
+    PayloadWitnessApiServer,
+};
 use tributary_evm::Executor;
 use tributary_pool::{Origin, Pool, PoolConfig};
 use tributary_rpc::{EthConfig, Modules, Namespace, NoWorker, RpcContext, RpcParts};
@@ -64,11 +67,14 @@ impl Node {
             executor,
             tributary: Arc::new(NoWorker),
             sequencer: None,
+            peers: Arc::new(tributary_rpc::NoPeers),
             config: EthConfig::default(),
             client_version: "Tributary/test".to_owned(),
         }))
         .unwrap();
         modules.extend(Namespace::Miner, MinerApiServer::into_rpc(engine.clone())).unwrap();
+        let witness = PayloadWitness::new(modules.context().clone());
+        modules.extend(Namespace::Debug, witness.into_rpc()).unwrap();
         let secret = JwtSecret::random();
         let config = AuthConfig { address: ([127, 0, 0, 1], 0).into(), secret: secret.clone() };
         let server = AuthServer::launch(config, engine.clone(), &modules).await.unwrap();

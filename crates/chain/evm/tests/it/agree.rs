@@ -14,7 +14,7 @@ const WALLETS: usize = 4;
 
 /// One step of a random block.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub(crate) enum Step {
     Transfer {
         from: usize,
         to: usize,
@@ -55,7 +55,7 @@ enum Step {
     },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let wallet = || 0..WALLETS;
     prop_oneof![
         (wallet(), wallet(), 0..1_000_000u64, any::<bool>())
@@ -77,7 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Nonces as they will be when the transactions run.
 #[derive(Default)]
-struct World {
+pub(crate) struct World {
     nonces: [u64; WALLETS],
     salt: u64,
 }
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// A forced or an offered transaction.
-    fn transaction(&mut self, step: Step) -> Recovered<Tx> {
+    pub(crate) fn transaction(&mut self, step: Step) -> Recovered<Tx> {
         let created = |owner: usize| TxKind::Call(wallet(owner).address().create(0));
         match step {
             Step::Transfer { from, to, value, legacy: true } => legacy(

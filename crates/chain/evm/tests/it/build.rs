@@ -224,3 +224,26 @@ fn a_full_block_stops_asking() {
     assert_eq!((offer.rejected.len(), offer.txs.len()), (0, 3));
     chain.import(built.block).unwrap();
 }
+
+/// The block's own bytes and the forced transactions count; what does not fit is left for a later block.
+#[test]
+fn offered_transactions_stop_at_the_size_of_the_block() {
+    let chain = TestChain::dev();
+    let sized = |max_bytes: Option<u64>| {
+        let big =
+            |nonce| eip1559(&wallet(0), nonce, TxKind::Call(Address::ZERO), 0, Bytes::from(vec![0; 10_000]));
+        let mut offer = Offer::new((0..3).map(big));
+        let attributes = BuildAttributes { max_bytes, ..chain.attributes() };
+        let built = chain.build(attributes, &mut offer).unwrap().executed;
+        let rejected: Vec<_> = offer.rejected.into_iter().map(|(_, why)| why).collect();
+        (built.block.transactions().len() - 1, built.block.rlp_length(), rejected)
+    };
+    assert_eq!(sized(None).0, 3);
+    assert_eq!(sized(Some(u64::MAX)).0, 3);
+    let (taken, bytes, rejected) = sized(Some(25_000));
+    assert!(taken == 2 && bytes <= 25_000);
+    assert_eq!(rejected, [Rejection::BlockBytes { limit: 25_000 }]);
+    assert!(rejected[0].is_temporary());
+    // What is forced is in the block however large that is.
+    assert_eq!(sized(Some(0)).0, 0);
+}

@@ -8,3 +8,4 @@ mod invalid;
 mod replay;
 mod sandbox;
 mod txs;
+mod witness;

@@ -1,9 +1,10 @@
 //! The methods and their parameters.
 
-use crate::{RpcContext, blocking::Lane};
+use super::StorageRange;
+use crate::{Lane, RpcContext};
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{B256, Bytes};
-use alloy_rpc_types_eth::TransactionRequest;
+use alloy_primitives::{Address, B256, Bytes};
+use alloy_rpc_types_eth::{Bundle, StateContext, TransactionRequest};
 use alloy_rpc_types_trace::{
     common::TraceResult,
     geth::{GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace},
@@ -12,6 +13,7 @@ use jsonrpsee::{
     core::{RpcResult, async_trait},
     proc_macros::rpc,
 };
+use tributary_evm::Witness;
 
 /// What became of each transaction of a block.
 pub(crate) type BlockTrace = Vec<TraceResult<GethTrace, String>>;
@@ -36,6 +38,15 @@ pub trait DebugApi {
         options: Option<GethDebugTracingCallOptions>,
     ) -> RpcResult<GethTrace>;
 
+    /// Runs bundles of calls one on the other, under a tracer.
+    #[method(name = "traceCallMany")]
+    async fn trace_call_many(
+        &self,
+        bundles: Vec<Bundle>,
+        place: Option<StateContext>,
+        options: Option<GethDebugTracingCallOptions>,
+    ) -> RpcResult<Vec<Vec<GethTrace>>>;
+
     /// Runs all transactions of a block again, under a tracer.
     #[method(name = "traceBlockByHash")]
     async fn trace_block_by_hash(
@@ -51,6 +62,41 @@ pub trait DebugApi {
         number: BlockNumberOrTag,
         options: Option<GethDebugTracingOptions>,
     ) -> RpcResult<BlockTrace>;
+
+    /// Runs all transactions of a block that the caller gives in RLP, under a tracer. Its parent is a block of this node.
+    #[method(name = "traceBlock")]
+    async fn trace_given_block(
+        &self,
+        rlp: Bytes,
+        options: Option<GethDebugTracingOptions>,
+    ) -> RpcResult<BlockTrace>;
+
+    /// What it takes to execute a block where there is no state.
+    #[method(name = "executionWitness")]
+    async fn execution_witness(&self, block: BlockId) -> RpcResult<Witness>;
+
+    /// What it takes to execute a block where there is no state.
+    #[method(name = "executionWitnessByBlockHash")]
+    async fn execution_witness_by_block_hash(&self, hash: B256) -> RpcResult<Witness>;
+
+    /// Code (`0x63` and its hash, or the hash alone), or a trie node that was answered lately; null if there is none.
+    #[method(name = "dbGet")]
+    async fn db_get(&self, key: Bytes) -> RpcResult<Option<Bytes>>;
+
+    /// Code by its hash; null if there is none.
+    #[method(name = "codeByHash")]
+    async fn code_by_hash(&self, hash: B256) -> RpcResult<Option<Bytes>>;
+
+    /// Slots of an account before a transaction of a block, in order of their hashes from `start` on.
+    #[method(name = "storageRangeAt")]
+    async fn storage_range_at(
+        &self,
+        block: BlockId,
+        index: usize,
+        address: Address,
+        start: Bytes,
+        limit: u64,
+    ) -> RpcResult<StorageRange>;
 
     /// A header in RLP.
     #[method(name = "getRawHeader")]
@@ -102,6 +148,16 @@ impl DebugApiServer for DebugMethods {
         self.0.run(Lane::Trace, move |context| context.trace_call(request, block, options)).await
     }
 
+    async fn trace_call_many(
+        &self,
+        bundles: Vec<Bundle>,
+        place: Option<StateContext>,
+        options: Option<GethDebugTracingCallOptions>,
+    ) -> RpcResult<Vec<Vec<GethTrace>>> {
+        let (place, options) = (place.unwrap_or_default(), options.unwrap_or_default());
+        self.0.run(Lane::Trace, move |context| context.trace_call_many(bundles, place, options)).await
+    }
+
     async fn trace_block_by_hash(
         &self,
         hash: B256,
@@ -118,6 +174,44 @@ impl DebugApiServer for DebugMethods {
     ) -> RpcResult<BlockTrace> {
         let options = options.unwrap_or_default();
         self.0.run(Lane::Trace, move |context| context.trace_block(BlockId::Number(number), options)).await
+    }
+
+    async fn trace_given_block(
+        &self,
+        rlp: Bytes,
+        options: Option<GethDebugTracingOptions>,
+    ) -> RpcResult<BlockTrace> {
+        let options = options.unwrap_or_default();
+        self.0.run(Lane::Trace, move |context| context.trace_given_block(&rlp, options)).await
+    }
+
+    async fn execution_witness(&self, block: BlockId) -> RpcResult<Witness> {
+        self.0.run(Lane::Trace, move |context| context.execution_witness(block)).await
+    }
+
+    async fn execution_witness_by_block_hash(&self, hash: B256) -> RpcResult<Witness> {
+        self.execution_witness(BlockId::hash(hash)).await
+    }
+
+    async fn db_get(&self, key: Bytes) -> RpcResult<Option<Bytes>> {
+        self.0.read(move |context| context.db_get(&key)).await
+    }
+
+    async fn code_by_hash(&self, hash: B256) -> RpcResult<Option<Bytes>> {
+        self.0.read(move |context| context.code(hash)).await
+    }
+
+    async fn storage_range_at(
+        &self,
+        block: BlockId,
+        index: usize,
+        address: Address,
+        start: Bytes,
+        limit: u64,
+    ) -> RpcResult<StorageRange> {
+        self.0
+            .run(Lane::Trace, move |context| context.storage_range(block, index, address, &start, limit))
+            .await
     }
 
     async fn raw_header(&self, block: BlockId) -> RpcResult<Bytes> {

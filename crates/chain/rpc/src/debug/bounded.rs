@@ -9,7 +9,10 @@
 
 use super::budget::Budget;
 use alloy_primitives::{Address, Bytes, Log, U256};
-use alloy_rpc_types_trace::geth::{CallFrame, StructLog};
+use alloy_rpc_types_trace::{
+    geth::{CallFrame, StructLog},
+    parity::LocalizedTransactionTrace,
+};
 use revm::{
     Inspector,
     bytecode::opcode,
@@ -18,7 +21,7 @@ use revm::{
     interpreter::{
         CallInputs, CallOutcome, CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult,
         Interpreter, InterpreterResult,
-        interpreter_types::{Jumps, LoopControl, ReturnData},
+        interpreter_types::{Jumps, LegacyBytecode, LoopControl, ReturnData},
     },
 };
 use revm_inspectors::tracing::{
@@ -30,13 +33,16 @@ use std::collections::{HashMap, HashSet};
 /// A step: as it is recorded or as it is answered, whichever takes more.
 const STEP: usize = max(size_of::<CallTraceStep>(), size_of::<StructLog>()) + 16;
 /// A call, in the same way.
-const CALL: usize = max(size_of::<CallTraceNode>(), size_of::<CallFrame>());
+const CALL: usize =
+    max(max(size_of::<CallTraceNode>(), size_of::<CallFrame>()), size_of::<LocalizedTransactionTrace>());
 /// A word of memory: in the answer it is a string of 64 digits.
 const MEMORY_WORD: usize = size_of::<String>() + 64 + 16;
 /// A word of the stack.
 const STACK_WORD: usize = size_of::<U256>();
 /// A slot: every access is answered with all slots of the contract so far.
 const SLOT: usize = 96;
+/// A step of a call's way: as a number and as it is answered.
+const WAY_STEP: usize = size_of::<usize>() + 8;
 /// A log beside its data.
 const LOG: usize = 256;
 
@@ -46,7 +52,7 @@ const fn max(a: usize, b: usize) -> usize {
 
 /// What a tracer keeps.
 #[derive(Clone, Copy, Debug, Default)]
-struct Kept {
+pub(crate) struct Kept {
     calls: bool,
     inputs: bool,
     logs: bool,
@@ -55,25 +61,35 @@ struct Kept {
     memory: bool,
     storage: bool,
     return_data: bool,
+    /// Each call's code is answered with it.
+    code: bool,
+    /// Each call is answered with its way from the outermost one.
+    ways: bool,
     /// Steps after which no more are recorded.
     most_steps: Option<u64>,
 }
 
 impl Kept {
-    fn by(tracer: &DebugInspector) -> Self {
+    /// One of geth's tracers.
+    pub(crate) fn by(tracer: &DebugInspector) -> Self {
         match tracer {
             DebugInspector::Noop(_) => Self::default(),
             DebugInspector::FourByte(_) => Self { calls: true, ..Self::default() },
             DebugInspector::CallTracer(inspector, _)
             | DebugInspector::PreStateTracer(inspector, _)
-            | DebugInspector::FlatCallTracer(inspector)
             | DebugInspector::Erc7562Tracer(inspector, _) => Self::of(inspector.config()),
+            DebugInspector::FlatCallTracer(inspector) => Self::parity(inspector.config()),
             DebugInspector::Mux(..) => Self { calls: true, inputs: true, logs: true, ..Self::default() },
             DebugInspector::Default(inspector, options) => {
                 let most_steps = options.limit.filter(|limit| *limit > 0);
                 Self { most_steps, ..Self::of(inspector.config()) }
             }
         }
+    }
+
+    /// A recorder of Parity's traces.
+    pub(crate) fn parity(config: &TracingInspectorConfig) -> Self {
+        Self { ways: true, code: config.record_steps, ..Self::of(config) }
     }
 
     fn of(config: &TracingInspectorConfig) -> Self {
@@ -86,15 +102,15 @@ impl Kept {
             memory: config.record_memory_snapshots,
             storage: config.record_state_diff,
             return_data: config.record_returndata_snapshots,
-            most_steps: None,
+            ..Self::default()
         }
     }
 }
 
 /// A tracer within a budget. Once that is exceeded the tracer is told nothing more and has no result.
 #[derive(Debug)]
-pub(super) struct Bounded<'a> {
-    tracer: &'a mut DebugInspector,
+pub(crate) struct Bounded<'a, I> {
+    tracer: &'a mut I,
     budget: &'a mut Budget,
     kept: Kept,
     steps: u64,
@@ -102,14 +118,16 @@ pub(super) struct Bounded<'a> {
     in_step: bool,
     /// Of each call under way, how many it has made.
     children: Vec<u64>,
+    /// The sum of them.
+    way: u64,
     slots: HashMap<Address, HashSet<U256>>,
 }
 
-impl<'a> Bounded<'a> {
-    pub(super) fn new(tracer: &'a mut DebugInspector, budget: &'a mut Budget) -> Self {
+impl<'a, I> Bounded<'a, I> {
+    pub(crate) fn new(tracer: &'a mut I, kept: Kept, budget: &'a mut Budget) -> Self {
         budget.begin();
-        let kept = Kept::by(tracer);
-        Self { tracer, budget, kept, steps: 0, in_step: false, children: Vec::new(), slots: HashMap::new() }
+        let (children, slots) = (Vec::new(), HashMap::new());
+        Self { tracer, budget, kept, steps: 0, in_step: false, children, way: 0, slots }
     }
 
     fn charge_step(&mut self, interp: &Interpreter) {
@@ -140,9 +158,15 @@ impl<'a> Bounded<'a> {
         self.budget.look_at_clock();
         if self.kept.calls {
             self.budget.charge(CALL);
+            if self.kept.ways {
+                // A call's way is found by looking for each of its callers among their siblings.
+                self.budget.charge(self.children.len() * WAY_STEP);
+                self.budget.charge_call(self.way);
+            }
             if let Some(siblings) = self.children.last_mut() {
                 self.budget.charge_call(*siblings);
                 *siblings += 1;
+                self.way += 1;
             }
             self.children.push(0);
         }
@@ -152,7 +176,7 @@ impl<'a> Bounded<'a> {
     }
 
     fn charge_output(&mut self, output: &Bytes) {
-        self.children.pop();
+        self.way -= self.children.pop().unwrap_or_default();
         if self.kept.calls {
             self.budget.charge(output.len());
         }
@@ -187,12 +211,15 @@ fn nothing() -> InterpreterResult {
     InterpreterResult::new(InstructionResult::FatalExternalError, Bytes::new(), Gas::new(0))
 }
 
-impl<CTX> Inspector<CTX> for Bounded<'_>
+impl<CTX, I> Inspector<CTX> for Bounded<'_, I>
 where
     CTX: ContextTr,
-    DebugInspector: Inspector<CTX>,
+    I: Inspector<CTX>,
 {
     fn initialize_interp(&mut self, interp: &mut Interpreter, context: &mut CTX) {
+        if self.kept.code {
+            self.budget.charge(interp.bytecode.bytecode_len().saturating_mul(2));
+        }
         self.tracer.initialize_interp(interp, context);
     }
 

@@ -23,7 +23,7 @@ enum Excess {
 
 /// Bytes and time of one request.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     limit: usize,
     used: usize,
     moves: u64,
@@ -37,7 +37,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// `timeout` is geth's option: a Go duration.
-    pub(super) fn new(limit: usize, timeout: Option<&str>) -> Result<Self, RpcError> {
+    pub(crate) fn new(limit: usize, timeout: Option<&str>) -> Result<Self, RpcError> {
         let timeout = match timeout {
             Some(text) => parse_duration(text)
                 .ok_or_else(|| RpcError::InvalidParams(format!("timeout: invalid duration {text:?}")))?,
@@ -50,18 +50,18 @@ impl Budget {
     }
 
     /// The next transaction begins: it has its own time, but not its own bytes.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.deadline = (Instant::now() + self.timeout).min(self.end);
         self.unclocked = 0;
     }
 
     /// Whether the request is over.
-    pub(super) const fn is_over(&self) -> bool {
+    pub(crate) const fn is_over(&self) -> bool {
         self.excess.is_some()
     }
 
     /// Counts bytes that are about to be held.
-    pub(super) const fn charge(&mut self, bytes: usize) {
+    pub(crate) const fn charge(&mut self, bytes: usize) {
         self.used = self.used.saturating_add(bytes);
         if self.used > self.limit && self.excess.is_none() {
             self.excess = Some(Excess::Bytes);
@@ -69,7 +69,7 @@ impl Budget {
     }
 
     /// Counts a call that has `siblings` before it.
-    pub(super) fn charge_call(&mut self, siblings: u64) {
+    pub(crate) fn charge_call(&mut self, siblings: u64) {
         self.moves = self.moves.saturating_add(siblings);
         if self.moves > MAX_MOVES && self.excess.is_none() {
             self.excess = Some(Excess::Calls);
@@ -77,7 +77,7 @@ impl Budget {
     }
 
     /// Looks at the clock now and then.
-    pub(super) fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.unclocked += 1;
         if self.unclocked >= CLOCK_STEPS {
             self.look_at_clock();
@@ -85,7 +85,7 @@ impl Budget {
     }
 
     /// Looks at the clock.
-    pub(super) fn look_at_clock(&mut self) {
+    pub(crate) fn look_at_clock(&mut self) {
         self.unclocked = 0;
         if self.excess.is_none() && Instant::now() >= self.deadline {
             self.excess = Some(Excess::Time);
@@ -93,7 +93,7 @@ impl Budget {
     }
 
     /// Why there is no trace, if there is none.
-    pub(super) fn check(&self) -> Result<(), RpcError> {
+    pub(crate) fn check(&self) -> Result<(), RpcError> {
         match self.excess {
             None => Ok(()),
             Some(Excess::Time) => Err(RpcError::TraceTimeout),

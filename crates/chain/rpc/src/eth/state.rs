@@ -69,6 +69,7 @@ impl RpcContext {
         let slots: Vec<B256> = keys.iter().map(JsonStorageKey::as_b256).collect();
         let proof = state.proof(address, &slots)?;
         proof.verify(header.state_root).map_err(RpcError::internal)?;
+        self.nodes.remember(proof.proof.iter().chain(proof.storage.iter().flat_map(|slot| &slot.proof)));
         let storage = keys.into_iter().zip(&proof.storage);
         Ok(EIP1186AccountProofResponse {
             address,

@@ -57,7 +57,7 @@ impl RpcContext {
     }
 
     /// Where a transaction is in the chain.
-    fn mined(&self, hash: B256) -> Result<Option<(Arc<RecoveredBlock>, usize)>, RpcError> {
+    pub(crate) fn mined(&self, hash: B256) -> Result<Option<(Arc<RecoveredBlock>, usize)>, RpcError> {
         let Some((block, index)) = self.locate(hash)? else { return Ok(None) };
         Ok(self.block(BlockId::hash(block))?.map(|block| (block, index)))
     }

@@ -2,10 +2,15 @@
 
 use crate::{
     DebugApiServer, EthApiServer, EthFilterApiServer, EthPubSubApiServer, Namespace, Namespaces,
-    NetApiServer, RpcContext, ServerError, TributaryRpcServer, TxpoolApiServer, Web3ApiServer,
+    NetApiServer, RpcContext, ServerError, TraceApiServer, TributaryRpcServer, TxpoolApiServer,
+    Web3ApiServer,
     debug::DebugMethods,
-    eth::{ConditionalApiServer, ConditionalMethods, EthMethods, FilterMethods, PubSubMethods},
+    eth::{
+        ConditionalApiServer, ConditionalMethods, EthExtraApiServer, EthMethods, ExtraMethods, FilterMethods,
+        PubSubMethods,
+    },
     net::NetMethods,
+    parity::TraceMethods,
     tributary::TributaryMethods,
     txpool::TxpoolMethods,
     web3::Web3Methods,
@@ -25,6 +30,7 @@ impl Modules {
     pub fn new(context: RpcContext) -> Result<Self, ServerError> {
         let mut modules = Self { context: context.clone(), by_namespace: BTreeMap::new() };
         modules.extend(Namespace::Eth, EthMethods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Eth, ExtraMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Eth, FilterMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Eth, PubSubMethods(context.clone()).into_rpc())?;
         if context.config.tx_conditional {
@@ -34,6 +40,7 @@ impl Modules {
         modules.extend(Namespace::Web3, Web3Methods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Txpool, TxpoolMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Debug, DebugMethods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Trace, TraceMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Tributary, TributaryMethods(context.clone()).into_rpc())?;
         Ok(modules)
     }

@@ -2,9 +2,12 @@
 
 mod blocks;
 mod calls;
+mod extra;
 mod logs;
 mod node;
+mod parity;
 mod pubsub;
 mod send;
 mod sockets;
 mod traces;
+mod witness;

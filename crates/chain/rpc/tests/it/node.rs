@@ -78,6 +78,7 @@ impl Node {
             executor: executor.clone(),
             tributary: Arc::new(NoWorker),
             sequencer,
+            peers: Arc::new(tributary_rpc::NoPeers),
             config: config.eth,
             client_version: "Tributary/test".to_owned(),
         });

@@ -6,3 +6,4 @@ mod memory;
 mod model;
 mod proofs;
 mod random;
+mod witness;
