@@ -6,6 +6,7 @@ use crate::{
     embeddings::EmbeddingDesk,
     error::{ApiError, Result},
     keys::{KeyRing, KeyUse},
+    metrics::{self, AdapterNames},
     params,
     payment::{Ask, Gate, Meter},
     resolve::{ResolvedModel, Resolver},
@@ -23,7 +24,7 @@ use tributary_embed::Embedder;
 use tributary_engine::{AdapterStore, Engine, EngineInfo, GenerateRequest, Generation};
 use tributary_grammar::{Compiled, Shape};
 
-/// Renders Prometheus' text format.
+/// Renders what was counted in Prometheus' text format.
 pub type MetricsHook = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What an API is made of.
@@ -55,6 +56,7 @@ pub struct Api {
     pub(crate) compiler: Compiler,
     pub(crate) loaded: Arc<LoadedAdapters>,
     pub(crate) embeddings: Arc<EmbeddingDesk>,
+    pub(crate) names: Arc<AdapterNames>,
 }
 
 impl std::fmt::Debug for Api {
@@ -134,7 +136,14 @@ impl Api {
         let keys = Arc::new(KeyRing::new(&parts.config.api_keys));
         let compiler = Compiler::new(parts.text.clone());
         let embeddings = Arc::new(EmbeddingDesk::new(parts.embedder.clone()));
-        Self { parts: Arc::new(parts), keys, compiler, loaded: Arc::default(), embeddings }
+        Self {
+            parts: Arc::new(parts),
+            keys,
+            compiler,
+            loaded: Arc::default(),
+            embeddings,
+            names: Arc::default(),
+        }
     }
 
     pub(crate) fn config(&self) -> &ApiConfig {
@@ -155,10 +164,12 @@ impl Api {
             return Err(ApiError::invalid("model", "`model` must name a model"));
         }
         self.info()?;
-        if let Some(loaded) = self.loaded.find(name) {
-            return Ok(loaded);
-        }
-        Ok(self.parts.resolver.resolve(name).await?)
+        let model = match self.loaded.find(name) {
+            Some(loaded) => loaded,
+            None => self.parts.resolver.resolve(name).await?,
+        };
+        self.names.learn(&model);
+        Ok(model)
     }
 
     /// Passes the gate, leases the adapters and puts every answer in line.
@@ -200,6 +211,7 @@ impl Api {
             .await
             .map_err(|_| ApiError::Unavailable("the adapter took too long to load".into()))??;
         let mut answers = Vec::with_capacity(passed.len());
+        metrics::opened(&order, n, passed.iter().map(|(_, stop, _)| stop.max_tokens).max().unwrap_or(0));
         let salt = order.fields.cache_salt.as_ref().map(keccak256).unwrap_or_default();
         let priority = order.caller.key.as_ref().map_or(0, |key| key.priority());
         for (index, (prompt, stop, meter)) in passed.into_iter().enumerate() {

@@ -6,6 +6,7 @@
 use super::{Format, Part};
 use crate::{
     error::ApiError,
+    metrics,
     service::{Answer, Job},
     types::{Receipt, Usage},
 };
@@ -116,6 +117,7 @@ impl Feed {
 
     async fn end(self, outcome: Outcome) -> Option<End> {
         let Self { answer, format, sender, only, receipt_at_end } = self;
+        metrics::answered(&outcome);
         match answer.meter.settle(&outcome).await {
             Ok(receipt) => {
                 let receipt = Box::new(receipt);

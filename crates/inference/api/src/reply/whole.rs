@@ -1,5 +1,6 @@
 use crate::{
     error::{ApiError, Result},
+    metrics,
     service::Answer,
     types::{Receipt, Usage},
 };
@@ -45,6 +46,7 @@ async fn collect_one(answer: Answer) -> Result<Collected> {
             }
             Some(Event::Finished(outcome)) => {
                 text.push_str(&outcome.tail);
+                metrics::answered(&outcome);
                 let receipt = meter.settle(&outcome).await.map_err(|error| {
                     tracing::error!(%error, "Answer not recorded");
                     ApiError::Internal(error.to_string())
