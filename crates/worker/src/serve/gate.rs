@@ -98,6 +98,11 @@ impl PaidGate {
         let agent = self.shared.active_agent().map_err(unavailable)?.ok_or_else(|| {
             Refusal::Unavailable(format!("{} operates no active agent", self.shared.operator.address()))
         })?;
+        if ask.model.model_id == 0 && !ask.model.composition.is_empty() {
+            let message = "a record holds one adapter, by its place on chain: compositions, and adapters that only this node knows, are \
+                           served where nothing is paid";
+            return Err(Refusal::Invalid(message.to_owned()));
+        }
         if ask.model.model_id == 0 {
             return Err(Refusal::Unavailable(format!("{} is not registered on chain", ask.model.name)));
         }
