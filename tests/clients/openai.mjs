@@ -32,6 +32,25 @@ assert.equal(seeded[0].choices[0].message.content, seeded[1].choices[0].message.
 const completion = await client.completions.create({ model, prompt: "The capital of France is", max_tokens: 8, temperature: 0 });
 assert.ok(completion.choices[0].text.length > 0);
 
+const schema = { type: "object", properties: { mood: { enum: ["good", "bad"] } }, required: ["mood"], additionalProperties: false };
+const shaped = await chat({ max_tokens: 60, temperature: 0, response_format: { type: "json_schema", json_schema: { name: "mood", strict: true, schema } } });
+assert.ok(["good", "bad"].includes(JSON.parse(shaped.choices[0].message.content).mood));
+
+const tools = [{ type: "function", function: { name: "mood", description: "Tells a mood.", parameters: schema } }];
+const asked = { tools, tool_choice: { type: "function", function: { name: "mood" } }, max_tokens: 60, temperature: 0 };
+const [call] = (await chat(asked)).choices[0].message.tool_calls;
+assert.ok(["good", "bad"].includes(JSON.parse(call.function.arguments).mood));
+const calls = client.chat.completions.stream({ model, messages, ...asked });
+const built = (await calls.finalChatCompletion()).choices[0].message.tool_calls;
+assert.deepEqual(built.map((one) => one.function), [call.function]);
+
+if (listed.includes("all-minilm-l6-v2")) {
+  const embedded = await client.embeddings.create({ model: "all-minilm-l6-v2", input: ["That is a happy person", "That is a happy dog"] });
+  const [one, other] = embedded.data.map((entry) => entry.embedding);
+  const dot = one.reduce((sum, value, index) => sum + value * other[index], 0);
+  assert.ok(Math.abs(dot - 0.695) < 0.001, `${dot}`);
+}
+
 await assert.rejects(chat({ temperature: -1 }), (error) => error instanceof OpenAI.BadRequestError && error.param === "temperature");
 await assert.rejects(chat({ model: "no-such-model" }), (error) => error instanceof OpenAI.NotFoundError && error.code === "model_not_found");
 

@@ -7,8 +7,12 @@ import concurrent.futures
 import json
 import sys
 
-from openai import BadRequestError, NotFoundError, OpenAI
+from typing import Literal
 
+from openai import BadRequestError, NotFoundError, OpenAI
+from pydantic import BaseModel
+
+EMBEDDING = "all-minilm-l6-v2"
 base_url, model, *rest = sys.argv[1:]
 adapter = rest[0] if rest else None
 client = OpenAI(base_url=base_url, api_key="unused", max_retries=0, timeout=300)
@@ -55,6 +59,39 @@ pieces = client.completions.create(
     model=model, prompt="The capital of France is", max_tokens=8, temperature=0, stream=True
 )
 assert "".join(c.text for piece in pieces for c in piece.choices) == completion.choices[0].text
+
+echoed = client.completions.create(model=model, prompt="The capital", max_tokens=2, temperature=0, echo=True, logprobs=1)
+assert echoed.choices[0].text.startswith("The capital") and echoed.choices[0].logprobs.token_logprobs[0] is None
+
+
+class Mood(BaseModel):
+    mood: Literal["good", "bad"]
+    sure: bool
+
+
+parsed = client.chat.completions.parse(model=model, messages=messages, max_tokens=60, temperature=0, response_format=Mood)
+assert isinstance(parsed.choices[0].message.parsed, Mood), parsed
+guided = chat(extra_body={"guided_choice": ["left", "right"]})
+assert guided.choices[0].message.content in ("left", "right"), guided
+
+weather = {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"], "additionalProperties": False}
+tools = [{"type": "function", "function": {"name": "weather", "description": "The weather of a city.", "parameters": weather}}]
+asked = {"tools": tools, "tool_choice": "required", "parallel_tool_calls": False, "max_tokens": 60, "temperature": 0}
+calling = chat(**asked).choices[0]
+(call,) = calling.message.tool_calls
+assert calling.finish_reason == "tool_calls" and json.loads(call.function.arguments)["city"] in ("Oslo", "Rome")
+arguments = ""
+for chunk in chat(stream=True, **asked):
+    for delta in (chunk.choices[0].delta.tool_calls or []) if chunk.choices else []:
+        arguments += delta.function.arguments or ""
+assert arguments == call.function.arguments, (arguments, call)
+turn = [*messages, calling.message.model_dump(exclude_none=True), {"role": "tool", "tool_call_id": call.id, "content": "warm"}]
+assert chat(messages=turn, tools=tools, temperature=0).choices[0].message.role == "assistant"
+
+if EMBEDDING in listed:
+    near, far = (client.embeddings.create(model=EMBEDDING, input=["That is a happy person", text]).data for text in ("That is a very happy person", "Today is a sunny day"))
+    dot = lambda pair: sum(a * b for a, b in zip(pair[0].embedding, pair[1].embedding))
+    assert abs(dot(near) - 0.943) < 0.001 and abs(dot(far) - 0.257) < 0.001, (dot(near), dot(far))
 
 for kind, fields in ((BadRequestError, {"temperature": -1}), (NotFoundError, {"model": "no-such-model"})):
     try:

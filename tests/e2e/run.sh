@@ -32,7 +32,7 @@ junk="test test test test test test test test test test test junk"
 
 start_node() {
   "$TRIBUTARY" dev --datadir "$work/data" --http.port "$http" --ws.port "$ws" --api.port "$api" \
-    --da.memstore-port "$da" --metrics "127.0.0.1:$metrics" --batch.interval 3s >>"$work/node.log" 2>&1 &
+    --da.memstore-port "$da" --metrics "127.0.0.1:$metrics" --batch.interval 3s --embeddings >>"$work/node.log" 2>&1 &
   node=$!
   for _ in $(seq 300); do
     curl -sf "http://127.0.0.1:$api/health" >/dev/null && cast block-number >/dev/null 2>&1 && return
@@ -44,6 +44,7 @@ start_node() {
 }
 
 step "node"
+"$TRIBUTARY" model pull all-minilm-l6-v2 >/dev/null
 start_node
 
 step "cast"
@@ -51,6 +52,7 @@ cast block-number >/dev/null
 cast send --mnemonic "$junk" 0x00000000000000000000000000000000000000bb --value 1ether --json | jq -e '.status == "0x1"' >/dev/null
 cast call 0x0000000000000000000000000000000000000A06 'all()' | grep -q 0x
 curl -sf "http://127.0.0.1:$metrics/metrics" | grep -q tributary
+curl -sf "http://127.0.0.1:$api/metrics" | grep -q '^vllm:cache_config_info{model_name="smollm2-135m-instruct"'
 
 step "viem"
 node tests/clients/viem.mjs "$rpc" "ws://127.0.0.1:$ws"

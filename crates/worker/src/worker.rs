@@ -12,8 +12,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tributary_adapters::{FetchPolicy, Fetcher, Geometry, ResidencyConfig};
-use tributary_api::{Api, ApiConfig, ApiParts, TextModel};
+use tributary_api::{Api, ApiConfig, ApiParts, MetricsHook, TextModel};
 use tributary_da::DaBackend;
+use tributary_embed::Embedder;
 use tributary_engine::{AdapterStore, Engine};
 
 use crate::{
@@ -52,7 +53,6 @@ pub enum WorkerError {
 }
 
 /// What a worker is made of.
-#[derive(Debug)]
 pub struct WorkerParts {
     /// The chain it serves.
     pub chain: Arc<dyn ChainPort>,
@@ -78,10 +78,23 @@ pub struct WorkerParts {
     pub residency: ResidencyConfig,
     /// The API's bounds.
     pub api: ApiConfig,
+    /// The model of `/v1/embeddings` and its name, if there is one.
+    pub embedder: Option<(String, Arc<Embedder>)>,
+    /// Renders what was counted, where the API serves it.
+    pub metrics: Option<MetricsHook>,
     /// Whether requests are paid for.
     pub payments: PaymentPolicy,
     /// How batches are posted.
     pub poster: PosterConfig,
+}
+
+impl std::fmt::Debug for WorkerParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkerParts")
+            .field("folder", &self.folder)
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A running worker.
@@ -129,8 +142,8 @@ impl Worker {
             gate: Arc::new(gate),
             resolver: Arc::new(ChainResolver::new(registry.clone(), Arc::clone(&base), corpus)),
             config: parts.api,
-            embedder: None,
-            metrics: None,
+            embedder: parts.embedder,
+            metrics: parts.metrics,
         });
         let status = Arc::new(Status {
             registry: registry.clone(),

@@ -1,8 +1,10 @@
 //! `--api*`, `--model`, `--adapter`, `--payments`.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+
+use super::duration::parse_duration;
 
 /// Whether requests are paid for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,9 +31,45 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "api.port", default_value_t = 8000)]
     pub(crate) api_port: u16,
 
-    /// File of API keys, one a line; anyone may call without it.
+    /// File of API keys: `KEY [name=NAME] [rpm=REQUESTS] [tpm=TOKENS] [priority=N]` a line, limits a minute; anyone may call without it.
     #[arg(long = "api.keys", value_name = "PATH")]
     pub(crate) api_keys: Option<PathBuf>,
+
+    /// File with the key of who may load and unload adapters; nobody may without it.
+    #[arg(long = "api.admin-key", value_name = "PATH")]
+    pub(crate) admin_key: Option<PathBuf>,
+
+    /// Connections at the same time; more wait.
+    #[arg(long = "api.max-connections", default_value_t = 1000)]
+    pub(crate) max_connections: usize,
+
+    /// Time to receive a request's head, the pause before it included.
+    #[arg(long = "api.header-timeout", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) header_timeout: Duration,
+
+    /// Time for an answer, waiting included.
+    #[arg(long = "api.request-timeout", default_value = "10m", value_parser = parse_duration)]
+    pub(crate) request_timeout: Duration,
+
+    /// Bytes of a request.
+    #[arg(long = "api.max-body", default_value_t = 1 << 20)]
+    pub(crate) max_body: usize,
+
+    /// Tokens of a prompt, where the model's context is longer.
+    #[arg(long = "api.max-prompt-tokens", value_name = "TOKENS")]
+    pub(crate) max_prompt_tokens: Option<u32>,
+
+    /// Tokens of an answer; who asks for more gets this many.
+    #[arg(long = "api.max-output-tokens", value_name = "TOKENS")]
+    pub(crate) max_output_tokens: Option<u32>,
+
+    /// Do not serve `/metrics` on the API's port.
+    #[arg(long = "api.no-metrics")]
+    pub(crate) no_metrics: bool,
+
+    /// Serve `/v1/embeddings`, free of charge, with the model in this folder, or the one that `tributary model pull all-minilm-l6-v2` fetches.
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    pub(crate) embeddings: Option<Option<PathBuf>>,
 
     /// The base model: a GGUF file. Default: the one `tributary model pull` fetches.
     #[arg(long, value_name = "PATH")]

@@ -85,8 +85,9 @@ impl NodeCommand {
         if self.inference.api {
             self.da.da.check(spec.economy.dev)?;
         }
+        let counted = metrics::install()?;
         if let Some(address) = self.metrics.metrics {
-            metrics::serve(address).await?;
+            metrics::serve(counted.clone(), address).await?;
         }
         let datadir = self.datadir.resolve(&spec);
         std::fs::create_dir_all(&datadir).wrap_err_with(|| format!("--datadir {}", datadir.display()))?;
@@ -97,8 +98,11 @@ impl NodeCommand {
         descriptors::raise_limit();
 
         let chain = ChainParts::open(&self, &spec, &layout)?;
-        let worker =
-            if self.inference.api { Some(RunningWorker::start(&self, &chain, &layout).await?) } else { None };
+        let worker = if self.inference.api {
+            Some(RunningWorker::start(&self, &chain, &layout, counted).await?)
+        } else {
+            None
+        };
         let api: Arc<dyn TributaryApi> = match &worker {
             Some(worker) => worker.rpc(),
             None => Arc::new(NoWorker),

@@ -1,30 +1,40 @@
 //! The worker's half of a node: engine, DA, operator's key.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use alloy_signer_local::PrivateKeySigner;
-use eyre::{Context, OptionExt, Result, bail};
+use eyre::{Context, OptionExt, Result, bail, ensure};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::{info, warn};
 use tributary_adapters::{FetchPolicy, FileRoots, ResidencyConfig};
-use tributary_api::{ApiConfig, TextModel};
+use tributary_api::{ApiConfig, ApiKey, MetricsHook, TextModel};
 use tributary_cpu::{CpuBackend, Options};
 use tributary_da::{
     DaBackend, DaChoice, ProxyClient, ProxyConfig,
     memstore::{Memstore, MemstoreConfig},
 };
+use tributary_embed::Embedder;
 use tributary_engine::{BackendError, BackendFactory, Engine, EngineConfig, InferenceBackend};
-use tributary_weights::{DEFAULT_MODEL, Model};
+use tributary_weights::{DEFAULT_MODEL, EMBEDDING_MODEL, Model, cache_dir};
 use tributary_worker::{LocalBase, PaymentPolicy, PosterConfig, Worker, WorkerApi, WorkerParts};
 
-use super::{NodeCommand, chain::ChainParts};
+use super::{NodeCommand, chain::ChainParts, metrics};
 use crate::{
     args::{Layout, Payments},
     commands::{model_path, open_model},
+    files::read_text,
     wallet::{dev_signer, load_signer},
 };
 
 /// The dev account whose key a dev node posts with when none is named.
 const DEV_OPERATOR: u32 = 8;
+/// Largest file of keys.
+const MAX_KEYS: u64 = 1 << 20;
 /// How long DA may fail before the node serves a batch itself.
 const DA_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -38,7 +48,12 @@ pub(super) struct RunningWorker {
 
 impl RunningWorker {
     /// Loads the model and starts every part.
-    pub(super) async fn start(node: &NodeCommand, chain: &ChainParts, layout: &Layout) -> Result<Self> {
+    pub(super) async fn start(
+        node: &NodeCommand,
+        chain: &ChainParts,
+        layout: &Layout,
+        counted: PrometheusHandle,
+    ) -> Result<Self> {
         let operator = operator(node, chain)?;
         let (da, memstore, da_name) = data_availability(node, layout).await?;
         let path = model_path(node.inference.model.as_deref())?;
@@ -64,6 +79,8 @@ impl RunningWorker {
             .identity
             .profile;
         let address = operator.address();
+        metrics::name_model(&name);
+        let shown: MetricsHook = Arc::new(move || counted.render());
         let parts = WorkerParts {
             chain: Arc::clone(&chain.port) as Arc<_>,
             genesis: chain.spec.genesis_hash(),
@@ -79,7 +96,9 @@ impl RunningWorker {
                 budget: node.inference.adapter_memory << 20,
                 ..ResidencyConfig::default()
             },
-            api: ApiConfig { api_keys: api_keys(node)?, ..ApiConfig::default() },
+            api: api_config(node)?,
+            embedder: embedder(node).await?,
+            metrics: (!node.inference.no_metrics).then_some(shown),
             payments: match node.inference.payments {
                 Payments::Required => PaymentPolicy::Required,
                 Payments::Off => PaymentPolicy::Off,
@@ -180,13 +199,55 @@ fn fetch_policy(node: &NodeCommand, dev: bool) -> FetchPolicy {
     FetchPolicy { files, private_hosts: dev, ..FetchPolicy::default() }
 }
 
-fn api_keys(node: &NodeCommand) -> Result<Vec<String>> {
-    let Some(path) = &node.inference.api_keys else { return Ok(Vec::new()) };
-    let text = std::fs::read_to_string(path).wrap_err_with(|| format!("--api.keys {}", path.display()))?;
-    let keys: Vec<String> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    keys.first().ok_or_eyre(format!("--api.keys {}: no key in it", path.display()))?;
+/// Bounds and keys of the API.
+fn api_config(node: &NodeCommand) -> Result<ApiConfig> {
+    let (args, default) = (&node.inference, ApiConfig::default());
+    Ok(ApiConfig {
+        api_keys: args.api_keys.as_deref().map(api_keys).transpose()?.unwrap_or_default(),
+        admin_key: args.admin_key.as_deref().map(admin_key).transpose()?,
+        connections: args.max_connections,
+        header_timeout: args.header_timeout,
+        request_timeout: args.request_timeout,
+        body_bytes: args.max_body,
+        prompt_tokens: args.max_prompt_tokens.unwrap_or(default.prompt_tokens),
+        output_tokens: args.max_output_tokens.unwrap_or(default.output_tokens),
+        ..default
+    })
+}
+
+fn api_keys(path: &Path) -> Result<Vec<ApiKey>> {
+    let what = || format!("--api.keys {}", path.display());
+    let text = read_text(path, MAX_KEYS).wrap_err_with(what)?;
+    let keys = ApiKey::parse_file(&text).wrap_err_with(what)?;
+    ensure!(!keys.is_empty(), "{}: no key in it", what());
     Ok(keys)
+}
+
+fn admin_key(path: &Path) -> Result<ApiKey> {
+    let what = || format!("--api.admin-key {}", path.display());
+    let text = read_text(path, MAX_KEYS).wrap_err_with(what)?;
+    ensure!(!text.trim().is_empty(), "{}: no key in it", what());
+    Ok(ApiKey::new(text.trim()))
+}
+
+/// The model of `/v1/embeddings`.
+async fn embedder(node: &NodeCommand) -> Result<Option<(String, Arc<Embedder>)>> {
+    let Some(named) = &node.inference.embeddings else { return Ok(None) };
+    let (name, folder) = match named {
+        Some(folder) => {
+            let name = folder.file_name().map(|name| chain_name(&name.to_string_lossy()));
+            (name.unwrap_or_else(|| "embeddings".to_owned()), folder.clone())
+        }
+        None => {
+            let cache = cache_dir().ok_or_eyre("neither XDG_CACHE_HOME nor HOME is set")?;
+            let (name, folder) = (EMBEDDING_MODEL.name, EMBEDDING_MODEL.path(&cache));
+            ensure!(folder.exists(), "the embedding model is not here: run `tributary model pull {name}`");
+            (name.to_owned(), folder)
+        }
+    };
+    let shown = folder.display().to_string();
+    let embedder = tokio::task::spawn_blocking(move || Embedder::open(&folder)).await?;
+    Ok(Some((name, Arc::new(embedder.wrap_err_with(|| format!("--embeddings {shown}"))?))))
 }
 
 /// A model's own name in the letters that names on chain have.

@@ -8,6 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What a line may say of a key.
+const FIELDS: &str = "after the key come name=, rpm=, tpm= and priority=";
+
 /// A key that is let in. Only its hash is kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
@@ -18,6 +21,8 @@ pub struct ApiKey {
     pub requests_per_minute: Option<u32>,
     /// Tokens a minute, of prompts and answers.
     pub tokens_per_minute: Option<u32>,
+    /// Who goes first, the least; 0 for most.
+    pub priority: i32,
 }
 
 impl fmt::Debug for ApiKey {
@@ -39,7 +44,13 @@ pub struct KeyError {
 impl ApiKey {
     /// A key without limits.
     pub fn new(key: &str) -> Self {
-        Self { hash: keccak256(key), name: None, requests_per_minute: None, tokens_per_minute: None }
+        Self {
+            hash: keccak256(key),
+            name: None,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            priority: 0,
+        }
     }
 
     /// Whether it is this one. Hashes are compared, so time tells nothing of the key.
@@ -47,7 +58,7 @@ impl ApiKey {
         self.hash == keccak256(key)
     }
 
-    /// A key file: `KEY [name=NAME] [rpm=N] [tpm=N]` a line, `#` before remarks.
+    /// A key file: `KEY [name=NAME] [rpm=N] [tpm=N] [priority=N]` a line, `#` before remarks.
     pub fn parse_file(text: &str) -> Result<Vec<Self>, KeyError> {
         let mut keys: Vec<Self> = Vec::new();
         for (line, content) in text.lines().enumerate() {
@@ -68,13 +79,14 @@ impl ApiKey {
         let mut words = line.split_whitespace();
         let mut key = Self::new(words.next().ok_or("no key")?);
         for word in words {
-            let (field, value) = word.split_once('=').ok_or("after the key come name=, rpm= and tpm=")?;
+            let (field, value) = word.split_once('=').ok_or(FIELDS)?;
             let number = || value.parse().ok().filter(|n| *n > 0).ok_or("a limit is a number above 0");
             match field {
                 "name" => key.name = Some(value.to_owned()),
                 "rpm" => key.requests_per_minute = Some(number()?),
                 "tpm" => key.tokens_per_minute = Some(number()?),
-                _ => return Err("after the key come name=, rpm= and tpm="),
+                "priority" => key.priority = value.parse().map_err(|_| "a priority is a whole number")?,
+                _ => return Err(FIELDS),
             }
         }
         Ok(key)
@@ -134,6 +146,10 @@ impl KeyUse {
         }
     }
 
+    pub(crate) const fn priority(&self) -> i32 {
+        self.key.priority
+    }
+
     /// Counts tokens, which may go below nothing: the next request waits for them.
     pub(crate) fn tokens(&self, count: u64) {
         if let Some(tokens) = &self.tokens {
@@ -186,13 +202,15 @@ mod tests {
 
     #[test]
     fn a_key_file_says_who_and_how_much() {
-        let text = "# remark\n\nfirst\nsecond name=ann rpm=60 tpm=1000\n third rpm=1 ";
+        let text = "# remark\n\nfirst\nsecond name=ann rpm=60 tpm=1000 priority=-3\n third rpm=1 ";
         let keys = ApiKey::parse_file(text).unwrap();
         assert_eq!(keys.len(), 3);
         assert!(keys[0].is("first") && !keys[0].is("first ") && keys[0].requests_per_minute.is_none());
-        assert_eq!(keys[1].name.as_deref(), Some("ann"));
+        assert_eq!((keys[1].name.as_deref(), keys[1].priority), (Some("ann"), -3));
         assert_eq!((keys[1].requests_per_minute, keys[1].tokens_per_minute), (Some(60), Some(1000)));
-        for (bad, line) in [("a\na", 2), ("a rpm", 1), ("a rpm=0", 1), ("a tpm=x", 1), ("\na rps=1", 2)] {
+        for (bad, line) in
+            [("a\na", 2), ("a rpm", 1), ("a rpm=0", 1), ("a tpm=x", 1), ("a priority=x", 1), ("\na rps=1", 2)]
+        {
             let error = ApiKey::parse_file(bad).unwrap_err();
             assert_eq!(error.line, line, "{bad}");
         }

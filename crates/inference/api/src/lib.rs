@@ -9,6 +9,7 @@ mod extract;
 mod handlers;
 mod keys;
 mod listen;
+mod metrics;
 mod params;
 mod payment;
 mod reply;

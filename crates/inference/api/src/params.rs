@@ -50,6 +50,25 @@ pub(crate) fn refuse_unknown(rest: &Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
+/// How many alternatives to report of a prompt's tokens.
+pub(crate) fn prompt_logprobs(
+    fields: &SamplingFields,
+    stream: bool,
+    config: &ApiConfig,
+) -> Result<Option<u8>> {
+    const FIELD: &str = "prompt_logprobs";
+    match fields.prompt_logprobs {
+        None => Ok(None),
+        Some(_) if stream => {
+            Err(ApiError::invalid(FIELD, "`prompt_logprobs` and `stream` exclude each other"))
+        }
+        Some(top) if top > config.top_logprobs => {
+            Err(ApiError::invalid(FIELD, format!("`prompt_logprobs` is {} at most", config.top_logprobs)))
+        }
+        Some(top) => Ok(Some(u8::try_from(top).unwrap_or(u8::MAX))),
+    }
+}
+
 /// How many answers to each prompt.
 pub(crate) fn choices(fields: &SamplingFields, prompts: usize, config: &ApiConfig) -> Result<u32> {
     let n = fields.n.unwrap_or(1);
@@ -114,16 +133,17 @@ fn bias(fields: &SamplingFields, config: &ApiConfig) -> Result<Vec<(u32, f32)>> 
         .collect()
 }
 
-/// When to stop, given what the prompt leaves of the context.
+/// When to stop, given what the prompt leaves of the context. `zero`: no answer at all is one.
 pub(crate) fn stop_rules(
     fields: &SamplingFields,
     config: &ApiConfig,
     text: &TextModel,
     default_max: Option<u32>,
     room: u32,
+    zero: bool,
 ) -> Result<StopRules> {
     let max = fields.max_completion_tokens.or(fields.max_tokens).or(default_max).unwrap_or(room);
-    if max == 0 {
+    if max == 0 && !zero {
         return Err(ApiError::invalid("max_tokens", "`max_tokens` must be 1 at least"));
     }
     let max_tokens = max.min(room);

@@ -3,11 +3,12 @@
 mod calls;
 mod chat;
 mod completion;
+mod prompt;
 mod stream;
 mod whole;
 
 pub(crate) use chat::{ChatFormat, Dress, whole_chat};
-pub(crate) use completion::{CompletionFormat, whole_completion};
+pub(crate) use completion::{CompletionDress, CompletionFormat, whole_completion};
 pub(crate) use stream::stream;
 
 use crate::types::{Receipt, Usage};

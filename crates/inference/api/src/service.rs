@@ -6,6 +6,7 @@ use crate::{
     embeddings::EmbeddingDesk,
     error::{ApiError, Result},
     keys::{KeyRing, KeyUse},
+    metrics::{self, AdapterNames},
     params,
     payment::{Ask, Gate, Meter},
     resolve::{ResolvedModel, Resolver},
@@ -14,7 +15,7 @@ use crate::{
     types::SamplingFields,
     voucher::VoucherHeader,
 };
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use std::{
     sync::Arc,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -23,7 +24,7 @@ use tributary_embed::Embedder;
 use tributary_engine::{AdapterStore, Engine, EngineInfo, GenerateRequest, Generation};
 use tributary_grammar::{Compiled, Shape};
 
-/// Renders Prometheus' text format.
+/// Renders what was counted in Prometheus' text format.
 pub type MetricsHook = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What an API is made of.
@@ -55,6 +56,7 @@ pub struct Api {
     pub(crate) compiler: Compiler,
     pub(crate) loaded: Arc<LoadedAdapters>,
     pub(crate) embeddings: Arc<EmbeddingDesk>,
+    pub(crate) names: Arc<AdapterNames>,
 }
 
 impl std::fmt::Debug for Api {
@@ -82,6 +84,10 @@ pub(crate) struct Order<'a> {
     pub(crate) logprobs: Option<u8>,
     /// What the answer has to look like, with the field that says so.
     pub(crate) shape: Option<(&'static str, Shape)>,
+    /// Report log-probabilities of the prompt.
+    pub(crate) prompt_logprobs: Option<u8>,
+    /// Repeat the prompt before the answer.
+    pub(crate) echo: bool,
 }
 
 /// Answers being generated.
@@ -100,6 +106,8 @@ pub(crate) struct Answer {
     pub(crate) meter: Box<dyn Meter>,
     pub(crate) generation: Generation,
     pub(crate) tally: Tally,
+    /// To be repeated, or reported of.
+    pub(crate) prompt: Option<Vec<u32>>,
 }
 
 /// Counts an answer's tokens against the key of who asked; also those of an answer that nobody waited for.
@@ -128,7 +136,14 @@ impl Api {
         let keys = Arc::new(KeyRing::new(&parts.config.api_keys));
         let compiler = Compiler::new(parts.text.clone());
         let embeddings = Arc::new(EmbeddingDesk::new(parts.embedder.clone()));
-        Self { parts: Arc::new(parts), keys, compiler, loaded: Arc::default(), embeddings }
+        Self {
+            parts: Arc::new(parts),
+            keys,
+            compiler,
+            loaded: Arc::default(),
+            embeddings,
+            names: Arc::default(),
+        }
     }
 
     pub(crate) fn config(&self) -> &ApiConfig {
@@ -149,10 +164,12 @@ impl Api {
             return Err(ApiError::invalid("model", "`model` must name a model"));
         }
         self.info()?;
-        if let Some(loaded) = self.loaded.find(name) {
-            return Ok(loaded);
-        }
-        Ok(self.parts.resolver.resolve(name).await?)
+        let model = match self.loaded.find(name) {
+            Some(loaded) => loaded,
+            None => self.parts.resolver.resolve(name).await?,
+        };
+        self.names.learn(&model);
+        Ok(model)
     }
 
     /// Passes the gate, leases the adapters and puts every answer in line.
@@ -171,9 +188,11 @@ impl Api {
         let mut passed = Vec::new();
         for prompt in &order.prompts {
             let room = room(prompt, &info, self.config())?;
-            let stop = params::stop_rules(order.fields, self.config(), self.text(), order.default_max, room)?;
+            let zero = order.echo || order.prompt_logprobs.is_some();
+            let stop =
+                params::stop_rules(order.fields, self.config(), self.text(), order.default_max, room, zero)?;
             for _ in 0..n {
-                let meter = self.authorize(&order, prompt, stop.max_tokens).await?;
+                let meter = self.authorize(&order, prompt, stop.max_tokens.max(1)).await?;
                 let budget = meter.max_output_tokens().unwrap_or(u32::MAX);
                 if budget == 0 {
                     return Err(ApiError::invalid(
@@ -192,7 +211,13 @@ impl Api {
             .await
             .map_err(|_| ApiError::Unavailable("the adapter took too long to load".into()))??;
         let mut answers = Vec::with_capacity(passed.len());
+        metrics::opened(&order, n, passed.iter().map(|(_, stop, _)| stop.max_tokens).max().unwrap_or(0));
+        let salt = order.fields.cache_salt.as_ref().map(keccak256).unwrap_or_default();
+        let priority = order.caller.key.as_ref().map_or(0, |key| key.priority());
         for (index, (prompt, stop, meter)) in passed.into_iter().enumerate() {
+            let told = order.echo || order.prompt_logprobs.is_some();
+            // A prompt without an answer is computed for the sake of its tokens.
+            let silent = (stop.max_tokens == 0).then_some(0);
             let mut sampling = sampling.clone();
             sampling.choice = index as u32;
             let generation = self.parts.engine.submit(GenerateRequest {
@@ -201,14 +226,18 @@ impl Api {
                 sampling,
                 stop,
                 logprobs: order.logprobs,
+                prompt_logprobs: order.prompt_logprobs.or(silent),
                 tenant: order.caller.tenant,
+                cache_salt: salt,
+                priority,
                 deadline: Some(deadline),
                 grammar: grammar.as_ref().map(Compiled::start),
                 drafts: meter.drafts(),
                 ..GenerateRequest::default()
             })?;
             let tally = Tally { key: order.caller.key.clone(), tokens: prompt.len() as u64 };
-            answers.push(Answer { index: index as u32, meter, generation, tally });
+            let prompt = told.then(|| prompt.clone());
+            answers.push(Answer { index: index as u32, meter, generation, tally, prompt });
         }
         Ok(Job {
             id: answers.first().map(|answer| answer.meter.request_id()).unwrap_or_default(),

@@ -16,11 +16,14 @@ pub use chat::{
     ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatMessage, ChatReply, ChatRequest, Content,
     ContentPart, Delta, TokenAlternative, TokenDetail,
 };
-pub use completion::{CompletionChoice, CompletionLogprobs, CompletionReply, CompletionRequest, Prompt};
+pub use completion::{
+    CompletionChoice, CompletionLogprobs, CompletionReply, CompletionRequest, Prompt, PromptLogprob,
+    PromptLogprobs,
+};
 pub use embeddings::{Embedding, EmbeddingsReply, EmbeddingsRequest, EmbeddingsUsage, Numbers};
 pub use models::{ModelCard, ModelList};
 pub use payment::{PaymentRequired, Receipt, ShareView, SpanView};
-pub use sampling::{SamplingFields, Stop, StreamOptions, Usage};
+pub use sampling::{PromptTokensDetails, SamplingFields, Stop, StreamOptions, Usage};
 pub use structured::{JsonSchema, ResponseFormat, ShapeFields, StructuredOutputs};
 pub use tokens::{DetokenizeReply, DetokenizeRequest, TokenizeReply, TokenizeRequest};
 pub use tools::{

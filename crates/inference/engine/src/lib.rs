@@ -28,5 +28,5 @@ pub use request::{
     Timing, TokenEvent, TokenLogprob,
 };
 pub use sampling::{NoChoice, PPM, SamplingError, SamplingParams, draw, exp, philox4x32};
-pub use store::{AdapterSet, AdapterStore, PartKey};
+pub use store::{AdapterSet, AdapterStore, PartKey, ResidentAdapter};
 pub use text::Vocabulary;

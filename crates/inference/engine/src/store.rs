@@ -5,7 +5,8 @@ use crate::{
     engine::Engine,
 };
 use alloy_primitives::B256;
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::{collections::HashMap, sync::Arc};
 use tributary_adapters::{
     AdapterError, Artifact, Fetcher, Geometry, Lease, Residency, ResidencyConfig, ResidencyStats, Source,
 };
@@ -52,12 +53,36 @@ pub struct AdapterStore {
     residency: Residency<PartKey, LoraPart>,
     /// Held while a composition is gathered: two that each hold what the other waits for would wait for ever.
     gathering: Arc<tokio::sync::Mutex<()>>,
+    /// Ranks of what was prepared; metrics show them.
+    ranks: Arc<Mutex<HashMap<B256, u32>>>,
+}
+
+/// An adapter in memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ResidentAdapter {
+    /// Artifact hash.
+    pub hash: B256,
+    /// Its weight in a composition.
+    pub weight: f32,
+    /// Memory held, in bytes.
+    pub bytes: usize,
+    /// Whether it is kept from eviction.
+    pub pinned: bool,
+    /// The largest rank of any of its modules.
+    pub rank: u32,
 }
 
 impl AdapterStore {
     /// A store for an engine's model.
     pub fn new(engine: Engine, geometry: Geometry, fetcher: Fetcher, config: ResidencyConfig) -> Self {
-        Self { engine, geometry, fetcher, residency: Residency::new(config), gathering: Arc::default() }
+        Self {
+            engine,
+            geometry,
+            fetcher,
+            residency: Residency::new(config),
+            gathering: Arc::default(),
+            ranks: Arc::default(),
+        }
     }
 
     /// Leases every adapter of a composition, in order, loading those that are absent.
@@ -87,12 +112,16 @@ impl AdapterStore {
             AdapterError::Fetch { uri: source.uri.clone(), reason: "model is loading".into() }
         })?;
         let (fetcher, geometry, source) = (self.fetcher.clone(), self.geometry, source.clone());
+        let ranks = Arc::clone(&self.ranks);
         self.residency
             .lease(key, move || async move {
                 let artifact = fetcher.fetch(&source).await?;
                 let bounds = *fetcher.bounds();
                 tokio::task::spawn_blocking(move || {
-                    prepare(&artifact, &geometry, &bounds, preparer.as_ref(), weight)
+                    let (part, bytes, rank) =
+                        prepare(&artifact, &geometry, &bounds, preparer.as_ref(), weight)?;
+                    ranks.lock().insert(part.hash, rank);
+                    Ok((part, bytes))
                 })
                 .await
                 .map_err(|error| AdapterError::Internal(error.to_string()))?
@@ -108,6 +137,24 @@ impl AdapterStore {
     /// Resident parts, their bytes and whether they are pinned.
     pub fn resident(&self) -> Vec<(PartKey, usize, bool)> {
         self.residency.resident()
+    }
+
+    /// The same with their ranks.
+    pub fn adapters(&self) -> Vec<ResidentAdapter> {
+        let resident = self.resident();
+        let mut ranks = self.ranks.lock();
+        // What went away is forgotten, what is on its way comes again with its part.
+        if ranks.len() > 2 * resident.len() + 64 {
+            ranks.retain(|hash, _| resident.iter().any(|(key, ..)| key.hash == *hash));
+        }
+        let adapter = |(key, bytes, pinned): (PartKey, usize, bool)| ResidentAdapter {
+            hash: key.hash,
+            weight: f32::from_bits(key.weight),
+            bytes,
+            pinned,
+            rank: ranks.get(&key.hash).copied().unwrap_or_default(),
+        };
+        resident.into_iter().map(adapter).collect()
     }
 
     /// Keeps a resident adapter from eviction, or lets it go again.
@@ -139,10 +186,10 @@ fn prepare(
     bounds: &tributary_adapters::Bounds,
     preparer: &dyn Preparer,
     weight: f32,
-) -> Result<(LoraPart, usize), AdapterError> {
+) -> Result<(LoraPart, usize, u32), AdapterError> {
     let adapter = artifact.parse(geometry, bounds)?;
     let prepared =
         preparer.prepare(&adapter, weight).map_err(|error| AdapterError::Prepare(error.to_string()))?;
     let bytes = prepared.bytes();
-    Ok((LoraPart { hash: adapter.hash, weight, prepared }, bytes))
+    Ok((LoraPart { hash: adapter.hash, weight, prepared }, bytes, adapter.max_rank()))
 }

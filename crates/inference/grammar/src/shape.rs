@@ -5,8 +5,12 @@ use llguidance::{
 };
 use serde_json::{Value, json};
 
-/// What stands for the engine in every hash: masks may differ from version to version.
-const ENGINE: &str = "llguidance 1.9.1";
+/// What stands for the engine in every hash: masks may differ from version to version, and with what is added here.
+const ENGINE: &str = "llguidance 1.9.1, spaces 1";
+
+/// What may stand between the parts of JSON: a space, or a line break with an indent. Without a bound a model that has lost its way
+/// writes nothing but spaces.
+const SPACES: &str = "[ ]|\\n[ ]{0,24}|\\n\\t{0,8}";
 
 /// What an answer has to look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +85,8 @@ impl Shape {
 
     pub(crate) fn grammar(&self) -> TopLevelGrammar {
         match self {
-            Self::JsonObject => TopLevelGrammar::from_json_schema(json!({"type": "object"})),
-            Self::JsonSchema(schema) => TopLevelGrammar::from_json_schema(schema.clone()),
+            Self::JsonObject => TopLevelGrammar::from_json_schema(spaced(&json!({"type": "object"}))),
+            Self::JsonSchema(schema) => TopLevelGrammar::from_json_schema(spaced(schema)),
             Self::Regex(text) => TopLevelGrammar::from_grammar(GrammarWithLexer::from_regex(text)),
             Self::Lark(text) => TopLevelGrammar::from_lark(text.clone()),
             Self::Choice(_) => TopLevelGrammar::from_lark(format!("start: {}", self.rule())),
@@ -93,8 +97,8 @@ impl Shape {
     /// The right side of a rule; what is a grammar of its own matches nothing there.
     fn rule(&self) -> String {
         match self {
-            Self::JsonObject => "%json {\"type\": \"object\"}".to_owned(),
-            Self::JsonSchema(schema) => format!("%json {schema}"),
+            Self::JsonObject => format!("%json {}", spaced(&json!({"type": "object"}))),
+            Self::JsonSchema(schema) => format!("%json {}", spaced(schema)),
             Self::Regex(text) => format!("/{}/", regex_to_lark(text, "")),
             Self::Choice(choices) => {
                 let quoted: Vec<String> = choices.iter().map(|choice| quoted(choice)).collect();
@@ -117,7 +121,7 @@ impl Calls {
             let head = quoted(&format!("{open}{}{arguments}", quoted(name)));
             lines.push(format!("call{index}: {head} arguments{index} {}", quoted(close)));
             // Each schema by itself: its references lead to places in it.
-            lines.push(format!("arguments{index}: %json {schema}"));
+            lines.push(format!("arguments{index}: %json {}", spaced(schema)));
             names.push(format!("call{index}"));
         }
         let more = if self.many { " (\"\\n\" call)*" } else { "" };
@@ -130,6 +134,17 @@ impl Calls {
         lines.insert(0, start);
         lines.join("\n")
     }
+}
+
+/// A schema with its spaces bounded, unless it says itself what they are.
+fn spaced(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(fields) = schema.as_object_mut()
+        && !fields.contains_key("x-guidance")
+    {
+        fields.insert("x-guidance".into(), json!({"whitespace_pattern": SPACES}));
+    }
+    schema
 }
 
 /// Text as Lark quotes it, which is as JSON does.

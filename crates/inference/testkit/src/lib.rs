@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod adapter;
+mod bert;
 mod model;
 mod noise;
 
 pub use adapter::{AdapterSpec, TensorEdit, artifact, artifact_with};
+pub use bert::{BERT_HEADS, BERT_HIDDEN, BERT_LAYERS, BERT_WORDS, TinyBert};
 pub use model::{EOS, GEOMETRY, VOCAB, model_folder};
 pub use noise::Noise;

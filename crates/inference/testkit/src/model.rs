@@ -42,7 +42,7 @@ fn config() -> Value {
         "num_key_value_heads": 1,
         "head_dim": 64,
         "vocab_size": VOCAB,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": 1024,
         "rms_norm_eps": 1e-5,
         "rope_theta": 10000.0,
         "tie_word_embeddings": true,

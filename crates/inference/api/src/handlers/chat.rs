@@ -25,7 +25,7 @@ pub(crate) async fn chat_completions(
         let message = format!("a conversation has between 1 and {} messages", api.config().messages);
         return Err(ApiError::invalid("messages", message));
     }
-    let logprobs = logprobs(&body, &api)?;
+    let (logprobs, streams) = (logprobs(&body, &api)?, body.stream.unwrap_or(false));
     let (toolbox, shape) = tools_and_shape(&body, &api)?;
     let model = api.compose(api.resolve(&body.model).await?, body.adapters.as_deref()).await?;
     let shown = body.tools.as_deref().filter(|_| toolbox.is_some()).unwrap_or_default();
@@ -38,10 +38,17 @@ pub(crate) async fn chat_completions(
         default_max: None,
         logprobs,
         shape,
+        prompt_logprobs: params::prompt_logprobs(&body.sampling, streams, api.config())?,
+        echo: false,
     };
     let job = api.open(order).await?;
-    let dress = Dress { text: api.text().clone(), logprobs: logprobs.is_some(), toolbox };
-    if body.stream.unwrap_or(false) {
+    let dress = Dress {
+        text: api.text().clone(),
+        logprobs: logprobs.is_some(),
+        toolbox,
+        prompt_logprobs: body.sampling.prompt_logprobs.is_some(),
+    };
+    if streams {
         let format = ChatFormat::new(&job, dress);
         return Ok(stream(job, format, body.stream_options.unwrap_or_default().include_usage));
     }

@@ -2,7 +2,7 @@ use crate::{
     error::{ApiError, Result},
     extract::Call,
     params,
-    reply::{CompletionFormat, stream, whole_completion},
+    reply::{CompletionDress, CompletionFormat, stream, whole_completion},
     service::{Api, Order},
     structured::shape,
     types::{CompletionRequest, Prompt},
@@ -22,6 +22,10 @@ pub(crate) async fn completions(
     Call { caller, body }: Call<CompletionRequest>,
 ) -> Result<Response> {
     params::refuse_unknown(&body.rest)?;
+    let (streams, echo) = (body.stream.unwrap_or(false), body.echo.unwrap_or(false));
+    if echo && streams && body.logprobs.is_some() {
+        return Err(ApiError::invalid("echo", "`echo` with `logprobs` and `stream` exclude each other"));
+    }
     let top = body.logprobs.unwrap_or(0);
     if top > api.config().top_logprobs {
         let message = format!("`logprobs` is {} at most", api.config().top_logprobs);
@@ -38,13 +42,22 @@ pub(crate) async fn completions(
         default_max: Some(DEFAULT_MAX_TOKENS),
         logprobs,
         shape: shape(&body.shape)?,
+        prompt_logprobs: params::prompt_logprobs(&body.sampling, streams, api.config())?
+            .or(logprobs.filter(|_| echo)),
+        echo,
     };
     let job = api.open(order).await?;
-    if body.stream.unwrap_or(false) {
-        let format = CompletionFormat::new(&job, api.text().clone(), logprobs.is_some());
+    let dress = CompletionDress {
+        text: api.text().clone(),
+        logprobs: logprobs.is_some(),
+        echo,
+        prompt_logprobs: body.sampling.prompt_logprobs.is_some(),
+    };
+    if streams {
+        let format = CompletionFormat::new(&job, dress);
         return Ok(stream(job, format, body.stream_options.unwrap_or_default().include_usage));
     }
-    Ok(Json(whole_completion(job, api.text(), logprobs.is_some()).await?).into_response())
+    Ok(Json(whole_completion(job, &dress).await?).into_response())
 }
 
 async fn prompts(api: &Api, prompt: Prompt) -> Result<Vec<Vec<u32>>> {

@@ -2,6 +2,7 @@ use super::{
     Format, Part,
     calls::CallReader,
     finish_reason,
+    prompt::prompt_logprobs,
     whole::{self, Collected},
 };
 use crate::{
@@ -28,13 +29,16 @@ pub(crate) struct Dress {
     pub(crate) text: TextModel,
     pub(crate) logprobs: bool,
     pub(crate) toolbox: Option<Toolbox>,
+    pub(crate) prompt_logprobs: bool,
 }
 
 /// The whole reply.
 pub(crate) async fn whole_chat(job: Job, dress: &Dress) -> Result<ChatReply> {
     let Job { id: hash, created, model, prompt_tokens, answers } = job;
     let mut collected = whole::collect(answers).await?;
-    let completion = collected.iter().map(|one| one.outcome.tokens.len() as u64).sum();
+    let usage = whole::usage(prompt_tokens, &collected);
+    let prompt_logprobs =
+        collected.first().and_then(|one| prompt_logprobs(&dress.text, one, dress.prompt_logprobs));
     let mut only = None;
     if let [one] = collected.as_mut_slice() {
         only = Some(std::mem::take(&mut one.receipt));
@@ -60,7 +64,8 @@ pub(crate) async fn whole_chat(job: Job, dress: &Dress) -> Result<ChatReply> {
         created,
         model,
         choices,
-        usage: Usage::new(prompt_tokens, completion),
+        usage,
+        prompt_logprobs,
         tributary: only,
     })
 }

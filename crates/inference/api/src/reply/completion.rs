@@ -1,7 +1,11 @@
-use super::{Format, Part, finish_reason, whole};
+use super::{
+    Format, Part, finish_reason,
+    prompt::{echo, echo_logprobs, prompt_logprobs},
+    whole::{self, Collected},
+};
 use crate::{
     error::Result,
-    service::Job,
+    service::{Answer, Job},
     text::TextModel,
     types::{CompletionChoice, CompletionLogprobs, CompletionReply, Receipt, Usage},
 };
@@ -12,11 +16,19 @@ fn id(hash: B256) -> String {
     format!("cmpl-{hash:x}")
 }
 
+/// What replies to a request show.
+pub(crate) struct CompletionDress {
+    pub(crate) text: TextModel,
+    pub(crate) logprobs: bool,
+    pub(crate) echo: bool,
+    pub(crate) prompt_logprobs: bool,
+}
+
 /// The whole reply.
-pub(crate) async fn whole_completion(job: Job, text: &TextModel, logprobs: bool) -> Result<CompletionReply> {
+pub(crate) async fn whole_completion(job: Job, dress: &CompletionDress) -> Result<CompletionReply> {
     let Job { id: hash, created, model, prompt_tokens, answers } = job;
     let mut collected = whole::collect(answers).await?;
-    let completion = collected.iter().map(|one| one.outcome.tokens.len() as u64).sum();
+    let usage = Some(whole::usage(prompt_tokens, &collected));
     let mut only = None;
     if let [one] = collected.as_mut_slice() {
         only = Some(std::mem::take(&mut one.receipt));
@@ -25,8 +37,9 @@ pub(crate) async fn whole_completion(job: Job, text: &TextModel, logprobs: bool)
         .into_iter()
         .map(|one| CompletionChoice {
             index: one.index,
-            logprobs: logprobs.then(|| all_logprobs(text, &one.events)),
-            text: one.text,
+            logprobs: dress.logprobs.then(|| all_logprobs(dress, &one)),
+            prompt_logprobs: prompt_logprobs(&dress.text, &one, dress.prompt_logprobs),
+            text: echo(&dress.text, one.prompt.as_deref().filter(|_| dress.echo)) + &one.text,
             finish_reason: Some(finish_reason(one.outcome.reason).into()),
             tributary: only.is_none().then_some(one.receipt),
         })
@@ -37,16 +50,20 @@ pub(crate) async fn whole_completion(job: Job, text: &TextModel, logprobs: bool)
         created,
         model,
         choices,
-        usage: Some(Usage::new(prompt_tokens, completion)),
+        usage,
         tributary: only,
     })
 }
 
-fn all_logprobs(text: &TextModel, events: &[TokenEvent]) -> CompletionLogprobs {
+fn all_logprobs(dress: &CompletionDress, one: &Collected) -> CompletionLogprobs {
     let mut all = CompletionLogprobs::default();
     let mut offset = 0;
-    for event in events {
-        push(&mut all, text, event, offset);
+    if dress.echo {
+        echo_logprobs(&mut all, &dress.text, one);
+        offset = echo(&dress.text, one.prompt.as_deref()).chars().count();
+    }
+    for event in &one.events {
+        push(&mut all, &dress.text, event, offset);
         offset += event.text.chars().count();
     }
     all
@@ -54,8 +71,8 @@ fn all_logprobs(text: &TextModel, events: &[TokenEvent]) -> CompletionLogprobs {
 
 fn push(all: &mut CompletionLogprobs, text: &TextModel, event: &TokenEvent, offset: usize) {
     all.tokens.push(text.piece(event.token));
-    all.token_logprobs.push(event.logprob.unwrap_or_default());
-    all.top_logprobs.push(event.top.iter().map(|one| (text.piece(one.token), one.logprob)).collect());
+    all.token_logprobs.push(event.logprob);
+    all.top_logprobs.push(Some(event.top.iter().map(|one| (text.piece(one.token), one.logprob)).collect()));
     all.text_offset.push(offset);
 }
 
@@ -64,13 +81,16 @@ pub(crate) struct CompletionFormat {
     id: String,
     created: u64,
     model: String,
-    text: TextModel,
-    logprobs: bool,
+    dress: CompletionDress,
+    /// What each answer repeats first.
+    echoes: Vec<String>,
 }
 
 impl CompletionFormat {
-    pub(crate) fn new(job: &Job, text: TextModel, logprobs: bool) -> Self {
-        Self { id: id(job.id), created: job.created, model: job.model.clone(), text, logprobs }
+    pub(crate) fn new(job: &Job, dress: CompletionDress) -> Self {
+        let prompt = |answer: &Answer| echo(&dress.text, answer.prompt.as_deref().filter(|_| dress.echo));
+        let echoes = job.answers.iter().map(prompt).collect();
+        Self { id: id(job.id), created: job.created, model: job.model.clone(), dress, echoes }
     }
 
     fn chunk_of(
@@ -93,21 +113,31 @@ impl CompletionFormat {
 }
 
 fn choice(index: u32, text: String) -> CompletionChoice {
-    CompletionChoice { index, text, logprobs: None, finish_reason: None, tributary: None }
+    CompletionChoice {
+        index,
+        text,
+        logprobs: None,
+        finish_reason: None,
+        prompt_logprobs: None,
+        tributary: None,
+    }
 }
 
 impl Format for CompletionFormat {
     fn chunk(&self, part: Part<'_>) -> Option<String> {
         match part {
-            Part::Opening { .. } => None,
+            Part::Opening { index } => {
+                let echo = self.echoes.get(index as usize).filter(|echo| !echo.is_empty())?;
+                self.chunk_of(vec![choice(index, echo.clone())], None, None)
+            }
             Part::Token { index, event, offset } => {
-                if event.text.is_empty() && !self.logprobs {
+                if event.text.is_empty() && !self.dress.logprobs {
                     return None;
                 }
                 let mut choice = choice(index, event.text.clone());
-                if self.logprobs {
+                if self.dress.logprobs {
                     let mut logprobs = CompletionLogprobs::default();
-                    push(&mut logprobs, &self.text, event, offset);
+                    push(&mut logprobs, &self.dress.text, event, offset);
                     choice.logprobs = Some(logprobs);
                 }
                 self.chunk_of(vec![choice], None, None)

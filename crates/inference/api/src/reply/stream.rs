@@ -6,6 +6,7 @@
 use super::{Format, Part};
 use crate::{
     error::ApiError,
+    metrics,
     service::{Answer, Job},
     types::{Receipt, Usage},
 };
@@ -45,14 +46,15 @@ async fn run(job: Job, format: Arc<dyn Format>, include_usage: bool, sender: mps
         receipt_at_end: !(single && include_usage),
     });
     let ends = join_all(feeds.map(|feed| tokio::spawn(feed.run()))).await;
-    let mut completion = 0;
+    let (mut completion, mut cached) = (0, 0);
     let mut receipt = None;
     for end in ends.into_iter().flatten().flatten() {
         completion += end.tokens;
+        cached += end.cached;
         receipt = end.receipt;
     }
     if include_usage {
-        let usage = Some(Usage::new(prompt_tokens, completion));
+        let usage = Some(Usage::new(prompt_tokens, completion, cached));
         let receipt = receipt.filter(|_| single);
         send(&sender, format.chunk(Part::Usage { usage, receipt })).await;
     }
@@ -77,6 +79,7 @@ struct Feed {
 
 struct End {
     tokens: u64,
+    cached: u64,
     receipt: Option<Box<Receipt>>,
 }
 
@@ -114,6 +117,7 @@ impl Feed {
 
     async fn end(self, outcome: Outcome) -> Option<End> {
         let Self { answer, format, sender, only, receipt_at_end } = self;
+        metrics::answered(&outcome);
         match answer.meter.settle(&outcome).await {
             Ok(receipt) => {
                 let receipt = Box::new(receipt);
@@ -121,7 +125,8 @@ impl Feed {
                 let Outcome { reason, tail, .. } = outcome;
                 let part = Part::End { index: answer.index, tail, reason, receipt: shown, only };
                 send(&sender, format.chunk(part)).await;
-                Some(End { tokens: outcome.tokens.len() as u64, receipt: Some(receipt) })
+                let (tokens, cached) = (outcome.tokens.len() as u64, u64::from(outcome.cached_tokens));
+                Some(End { tokens, cached, receipt: Some(receipt) })
             }
             Err(error) => {
                 tracing::error!(%error, "Answer not recorded");

@@ -1,7 +1,8 @@
 use crate::{
     error::{ApiError, Result},
+    metrics,
     service::Answer,
-    types::Receipt,
+    types::{Receipt, Usage},
 };
 use futures::future::try_join_all;
 use tributary_engine::{Event, GenerateError, Outcome, TokenEvent};
@@ -13,6 +14,18 @@ pub(super) struct Collected {
     pub(super) events: Vec<TokenEvent>,
     pub(super) outcome: Outcome,
     pub(super) receipt: Box<Receipt>,
+    /// To be repeated, or reported of.
+    pub(super) prompt: Option<Vec<u32>>,
+}
+
+/// Tokens of all answers.
+pub(super) fn usage(prompt_tokens: u64, collected: &[Collected]) -> Usage {
+    let sum = |count: fn(&Outcome) -> u64| collected.iter().map(|one| count(&one.outcome)).sum();
+    Usage::new(
+        prompt_tokens,
+        sum(|outcome| outcome.tokens.len() as u64),
+        sum(|outcome| u64::from(outcome.cached_tokens)),
+    )
 }
 
 /// Waits for every answer; the first failure drops, and so cancels, the others.
@@ -21,7 +34,7 @@ pub(super) async fn collect(answers: Vec<Answer>) -> Result<Vec<Collected>> {
 }
 
 async fn collect_one(answer: Answer) -> Result<Collected> {
-    let Answer { index, meter, mut generation, mut tally } = answer;
+    let Answer { index, meter, mut generation, mut tally, prompt } = answer;
     let mut text = String::new();
     let mut events = Vec::new();
     loop {
@@ -33,11 +46,13 @@ async fn collect_one(answer: Answer) -> Result<Collected> {
             }
             Some(Event::Finished(outcome)) => {
                 text.push_str(&outcome.tail);
+                metrics::answered(&outcome);
                 let receipt = meter.settle(&outcome).await.map_err(|error| {
                     tracing::error!(%error, "Answer not recorded");
                     ApiError::Internal(error.to_string())
                 })?;
-                return Ok(Collected { index, text, events, outcome: *outcome, receipt: Box::new(receipt) });
+                let receipt = Box::new(receipt);
+                return Ok(Collected { index, text, events, outcome: *outcome, receipt, prompt });
             }
             Some(Event::Failed(error)) => return Err(error.into()),
             None => return Err(GenerateError::Stopped.into()),

@@ -1,6 +1,6 @@
 use super::{
-    Receipt, SamplingFields, ShapeFields, StreamOptions, ToolCall, ToolCallDelta, ToolChoice, Usage,
-    WeightedAdapter,
+    PromptLogprobs, Receipt, SamplingFields, ShapeFields, StreamOptions, ToolCall, ToolCallDelta, ToolChoice,
+    Usage, WeightedAdapter,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -111,6 +111,9 @@ pub struct ChatReply {
     pub choices: Vec<ChatChoice>,
     /// Tokens.
     pub usage: Usage,
+    /// Log-probabilities of the prompt, if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_logprobs: Option<PromptLogprobs>,
     /// The receipt, when there is one answer; else each choice has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tributary: Option<Box<Receipt>>,

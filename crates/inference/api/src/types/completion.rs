@@ -28,6 +28,9 @@ pub struct CompletionRequest {
     /// Report log-probabilities with this many alternatives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<u32>,
+    /// Repeat the prompt before the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<bool>,
     /// Everything else; what would change the answer is refused.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -79,6 +82,9 @@ pub struct CompletionChoice {
     pub logprobs: Option<CompletionLogprobs>,
     /// `stop` or `length`.
     pub finish_reason: Option<String>,
+    /// Log-probabilities of the prompt, if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_logprobs: Option<PromptLogprobs>,
     /// The receipt, when there are several answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tributary: Option<Box<Receipt>>,
@@ -89,10 +95,24 @@ pub struct CompletionChoice {
 pub struct CompletionLogprobs {
     /// Texts of the tokens.
     pub tokens: Vec<String>,
-    /// Their log-probabilities.
-    pub token_logprobs: Vec<f64>,
+    /// Their log-probabilities; none of a prompt's first.
+    pub token_logprobs: Vec<Option<f64>>,
     /// The most probable tokens at each.
-    pub top_logprobs: Vec<BTreeMap<String, f64>>,
+    pub top_logprobs: Vec<Option<BTreeMap<String, f64>>>,
     /// Where each begins in the text, in characters.
     pub text_offset: Vec<usize>,
+}
+
+/// Log-probabilities of a prompt in vLLM's shape: by place, then by token id; none at the first.
+pub type PromptLogprobs = Vec<Option<BTreeMap<String, PromptLogprob>>>;
+
+/// A token at a place of a prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PromptLogprob {
+    /// Its log-probability.
+    pub logprob: f64,
+    /// 1 for the most probable.
+    pub rank: u32,
+    /// Its text.
+    pub decoded_token: String,
 }

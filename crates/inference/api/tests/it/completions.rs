@@ -16,7 +16,12 @@ async fn prompts_in_all_their_forms() {
     };
     let text = ask(json!("ab")).await;
     assert_eq!(text["object"], "text_completion");
-    assert_eq!(text["usage"], json!({ "prompt_tokens": 2, "completion_tokens": 6, "total_tokens": 8 }));
+    assert_eq!(
+        text["usage"],
+        json!({
+            "prompt_tokens": 2, "completion_tokens": 6, "total_tokens": 8, "prompt_tokens_details": { "cached_tokens": 0 }
+        })
+    );
     let typed: CompletionReply = serde_json::from_value(text.clone()).unwrap();
     assert_eq!(serde_json::to_value(&typed).unwrap(), text);
     let answer = |reply: &Value, index: usize| reply["choices"][index]["text"].clone();
@@ -72,11 +77,74 @@ async fn tokens_are_counted_as_they_are_charged() {
     let counted = server.ok("/tokenize", json!({ "messages": messages })).await;
     let reply = server.chat(json!({ "messages": messages, "max_tokens": 1 })).await;
     assert_eq!(counted["count"], reply["usage"]["prompt_tokens"]);
-    assert_eq!(counted["max_model_len"], 512);
+    assert_eq!(counted["max_model_len"], 1024);
     let tokens = server.ok("/tokenize", json!({ "model": BASE, "prompt": "héllo €" })).await;
     assert_eq!(tokens["count"], "héllo €".len());
     let text = server.ok("/detokenize", json!({ "model": BASE, "tokens": tokens["tokens"] })).await;
     assert_eq!(text, json!({ "prompt": "héllo €" }));
     let reply = server.ok(PATH, json!({ "model": BASE, "prompt": tokens["tokens"], "max_tokens": 1 })).await;
     assert_eq!(reply["usage"]["prompt_tokens"], tokens["count"]);
+}
+
+#[tokio::test]
+async fn a_prompt_is_repeated_and_told_how_probable_it_was() {
+    let server = Server::plain().await;
+    let ask = async |more: Value| {
+        let mut body = json!({ "model": BASE, "prompt": "abcé", "temperature": 0, "ignore_eos": true });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.ok(PATH, body).await
+    };
+    let plain = ask(json!({ "max_tokens": 5, "logprobs": 2 })).await;
+    let echoed = ask(json!({ "max_tokens": 5, "logprobs": 2, "echo": true })).await;
+    let text = |reply: &Value| reply["choices"][0]["text"].as_str().unwrap().to_owned();
+    assert_eq!(text(&echoed), format!("abcé{}", text(&plain)));
+    let (told, alone) = (&echoed["choices"][0]["logprobs"], &plain["choices"][0]["logprobs"]);
+    let tokens = told["tokens"].as_array().unwrap();
+    // Five bytes of prompt, five of answer.
+    assert_eq!((tokens.len(), &tokens[0]), (10, &json!("a")));
+    assert!(told["token_logprobs"][0].is_null() && told["top_logprobs"][0].is_null());
+    assert!(told["token_logprobs"][1].as_f64().unwrap() < 0.0);
+    assert_eq!(told["top_logprobs"][1].as_object().unwrap().len(), 2);
+    assert_eq!(told["text_offset"].as_array().unwrap()[..6], [0, 1, 2, 3, 3, 4].map(Value::from));
+    assert_eq!(
+        told["token_logprobs"].as_array().unwrap()[5..],
+        alone["token_logprobs"].as_array().unwrap()[..]
+    );
+    // As evaluations ask: nothing but the prompt's own probabilities.
+    let scored = ask(json!({ "max_tokens": 0, "logprobs": 1, "echo": true })).await;
+    assert_eq!((text(&scored), &scored["usage"]["completion_tokens"]), ("abcé".to_owned(), &json!(0)));
+    assert_eq!(
+        scored["choices"][0]["logprobs"]["token_logprobs"].as_array().unwrap()[..],
+        told["token_logprobs"].as_array().unwrap()[..5]
+    );
+    let typed: CompletionReply = serde_json::from_value(scored.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&typed).unwrap(), scored);
+    // The same in vLLM's words, whose alternatives hold the token itself.
+    let prompt = ask(json!({ "max_tokens": 1, "prompt_logprobs": 0 })).await;
+    let places = prompt["choices"][0]["prompt_logprobs"].as_array().unwrap();
+    assert!(places.len() == 5 && places[0].is_null());
+    assert_eq!(places[1]["98"]["decoded_token"], "b");
+    assert_eq!(places[1]["98"]["logprob"], told["token_logprobs"][1]);
+    assert!(places[1]["98"]["rank"].as_u64().unwrap() >= 1);
+    let chunks = server
+        .stream(PATH, json!({ "prompt": "ab", "echo": true, "max_tokens": 3, "ignore_eos": true }))
+        .await;
+    assert_eq!(chunks[0]["choices"][0]["text"], "ab");
+}
+
+#[tokio::test]
+async fn prompts_are_scored_within_bounds() {
+    let server = Server::plain().await;
+    for (more, field) in [
+        (json!({ "max_tokens": 0 }), "max_tokens"),
+        (json!({ "prompt_logprobs": 21 }), "prompt_logprobs"),
+        (json!({ "prompt_logprobs": 1, "stream": true }), "prompt_logprobs"),
+        (json!({ "echo": true, "logprobs": 1, "stream": true }), "echo"),
+    ] {
+        let mut body = json!({ "model": BASE, "prompt": "ab" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let response = server.post(PATH, &body).send().await.unwrap();
+        assert_eq!(response.status(), 400, "{body}");
+        assert_eq!(response.json::<Value>().await.unwrap()["error"]["param"], field);
+    }
 }

@@ -89,7 +89,7 @@ async fn models_paths_and_methods_that_do_not_exist() {
 async fn prompts_and_bodies_that_are_too_long() {
     let config = ApiConfig { body_bytes: 20_000, ..ApiConfig::default() };
     let server = Server::start(Options { api: config, ..Options::default() }).await;
-    let long = json!({ "model": BASE, "prompt": "x".repeat(600) });
+    let long = json!({ "model": BASE, "prompt": "x".repeat(1200) });
     let (status, error) = refused(&server, "/v1/completions", long).await;
     assert_eq!((status, &error["code"]), (400, &json!("context_length_exceeded")));
     let huge = json!({ "model": BASE, "prompt": "x".repeat(30_000) });

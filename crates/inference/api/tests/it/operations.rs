@@ -13,7 +13,7 @@ async fn adapters_are_listed_with_root_and_parent() {
     let list: ModelList = server.get("/v1/models").send().await.unwrap().json().await.unwrap();
     assert_eq!(list.object, "list");
     assert_eq!(list.data[0].id, BASE);
-    assert_eq!(list.data[0].max_model_len, Some(512));
+    assert_eq!(list.data[0].max_model_len, Some(1024));
     assert_eq!(list.data[0].parent, None);
     let poet = list.data.iter().find(|card| card.id == "poet").unwrap();
     assert_eq!(poet.parent.as_deref(), Some(BASE));
@@ -40,7 +40,9 @@ async fn while_the_model_loads() {
 #[tokio::test]
 async fn metrics_version_ids_and_browsers() {
     let server = Server::start(Options { metrics: true, ..Options::default() }).await;
-    assert_eq!(server.get("/metrics").send().await.unwrap().text().await.unwrap(), "up 1\n");
+    let metrics = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.starts_with("up 1\n"), "{metrics}");
+    assert!(metrics.contains("vllm:cache_config_info{model_name=\"tiny\",block_size=\"16\""), "{metrics}");
     assert!(
         server.get("/version").send().await.unwrap().json::<Value>().await.unwrap()["version"].is_string()
     );
@@ -76,4 +78,30 @@ async fn shutdown_lets_open_replies_finish() {
     let chunks = reading.await.unwrap();
     assert_eq!(chunks.last().unwrap()["usage"]["completion_tokens"], 60);
     assert!(reqwest::get(format!("{url}/health")).await.is_err());
+}
+
+#[tokio::test]
+async fn adapters_in_memory_are_told_of() {
+    let adapters = vec![("poet", adapter(1)), ("jurist", adapter(2))];
+    let server = Server::start(Options { adapters, metrics: true, ..Options::default() }).await;
+    let loaded = async || {
+        let text = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+        let lines: Vec<String> = text
+            .lines()
+            .filter(|line| line.starts_with("vllm:lora_adapter_loaded{"))
+            .map(str::to_owned)
+            .collect();
+        lines
+    };
+    assert!(loaded().await.is_empty());
+    let body = json!({ "model": "poet", "prompt": "x", "max_tokens": 1 });
+    server.ok("/v1/completions", body).await;
+    let lines = loaded().await;
+    assert_eq!(lines.len(), 1);
+    for part in
+        ["model_name=\"tiny\"", "adapter_name=\"poet\"", "level=\"cpu\"", "pinned=\"false\"", "rank=\""]
+    {
+        assert!(lines[0].contains(part), "{}", lines[0]);
+    }
+    assert!(!lines[0].contains("rank=\"0\""), "{}", lines[0]);
 }

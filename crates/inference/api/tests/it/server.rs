@@ -12,6 +12,7 @@ use tributary_api::{
     Api, ApiConfig, ApiParts, FreeGate, Gate, StaticResolver, TextModel, serve, types::ModelCard,
 };
 use tributary_cpu::CpuBackend;
+use tributary_embed::Embedder;
 use tributary_engine::{AdapterStore, BackendError, Engine, EngineConfig, InferenceBackend};
 use tributary_testkit::{AdapterSpec, artifact, model_folder};
 use tributary_weights::Model;
@@ -27,6 +28,7 @@ pub(crate) struct Options {
     /// Time the model takes to load.
     pub(crate) loading: Duration,
     pub(crate) metrics: bool,
+    pub(crate) embedder: Option<(String, Arc<Embedder>)>,
 }
 
 impl Default for Options {
@@ -38,6 +40,7 @@ impl Default for Options {
             adapters: Vec::new(),
             loading: Duration::ZERO,
             metrics: false,
+            embedder: None,
         }
     }
 }
@@ -85,7 +88,7 @@ impl Server {
             gate: options.gate,
             resolver: Arc::new(resolver),
             config: options.api,
-            embedder: None,
+            embedder: options.embedder.clone(),
             metrics: options.metrics.then_some(hook),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -2,19 +2,19 @@
 
 mod plain;
 mod published;
-mod tiny;
 
-use crate::tiny::{Tiny, WORDS};
+use crate::plain::embed;
 use tributary_embed::{EmbedError, Embedder};
+use tributary_testkit::{BERT_WORDS, TinyBert};
 
 #[test]
 fn an_embedding_is_what_the_formulas_say() {
     for seed in 0..3 {
-        let tiny = Tiny::new(seed);
+        let tiny = TinyBert::new(seed).unwrap();
         let embedder = Embedder::open(tiny.folder.path()).unwrap();
         for text in ["the river", "a river runs to the sea", "sea sea sea", ""] {
             let tokens = embedder.tokens(text, None).unwrap();
-            let (got, want) = (embedder.embed(&tokens).unwrap(), tiny.embed(&tokens));
+            let (got, want) = (embedder.embed(&tokens).unwrap(), embed(&tiny, &tokens));
             assert_eq!(got.len(), embedder.dimensions());
             for (one, other) in got.iter().zip(&want) {
                 assert!((f64::from(*one) - other).abs() < 1e-5, "{text}: {got:?} {want:?}");
@@ -27,7 +27,7 @@ fn an_embedding_is_what_the_formulas_say() {
 
 #[test]
 fn texts_are_bounded_and_cut_when_asked() {
-    let tiny = Tiny::new(1);
+    let tiny = TinyBert::new(1).unwrap();
     let embedder = Embedder::open(tiny.folder.path()).unwrap();
     let limit = embedder.limit();
     let long = "sea ".repeat(limit);
@@ -46,7 +46,7 @@ fn texts_are_bounded_and_cut_when_asked() {
 #[test]
 fn folders_that_are_no_model_are_errors() {
     let damage = |file: &str, change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
-        let tiny = Tiny::new(2);
+        let tiny = TinyBert::new(2).unwrap();
         let path = tiny.folder.path().join(file);
         std::fs::write(&path, change(std::fs::read(&path).unwrap())).unwrap();
         Embedder::open(tiny.folder.path()).unwrap_err().to_string()
@@ -71,8 +71,8 @@ fn folders_that_are_no_model_are_errors() {
         damage(file, &|_| Vec::new());
         damage(file, &|bytes| vec![0xff; bytes.len()]);
     }
-    let tiny = Tiny::new(2);
+    let tiny = TinyBert::new(2).unwrap();
     std::fs::remove_file(tiny.folder.path().join("tokenizer.json")).unwrap();
     assert!(matches!(Embedder::open(tiny.folder.path()), Err(EmbedError::Io { .. })));
-    assert_eq!(WORDS.len(), 12);
+    assert_eq!(BERT_WORDS.len(), 12);
 }

@@ -1,12 +1,19 @@
 //! The same model, loop by loop in f64.
 
-use crate::tiny::{HEADS, HIDDEN, LAYERS, Tiny};
+use tributary_testkit::{BERT_HEADS as HEADS, BERT_HIDDEN as HIDDEN, BERT_LAYERS as LAYERS, TinyBert};
 
 type Rows = Vec<Vec<f64>>;
 
-impl Tiny {
+/// The embedding of a text's tokens.
+pub(crate) fn embed(model: &TinyBert, tokens: &[u32]) -> Vec<f64> {
+    Plain(model).embed(tokens)
+}
+
+struct Plain<'a>(&'a TinyBert);
+
+impl Plain<'_> {
     fn values(&self, name: &str) -> &[f32] {
-        &self.tensors[name].1
+        &self.0.tensors[name].1
     }
 
     fn row(&self, name: &str, index: usize) -> Vec<f64> {
@@ -58,8 +65,7 @@ impl Tiny {
         self.linear(&format!("{layer}.attention.output.dense"), &out)
     }
 
-    /// The embedding of a text's tokens.
-    pub(crate) fn embed(&self, tokens: &[u32]) -> Vec<f64> {
+    fn embed(&self, tokens: &[u32]) -> Vec<f64> {
         let sum = |(position, token): (usize, &u32)| {
             let word = self.row("embeddings.word_embeddings.weight", *token as usize);
             let place = self.row("embeddings.position_embeddings.weight", position);

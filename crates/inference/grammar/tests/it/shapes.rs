@@ -37,6 +37,26 @@ fn a_schema_binds_every_answer() {
 }
 
 #[test]
+fn spaces_are_bounded() {
+    for fine in
+        ["{\"a\":[1,2]}", "{\"a\": [1, 2]}", "{\n  \"a\": [\n    1,\n    2\n  ]\n}", "{\n\t\"a\": []\n}"]
+    {
+        assert!(accepts(&Shape::JsonObject, fine), "{fine}");
+    }
+    for other in ["{  \"a\": 1}", "{\n\n\"a\": 1}", "{ \n\"a\": 1}"] {
+        assert!(!accepts(&Shape::JsonObject, other), "{other}");
+    }
+    for seed in 0..20 {
+        let text = walk(
+            &Shape::JsonSchema(json!({"type": "array", "items": {"const": 1}, "maxItems": 3})),
+            seed,
+            300,
+        );
+        assert!(text.is_some(), "{seed}");
+    }
+}
+
+#[test]
 fn an_object_is_an_object() {
     for fine in [r"{}", r#"{"a": [1, {"b": null}]}"#] {
         assert!(accepts(&Shape::JsonObject, fine), "{fine}");

@@ -1,36 +1,44 @@
-//! A tiny model of random numbers.
+//! A tiny sentence encoder of random numbers, in the shape of BERT.
 
-use rand::{Rng, SeedableRng, rngs::StdRng};
+use crate::noise::Noise;
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::{collections::BTreeMap, io};
 use tempfile::TempDir;
 
-pub(crate) const HIDDEN: usize = 32;
-pub(crate) const HEADS: usize = 4;
-pub(crate) const INNER: usize = 48;
-pub(crate) const LAYERS: usize = 2;
+/// Its width.
+pub const BERT_HIDDEN: usize = 32;
+/// Its heads.
+pub const BERT_HEADS: usize = 4;
+const INNER: usize = 48;
+/// Its layers.
+pub const BERT_LAYERS: usize = 2;
 const POSITIONS: usize = 40;
 
-pub(crate) const WORDS: [&str; 12] =
+/// Its vocabulary; those with brackets are control tokens.
+pub const BERT_WORDS: [&str; 12] =
     ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "a", "river", "runs", "to", "sea", "##s", "fish"];
 
-/// A folder, and its tensors with their shapes.
-pub(crate) struct Tiny {
-    pub(crate) folder: TempDir,
-    pub(crate) tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
+/// A model folder, and its tensors with their shapes.
+#[derive(Debug)]
+pub struct TinyBert {
+    /// Where it lies.
+    pub folder: TempDir,
+    /// Shapes and values.
+    pub tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
-impl Tiny {
-    pub(crate) fn new(seed: u64) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+impl TinyBert {
+    /// A model drawn from `seed`.
+    pub fn new(seed: u64) -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
         let config = json!({
-            "model_type": "bert", "hidden_act": "gelu", "vocab_size": WORDS.len(), "hidden_size": HIDDEN,
-            "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": INNER,
+            "model_type": "bert", "hidden_act": "gelu", "vocab_size": BERT_WORDS.len(), "hidden_size": BERT_HIDDEN,
+            "num_hidden_layers": BERT_LAYERS, "num_attention_heads": BERT_HEADS, "intermediate_size": INNER,
             "max_position_embeddings": POSITIONS, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
         });
-        std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        std::fs::write(folder.path().join("tokenizer.json"), tokenizer().to_string()).unwrap();
+        std::fs::write(folder.path().join("config.json"), config.to_string())?;
+        std::fs::write(folder.path().join("tokenizer.json"), tokenizer().to_string())?;
         let tensors = tensors(seed);
         let bytes: Vec<(&String, &Vec<usize>, Vec<u8>)> = tensors
             .iter()
@@ -40,37 +48,39 @@ impl Tiny {
             .collect();
         let views = bytes
             .iter()
-            .map(|(name, shape, data)| (*name, TensorView::new(Dtype::F32, (*shape).clone(), data).unwrap()));
-        let file = safetensors::serialize(views, None).unwrap();
-        std::fs::write(folder.path().join("model.safetensors"), file).unwrap();
-        Self { folder, tensors }
+            .map(|(name, shape, data)| Ok((*name, TensorView::new(Dtype::F32, (*shape).clone(), data)?)))
+            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+            .map_err(io::Error::other)?;
+        let file = safetensors::serialize(views, None).map_err(io::Error::other)?;
+        std::fs::write(folder.path().join("model.safetensors"), file)?;
+        Ok(Self { folder, tensors })
     }
 }
 
-fn tensors(seed: u64) -> HashMap<String, (Vec<usize>, Vec<f32>)> {
-    let mut chance = StdRng::seed_from_u64(seed);
-    let mut all = HashMap::new();
+fn tensors(seed: u64) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    let mut noise = Noise::new(seed);
+    let mut all = BTreeMap::new();
     let mut add = |name: String, shape: &[usize], middle: f32| {
-        let values = (0..shape.iter().product()).map(|_| middle + chance.random_range(-0.5..0.5)).collect();
+        let values = (0..shape.iter().product()).map(|_| middle + noise.float(0.5)).collect();
         all.insert(name, (shape.to_vec(), values));
     };
-    for (name, rows) in [("word", WORDS.len()), ("position", POSITIONS), ("token_type", 2)] {
-        add(format!("embeddings.{name}_embeddings.weight"), &[rows, HIDDEN], 0.0);
+    for (name, rows) in [("word", BERT_WORDS.len()), ("position", POSITIONS), ("token_type", 2)] {
+        add(format!("embeddings.{name}_embeddings.weight"), &[rows, BERT_HIDDEN], 0.0);
     }
     let mut norms = vec!["embeddings.LayerNorm".to_owned()];
     let mut linears = Vec::new();
-    for layer in 0..LAYERS {
+    for layer in 0..BERT_LAYERS {
         let layer = format!("encoder.layer.{layer}");
         norms.extend([format!("{layer}.attention.output.LayerNorm"), format!("{layer}.output.LayerNorm")]);
         for part in ["self.query", "self.key", "self.value", "output.dense"] {
-            linears.push((format!("{layer}.attention.{part}"), HIDDEN, HIDDEN));
+            linears.push((format!("{layer}.attention.{part}"), BERT_HIDDEN, BERT_HIDDEN));
         }
-        linears.push((format!("{layer}.intermediate.dense"), INNER, HIDDEN));
-        linears.push((format!("{layer}.output.dense"), HIDDEN, INNER));
+        linears.push((format!("{layer}.intermediate.dense"), INNER, BERT_HIDDEN));
+        linears.push((format!("{layer}.output.dense"), BERT_HIDDEN, INNER));
     }
     for norm in norms {
-        add(format!("{norm}.weight"), &[HIDDEN], 1.0);
-        add(format!("{norm}.bias"), &[HIDDEN], 0.0);
+        add(format!("{norm}.weight"), &[BERT_HIDDEN], 1.0);
+        add(format!("{norm}.bias"), &[BERT_HIDDEN], 0.0);
     }
     for (name, outputs, inputs) in linears {
         add(format!("{name}.weight"), &[outputs, inputs], 0.0);
@@ -81,8 +91,8 @@ fn tensors(seed: u64) -> HashMap<String, (Vec<usize>, Vec<f32>)> {
 
 fn tokenizer() -> Value {
     let vocabulary: serde_json::Map<String, Value> =
-        WORDS.iter().enumerate().map(|(id, word)| ((*word).to_owned(), json!(id))).collect();
-    let added = |id: u32| json!({"id": id, "content": WORDS[id as usize], "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
+        BERT_WORDS.iter().enumerate().map(|(id, word)| ((*word).to_owned(), json!(id))).collect();
+    let added = |id: u32| json!({"id": id, "content": BERT_WORDS[id as usize], "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false});
     json!({
         "version": "1.0",
         // Settings that this crate must not follow.
