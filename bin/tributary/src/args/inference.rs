@@ -41,19 +41,19 @@ pub(crate) struct InferenceArgs {
 
     /// Connections at the same time; more wait.
     #[arg(long = "api.max-connections", default_value_t = 1000)]
-    pub(crate) max_connections: usize,
+    pub(crate) api_connections: usize,
 
     /// Time to receive a request's head, the pause before it included.
     #[arg(long = "api.header-timeout", default_value = "10s", value_parser = parse_duration)]
-    pub(crate) header_timeout: Duration,
+    pub(crate) api_header_timeout: Duration,
 
     /// Time for an answer, waiting included.
     #[arg(long = "api.request-timeout", default_value = "10m", value_parser = parse_duration)]
-    pub(crate) request_timeout: Duration,
+    pub(crate) api_request_timeout: Duration,
 
     /// Bytes of a request.
     #[arg(long = "api.max-body", default_value_t = 1 << 20)]
-    pub(crate) max_body: usize,
+    pub(crate) api_max_body: usize,
 
     /// Tokens of a prompt, where the model's context is longer.
     #[arg(long = "api.max-prompt-tokens", value_name = "TOKENS")]

@@ -205,10 +205,10 @@ fn api_config(node: &NodeCommand) -> Result<ApiConfig> {
     Ok(ApiConfig {
         api_keys: args.api_keys.as_deref().map(api_keys).transpose()?.unwrap_or_default(),
         admin_key: args.admin_key.as_deref().map(admin_key).transpose()?,
-        connections: args.max_connections,
-        header_timeout: args.header_timeout,
-        request_timeout: args.request_timeout,
-        body_bytes: args.max_body,
+        connections: args.api_connections,
+        header_timeout: args.api_header_timeout,
+        request_timeout: args.api_request_timeout,
+        body_bytes: args.api_max_body,
         prompt_tokens: args.max_prompt_tokens.unwrap_or(default.prompt_tokens),
         output_tokens: args.max_output_tokens.unwrap_or(default.output_tokens),
         ..default

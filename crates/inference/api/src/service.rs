@@ -10,7 +10,7 @@ use crate::{
     params,
     payment::{Ask, Gate, Meter},
     resolve::{ResolvedModel, Resolver},
-    structured::Compiler,
+    structured::{Asked, Compiler},
     text::TextModel,
     types::SamplingFields,
     voucher::VoucherHeader,
@@ -22,7 +22,7 @@ use std::{
 };
 use tributary_embed::Embedder;
 use tributary_engine::{AdapterStore, Engine, EngineInfo, GenerateRequest, Generation};
-use tributary_grammar::{Compiled, Shape};
+use tributary_grammar::Compiled;
 
 /// Renders what was counted in Prometheus' text format.
 pub type MetricsHook = Arc<dyn Fn() -> String + Send + Sync>;
@@ -83,7 +83,7 @@ pub(crate) struct Order<'a> {
     pub(crate) default_max: Option<u32>,
     pub(crate) logprobs: Option<u8>,
     /// What the answer has to look like, with the field that says so.
-    pub(crate) shape: Option<(&'static str, Shape)>,
+    pub(crate) shape: Option<Asked>,
     /// Report log-probabilities of the prompt.
     pub(crate) prompt_logprobs: Option<u8>,
     /// Repeat the prompt before the answer.
@@ -233,7 +233,6 @@ impl Api {
                 deadline: Some(deadline),
                 grammar: grammar.as_ref().map(Compiled::start),
                 drafts: meter.drafts(),
-                ..GenerateRequest::default()
             })?;
             let tally = Tally { key: order.caller.key.clone(), tokens: prompt.len() as u64 };
             let prompt = told.then(|| prompt.clone());

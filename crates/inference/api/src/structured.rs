@@ -19,9 +19,12 @@ const COMPILING: usize = 2;
 /// Time for one, waiting included. Its work is bounded by itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The one shape that a request's fields ask for, with the field.
-pub(crate) fn shape(fields: &ShapeFields) -> Result<Option<(&'static str, Shape)>> {
-    let mut asked: Vec<(&'static str, Shape)> = Vec::new();
+/// A shape, and the field that asks for it.
+pub(crate) type Asked = (&'static str, Shape);
+
+/// The one shape that a request's fields ask for.
+pub(crate) fn shape(fields: &ShapeFields) -> Result<Option<Asked>> {
+    let mut asked: Vec<Asked> = Vec::new();
     if let Some(format) = &fields.response_format
         && let Some(shape) = response_format(format)?
     {

@@ -4,7 +4,7 @@ use crate::{
     params,
     reply::{ChatFormat, Dress, stream, whole_chat},
     service::{Api, Order},
-    structured::shape,
+    structured::{Asked, shape},
     tools::Toolbox,
     types::ChatRequest,
 };
@@ -13,7 +13,6 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use tributary_grammar::Shape;
 
 /// `POST /v1/chat/completions`
 pub(crate) async fn chat_completions(
@@ -56,10 +55,7 @@ pub(crate) async fn chat_completions(
 }
 
 /// What may be called, and what binds the answer: calls that have to be made, the form of words, or either.
-fn tools_and_shape(
-    body: &ChatRequest,
-    api: &Api,
-) -> Result<(Option<Toolbox>, Option<(&'static str, Shape)>)> {
+fn tools_and_shape(body: &ChatRequest, api: &Api) -> Result<(Option<Toolbox>, Option<Asked>)> {
     let style = api.text().call_style();
     let toolbox =
         Toolbox::new(body.tools.as_deref(), body.tool_choice.as_ref(), body.parallel_tool_calls, style)?;
