@@ -91,7 +91,6 @@ class Driver:
         head = self.told[0]
         if self.dice.random() < 0.06 and self.number(head) - self.number(self.told[2]) > 4:
             head = self.ancestor(head, self.dice.randint(1, 3))
-            self.choose(head)
             self.reorganised += 1
         payload = self.choose(head, self.attributes(head))
         envelope = self.engine("engine_getPayloadV5", payload)

@@ -100,12 +100,12 @@ impl Engine {
         let Some(Wanted { state, .. }) = *self.0.wanted.borrow() else {
             return Ok(valid(self.chain().head().hash()));
         };
-        self.choose(state).or_else(|error| {
+        self.choose(state, false).or_else(|error| {
             tracing::debug!(target: "engine", %error, "Labels of the head that was fetched not taken over");
-            self.choose(ForkchoiceState {
-                head_block_hash: state.head_block_hash,
-                ..ForkchoiceState::default()
-            })
+            self.choose(
+                ForkchoiceState { head_block_hash: state.head_block_hash, ..ForkchoiceState::default() },
+                false,
+            )
         })
     }
 
@@ -165,7 +165,7 @@ impl Engine {
         state: ForkchoiceState,
         attributes: Option<Value>,
     ) -> Result<ForkchoiceUpdated, EngineError> {
-        let status = self.choose(state)?;
+        let status = self.choose(state, attributes.is_some())?;
         let mut answer = ForkchoiceUpdated::new(status);
         tracing::debug!(
             target: "engine",
@@ -180,9 +180,11 @@ impl Engine {
         Ok(answer)
     }
 
-    fn choose(&self, state: ForkchoiceState) -> Result<PayloadStatus, EngineError> {
-        let head = state.state_head_hash().ok_or_else(EngineError::zero_head)?;
+    /// `builds`: a payload is begun on the head.
+    fn choose(&self, state: ForkchoiceState, builds: bool) -> Result<PayloadStatus, EngineError> {
+        let asked = state.state_head_hash().ok_or_else(EngineError::zero_head)?;
         let (safe, finalized) = (state.state_safe_hash(), state.state_finalized_hash());
+        let head = if builds { asked } else { self.unless_behind(asked, [safe, finalized])? };
         let mut status = self.chain().set_forkchoice(head, safe, finalized)?;
         if status == ForkchoiceStatus::Syncing && self.0.linker.wait_for(head, LINK_PATIENCE)? {
             status = self.chain().set_forkchoice(head, safe, finalized)?;
@@ -193,11 +195,38 @@ impl Engine {
                 if let Some(finalized) = self.chain().finalized() {
                     self.0.linker.finalized(finalized.number);
                 }
-                valid(head)
+                valid(asked)
             }
             ForkchoiceStatus::Invalid { latest_valid, reason } => invalid(reason, Some(latest_valid)),
             ForkchoiceStatus::Syncing => PayloadStatus::from_status(PayloadStatusEnum::Syncing),
         })
+    }
+
+    /// The present head, if the one that was asked for lies beneath it on the same chain. A rollup node that resets names such a head
+    /// and then builds the blocks above it anew, most of them as they were: until one differs, nothing is taken back.
+    fn unless_behind(&self, asked: B256, labels: [Option<B256>; 2]) -> Result<B256, EngineError> {
+        let (chain, head) = (self.chain(), self.chain().head());
+        let Some(header) = chain.header_by_hash(asked)? else { return Ok(asked) };
+        let number = header.number;
+        let beneath = number < head.number && chain.canonical_hash(number)? == Some(asked);
+        let final_above = chain.finalized().is_some_and(|finalized| finalized.number > number);
+        for label in labels.into_iter().flatten() {
+            // Labels above the head are refused, whichever head stays.
+            if chain.header_by_hash(label)?.is_some_and(|label| label.number > number) {
+                return Ok(asked);
+            }
+        }
+        Ok(if beneath && !final_above { head.hash() } else { asked })
+    }
+
+    /// `debug_setHead`: takes blocks back, for an operator who knows better.
+    pub fn set_head(&self, number: u64) -> Result<(), EngineError> {
+        let hash = self.chain().canonical_hash(number)?;
+        let hash = hash.ok_or_else(|| EngineError::Params(format!("block {number} not found")))?;
+        tracing::warn!(target: "engine", number, %hash, "Head set by the operator");
+        self.chain().set_forkchoice(hash, None, None)?;
+        self.0.wanted.send_replace(None);
+        Ok(())
     }
 
     /// Tells whoever fetches blocks which are missing, or that none are.

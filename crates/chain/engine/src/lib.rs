@@ -9,6 +9,7 @@ mod buffer;
 mod engine;
 mod envelope;
 mod error;
+mod head;
 mod linker;
 mod miner;
 mod payload;

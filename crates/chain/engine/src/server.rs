@@ -19,7 +19,7 @@ use jsonrpsee::{
 use tower::{Layer, Service};
 use tributary_rpc::{MeterLayer, Modules, Namespace, Namespaces, ServerError};
 
-use crate::{Engine, EngineApiServer, JwtSecret};
+use crate::{Engine, EngineApiServer, JwtSecret, head::HeadApiServer};
 
 /// Largest request: a payload of the largest block, in hex, many times over.
 const MAX_REQUEST: u32 = 128 << 20;
@@ -77,6 +77,7 @@ impl AuthServer {
     ) -> Result<Self, AuthServerError> {
         let listen = |source| AuthServerError::Listen { address: config.address, source };
         let mut methods: Methods = modules.select(&Namespaces::from_iter(NAMESPACES))?;
+        methods.merge(HeadApiServer::into_rpc(engine.clone()))?;
         methods.merge(EngineApiServer::into_rpc(engine))?;
         let limits = ServerConfig::builder()
             .max_connections(MAX_CONNECTIONS)

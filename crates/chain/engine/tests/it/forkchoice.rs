@@ -92,6 +92,27 @@ async fn an_ancestor_with_attributes_is_built_upon() {
     assert_eq!(node.chain.head().number, 2);
 }
 
+/// As op-reth: the head goes back when something is built there, not before; labels do at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ancestor_alone_takes_nothing_back() {
+    let node = Node::start().await;
+    let mut blocks = vec![node.spec.genesis_hash()];
+    for _ in 0..4 {
+        blocks.push(hash_of(&node.advance().await));
+    }
+    let call = json!([state(blocks[2], blocks[1], blocks[1])]);
+    let answer = node.ask("engine_forkchoiceUpdatedV3", call).await;
+    assert_eq!(answer["payloadStatus"]["status"], "VALID");
+    assert_eq!(answer["payloadStatus"]["latestValidHash"], json!(blocks[2]));
+    assert_eq!(node.chain.head().hash(), blocks[4]);
+    assert_eq!(node.chain.finalized().unwrap().hash(), blocks[1]);
+
+    node.ask("debug_setHead", json!(["0x2"])).await;
+    assert_eq!(node.chain.head().hash(), blocks[2]);
+    assert_eq!(node.call("debug_setHead", json!(["0x7"])).await.unwrap_err().0, -32602);
+    assert_eq!(node.call("debug_setHead", json!(["0x0"])).await.unwrap_err().0, -38002, "final");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn head_and_labels_survive_a_restart_and_the_fork_choice_is_valid_at_once() {
     let node = Node::start().await;

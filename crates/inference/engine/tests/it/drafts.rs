@@ -32,7 +32,7 @@ impl DraftSource for Nonsense {
     fn draft(&self, context: &[u32], most: usize, draft: &mut Vec<u32>) -> usize {
         draft.extend(
             (0..most as u32 + 7)
-                .map(|index| if context.len() % 2 == 0 { u32::MAX } else { index * 31 % 260 }),
+                .map(|index| if context.len().is_multiple_of(2) { u32::MAX } else { index * 31 % 260 }),
         );
         100
     }

@@ -77,7 +77,7 @@ impl World {
         let mut request = request("", drawn.max_tokens);
         request.prompt = (0..drawn.prompt).map(|_| noise.below(256) as u32).collect();
         // Some begin as others do, and repeat themselves.
-        if drawn.seed % 3 == 0 {
+        if drawn.seed.is_multiple_of(3) {
             request.prompt = [vec![1; 20], vec![drawn.seed as u32 % 2; 20], request.prompt].concat();
         }
         request.tenant = drawn.tenant;

@@ -43,6 +43,8 @@ struct Drawn {
     /// Cancelled, or dropped, after this many tokens.
     cancel: Option<(usize, bool)>,
     drafts: u8,
+    /// Once it is answered, its next turn: prompt and answer, and so many tokens more.
+    turn: Option<usize>,
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -63,17 +65,14 @@ fn kind() -> impl Strategy<Value = Kind> {
 
 fn drawn() -> impl Strategy<Value = Drawn> {
     let cancel = prop_oneof![5 => Just(None), 1 => (0usize..20, any::<bool>()).prop_map(Some)];
-    (kind(), -1i32..2, 0u32..60, cancel, 0u8..3).prop_map(|(kind, priority, delay, cancel, drafts)| Drawn {
-        kind,
-        priority,
-        delay,
-        cancel,
-        drafts,
-    })
+    let turn = prop_oneof![2 => Just(None), 1 => (1usize..30).prop_map(Some)];
+    (kind(), -1i32..2, 0u32..60, cancel, 0u8..3, turn).prop_map(
+        |(kind, priority, delay, cancel, drafts, turn)| Drawn { kind, priority, delay, cancel, drafts, turn },
+    )
 }
 
 fn widths() -> impl Strategy<Value = (EngineConfig, u32)> {
-    let sizes = (1usize..12, 4usize..120, 1usize..60, prop_oneof![Just(256u32), 12u32..40]);
+    let sizes = (1usize..12, 4usize..120, 1usize..60, prop_oneof![Just(256u32), 18u32..40]);
     (sizes, any::<bool>(), prop_oneof![Just(0usize), 1usize..60]).prop_map(
         |((max_running, step_tokens, prefill_chunk, pages), prefix_cache, draft_tokens)| {
             let config = EngineConfig {
@@ -180,7 +179,8 @@ impl World {
                 }
                 Event::Finished(outcome) => {
                     assert_eq!(outcome.tokens, got);
-                    return assert_eq!(bits(&outcome), alone);
+                    assert_eq!(bits(&outcome), alone);
+                    break;
                 }
                 Event::Failed(GenerateError::Cancelled) => {
                     return assert!(drawn.cancel.is_some() && got.is_empty());
@@ -189,6 +189,31 @@ impl World {
                     return assert!(may_break && matches!(error, GenerateError::Backend(_)), "{error}");
                 }
             }
+        }
+        if let Some(more) = drawn.turn {
+            self.check_turn(engine, store, &drawn.kind, &got, more, may_break).await;
+        }
+    }
+
+    /// What a conversation goes on with finds the pages of its answer, guesses and all.
+    async fn check_turn(
+        &self,
+        engine: &Engine,
+        store: &AdapterStore,
+        kind: &Kind,
+        answer: &[u32],
+        more: usize,
+        may_break: bool,
+    ) {
+        let prompt = [&kind.prompt(), answer, &vec![101; more]].concat();
+        let ask = async |store: &AdapterStore| GenerateRequest {
+            prompt: prompt.clone(),
+            ..kind.request(store, &self.sources).await
+        };
+        let alone = run(&self.alone, ask(&self.store).await).await.unwrap();
+        match run(engine, ask(store).await).await {
+            Ok(outcome) => assert_eq!(bits(&outcome), bits(&alone)),
+            Err(error) => assert!(may_break && matches!(error, GenerateError::Backend(_)), "{error}"),
         }
     }
 }

@@ -116,7 +116,7 @@ impl World {
         let shared = 20 + noise.below(100) as usize;
         let mut prompt: Vec<u32> = (0..shared).map(|_| 97 + noise.below(11) as u32).collect();
         prompt.extend((0..kind).map(|at| 97 + (at * kind % 11) as u32));
-        let sampling = if kind % 2 == 0 { SamplingParams::greedy() } else { sampled(kind) };
+        let sampling = if kind.is_multiple_of(2) { SamplingParams::greedy() } else { sampled(kind) };
         GenerateRequest { prompt, sampling, tenant: adapter % 3, ..request("", 8 + kind as u32) }
     }
 

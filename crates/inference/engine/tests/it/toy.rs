@@ -7,7 +7,7 @@
 use crate::tiny::{Inner, Tiny};
 use alloy_primitives::B256;
 use parking_lot::Mutex;
-use std::{any::Any, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc};
 use tributary_adapters::Adapter;
 use tributary_engine::{
     Admission, BackendError, Engine, EngineConfig, Health, Identity, InferenceBackend, Limits, LoraPart,
@@ -92,6 +92,19 @@ impl Toy {
     }
 }
 
+/// A page that a row writes is in no other row's table.
+fn check_pages(rows: &[Row<'_>]) {
+    let mut holders: HashMap<PageId, usize> = HashMap::new();
+    let end = |row: &Row<'_>| (row.pos as usize + row.tokens.len()).div_ceil(PAGE as usize);
+    for row in rows {
+        row.pages[..end(row)].iter().for_each(|page| *holders.entry(*page).or_default() += 1);
+    }
+    for row in rows {
+        let written = &row.pages[row.pos as usize / PAGE as usize..end(row)];
+        assert!(written.iter().all(|page| holders[page] == 1), "a row writes what another one reads");
+    }
+}
+
 /// Mostly what usually follows the token, so that answers repeat themselves; now and then something else.
 fn fill(logits: &mut [f32], hash: u64, token: u32) {
     for (candidate, logit) in logits.iter_mut().enumerate() {
@@ -144,6 +157,7 @@ impl InferenceBackend for Toy {
             }
             seen.guesses_overflow
         };
+        check_pages(rows);
         out.begin(&self.limits, rows);
         for (index, row) in rows.iter().enumerate() {
             assert!(row.pos as usize + row.tokens.len() <= self.limits.context as usize);
