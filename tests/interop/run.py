@@ -28,8 +28,9 @@ def main() -> int:
     parser.add_argument("--bin", type=Path, required=True, help="folder with geth, op-node, op-batcher, op-geth")
     parser.add_argument("--keep", action="store_true", help="keep the logs of scenarios that pass")
     parser.add_argument("--jobs", type=int, default=1, help="scenarios at a time")
-    parser.add_argument("scenario", nargs="*", choices=[[], *known], default=known)
+    parser.add_argument("scenario", nargs="*", choices=[[], *known], help="which; all, if none is named")
     args = parser.parse_args()
+    args.scenario = args.scenario or known
 
     if args.jobs > 1 and len(args.scenario) > 1:
         with ThreadPoolExecutor(args.jobs) as pool:

@@ -178,7 +178,8 @@ fn a_payload_is_built_and_witnessed_without_the_pool() {
     let again = chain.stateless(&executed.block, &witness).unwrap();
     assert_eq!(again.block, executed.block);
     let json = serde_json::to_value(&witness).unwrap();
-    let keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
+    let mut keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
+    keys.sort_unstable();
     assert_eq!(keys, ["codes", "headers", "keys", "state"]);
     assert_eq!(serde_json::from_value::<Witness>(json).unwrap(), witness);
 }
