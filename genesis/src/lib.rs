@@ -73,7 +73,7 @@ pub enum Error {
 
 /// The dev chain's genesis file, as it is committed.
 pub fn dev_genesis() -> Result<String, Error> {
-    let genesis = json!({
+    let mut genesis = json!({
         "config": dev_config(),
         "nonce": "0x0",
         "timestamp": hex(DEV_TIMESTAMP),
@@ -86,6 +86,7 @@ pub fn dev_genesis() -> Result<String, Error> {
         "baseFeePerGas": hex(BASE_FEE),
         "alloc": dev_alloc()?,
     });
+    genesis.sort_all_objects();
     Ok(serde_json::to_string_pretty(&genesis)? + "\n")
 }
 

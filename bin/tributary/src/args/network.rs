@@ -107,6 +107,7 @@ impl NetworkArgs {
             limits: PeerLimits {
                 inbound: limit(self.max_inbound_peers, defaults.inbound),
                 outbound: limit(self.max_outbound_peers, defaults.outbound),
+                ..defaults
             },
             peers: peers.collect::<Result<_>>()?,
             signer: self.unsafe_block_signer,

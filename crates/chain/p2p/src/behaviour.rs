@@ -30,18 +30,20 @@ pub(crate) struct Behaviour {
     ping: ping::Behaviour,
 }
 
-/// How many peers there may be.
+/// How many peers there may be, and how much each may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerLimits {
     /// Peers that call this node.
     pub inbound: u32,
     /// Peers that this node calls.
     pub outbound: u32,
+    /// Requests a second that each may make; twice as many may come at once.
+    pub requests: u32,
 }
 
 impl Default for PeerLimits {
     fn default() -> Self {
-        Self { inbound: 30, outbound: 100 }
+        Self { inbound: 30, outbound: 100, requests: 32 }
     }
 }
 

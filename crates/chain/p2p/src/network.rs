@@ -117,6 +117,7 @@ impl Network {
             key: config.publish.clone(),
             payloads,
             librarian: Librarian::new(engine.chain().clone()),
+            requests: config.limits.requests,
         });
         let network = Self(Arc::new(Shared {
             key: config.key,

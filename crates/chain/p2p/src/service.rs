@@ -98,11 +98,13 @@ pub(crate) struct Parts {
     pub(crate) key: Option<SequencerKey>,
     pub(crate) payloads: mpsc::Sender<(PeerId, NewPayload)>,
     pub(crate) librarian: Librarian,
+    /// Requests a second of each peer.
+    pub(crate) requests: u32,
 }
 
 impl Service {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { swarm, spec, book, changes, topics, signer, key, payloads, librarian } = parts;
+        let Parts { swarm, spec, book, changes, topics, signer, key, payloads, librarian, requests } = parts;
         Self {
             swarm,
             spec,
@@ -114,7 +116,7 @@ impl Service {
             payloads,
             librarian,
             seen: SeenBlocks::default(),
-            limiter: Limiter::default(),
+            limiter: Limiter::new(requests),
             served: mpsc::channel(MAX_SERVED),
             serving: 0,
             ranges: HashMap::new(),

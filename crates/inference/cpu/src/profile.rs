@@ -26,7 +26,7 @@ pub(crate) fn hash(config: &Config, weights: &Weights, table: &RopeTable) -> B25
             TensorRef::Vector(_) => None,
         })
         .collect();
-    let value = json!({
+    let mut value = json!({
         "config": config.canonical(),
         "formats": formats,
         "grammar": "none",
@@ -34,5 +34,6 @@ pub(crate) fn hash(config: &Config, weights: &Weights, table: &RopeTable) -> B25
         "ropeSha256": hex::encode(table.hash()),
         "version": VERSION,
     });
+    value.sort_all_objects();
     keccak256(value.to_string())
 }

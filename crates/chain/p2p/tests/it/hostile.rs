@@ -14,9 +14,9 @@ use libp2p::{
     tcp, yamux,
 };
 use tokio::task::JoinHandle;
-use tributary_p2p::{PeerAddress, PeerKind};
+use tributary_p2p::{NetworkConfig, PeerAddress, PeerKind, PeerLimits};
 
-use crate::node::{Node, eventually, spec};
+use crate::node::{Node, config, eventually, spec};
 
 /// Bytes in, bytes out.
 #[derive(Clone, Default)]
@@ -187,7 +187,9 @@ async fn pester(node: &Node, question: Vec<u8>, times: usize) -> (usize, bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_floods_with_requests_or_sends_garbage_is_hung_up_on() {
-    let node = Node::start().await;
+    // One request a second, so that this machine's speed is of no matter.
+    let limits = PeerLimits { requests: 1, ..PeerLimits::default() };
+    let node = Node::with(NetworkConfig { limits, ..config() }).await;
     node.seal(2);
     // RLP of [0, hash, 1].
     let mut question = vec![0xe3, 0x80, 0xa0];
