@@ -163,7 +163,7 @@ fn node_changes(before: &StoredNodes, after: &StoredNodes) -> NodeUpdates {
 
 fn sorted_proof(builder: &mut HashBuilder) -> Vec<Bytes> {
     builder.root();
-    builder.take_proof_nodes().into_nodes_sorted().into_iter().map(|(_, node)| node).collect()
+    crate::prove::listed(builder.take_proof_nodes().into_nodes_sorted())
 }
 
 impl StateReader for MemoryState {

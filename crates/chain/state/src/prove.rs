@@ -97,8 +97,15 @@ fn retaining(keys: Vec<Nibbles>) -> HashBuilder {
     HashBuilder::default().with_proof_retainer(ProofRetainer::new(keys))
 }
 
-/// The nodes on the way to a key. An empty trie has none.
+/// The nodes on the way to a key.
 fn branch(nodes: &ProofNodes, key: &Nibbles) -> Vec<Bytes> {
-    let nodes = nodes.matching_nodes_sorted(key).into_iter().map(|(_, node)| node);
-    nodes.filter(|node| node.as_ref() != [alloy_rlp::EMPTY_STRING_CODE]).collect()
+    listed(nodes.matching_nodes_sorted(key))
+}
+
+/// What a proof lists of the nodes on a way. An empty trie has none; one of less than 32 bytes is part of its parent.
+pub(crate) fn listed(nodes: Vec<(Nibbles, Bytes)>) -> Vec<Bytes> {
+    let nodes = nodes.into_iter().filter(|(path, node)| {
+        node.len() >= 32 || (path.is_empty() && node.as_ref() != [alloy_rlp::EMPTY_STRING_CODE])
+    });
+    nodes.map(|(_, node)| node).collect()
 }

@@ -1,7 +1,7 @@
 //! The in-memory state against known roots and its own proofs.
 
 use alloy_genesis::GenesisAccount;
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use std::collections::BTreeMap;
 use tributary_state::{HashedPostState, MemoryState, StateProvider, StateReader};
 
@@ -46,6 +46,32 @@ fn proofs_of_presence_and_absence_hold() {
     let mut forged = state.proof(address(7), &[]).unwrap();
     forged.account.as_mut().unwrap().balance += U256::from(1);
     assert!(forged.verify(state.root()).is_err());
+}
+
+/// Two slots whose hashes begin with the same eight digits: their leaves are so short that the branch above holds them.
+fn neighbours() -> (B256, B256) {
+    let mut seen = std::collections::HashMap::new();
+    (0u64..)
+        .find_map(|number| {
+            let slot = B256::from(U256::from(number));
+            let hash = keccak256(slot);
+            seen.insert([hash[0], hash[1], hash[2], hash[3]], slot).map(|other| (other, slot))
+        })
+        .unwrap()
+}
+
+#[test]
+fn proofs_of_leaves_within_their_branch_hold() {
+    let (left, right) = neighbours();
+    let one = B256::with_last_byte(1);
+    for others in [0u8, 40] {
+        let slots = (0..others).map(|i| (B256::repeat_byte(i + 1), one)).chain([(left, one), (right, one)]);
+        let contract = GenesisAccount::default().with_storage(Some(slots.collect()));
+        let state = MemoryState::from_alloc(&BTreeMap::from([(address(1), contract)]));
+        let proof = state.proof(address(1), &[left, right, B256::repeat_byte(0xfe)]).unwrap();
+        proof.verify(state.root()).unwrap();
+        assert!(proof.storage.iter().flat_map(|slot| &slot.proof).all(|node| node.len() >= 32));
+    }
 }
 
 #[test]
