@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := $(CACHE)/venv
 
-.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench soak genesis clean-dev
+.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench bench-chain soak genesis clean-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -52,6 +52,12 @@ bench: ## every figure of docs/STATUS.md
 
 soak: ## 20,000 requests through the engine while its adapter store and its clients misbehave
 	SOAK_REQUESTS=20000 $(CARGO) test --locked -p tributary-engine --test it soak -- --nocapture
+
+bench-chain: setup ## this node and op-geth on the same blocks (BENCH_ARGS="--help": sizes and cases)
+	PYTHON=$(VENV)/bin/python tests/interop/prepare.sh $(CACHE)/interop
+	$(CARGO) build --release --locked --bin tributary
+	$(CARGO) run --release --locked -p tributary-bench-chain -- --tributary $(TARGET)/release/tributary \
+	  --op-geth $(CACHE)/interop/bin/op-geth --folder $(CACHE)/bench-chain $(BENCH_ARGS)
 
 genesis: ## remake genesis/dev.json
 	$(CARGO) run --locked -p tributary-genesis
