@@ -196,7 +196,8 @@ async fn who_floods_with_requests_or_sends_garbage_is_hung_up_on() {
     question.extend(node.head());
     question.push(1);
     let (answered, hung_up) = pester(&node, question, 100_000).await;
-    assert!(hung_up && answered > 0 && answered < 5_000, "{answered} answers, hung up: {hung_up}");
+    // It may be hung up on before the first answers arrive.
+    assert!(hung_up && answered < 5_000, "{answered} answers, hung up: {hung_up}");
     for garbage in [vec![], vec![0xff; 100], vec![0xc0], vec![0; 1 << 20]] {
         let (answered, hung_up) = pester(&node, garbage, 1_000).await;
         assert!(hung_up, "{answered} answers to garbage");
