@@ -1,4 +1,4 @@
-//! A JSON-RPC request to the Engine API. Whatever it says, there is an answer, and the chain goes on.
+//! A JSON-RPC request to the Engine API. Whatever it says, there is an answer, and the chain goes on. A panic on any thread ends the run.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -23,8 +23,5 @@ fuzz_target!(|request: &str| {
     let Ok((answer, _)) = RUNTIME.block_on(NODE.engine.raw_json_request(&request, 1)) else { return };
     let answer: Value = serde_json::from_str(answer.get()).expect("an answer is JSON");
     assert!(answer.get("result").is_some() != answer.get("error").is_some(), "{answer}");
-    if let Some(error) = answer.get("error") {
-        assert!(!error["message"].as_str().unwrap_or_default().contains("panicked"), "{answer}");
-    }
     NODE.check();
 });
