@@ -1,6 +1,6 @@
 //! Opening the database: whose it is, which schema it has, and who else holds it.
 
-use crate::{Batch, Snapshot, StoreError, Table, snapshot};
+use crate::{Batch, Snapshot, StoreError, Table, snapshot, state_cache::StateCache};
 use alloy_primitives::B256;
 use rocksdb::{
     Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Options, ReadOptions, WriteBatch, WriteOptions,
@@ -42,11 +42,18 @@ pub struct StoreOptions {
     pub write_buffer_bytes: usize,
     /// Files RocksDB may keep open.
     pub max_open_files: i32,
+    /// Accounts, and as many slots, that are kept in memory above RocksDB, and about as many nodes of the tries.
+    pub cached_leaves: usize,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, write_buffer_bytes: 128 << 20, max_open_files: 512 }
+        Self {
+            cache_bytes: 256 << 20,
+            write_buffer_bytes: 128 << 20,
+            max_open_files: 512,
+            cached_leaves: 1 << 19,
+        }
     }
 }
 
@@ -56,6 +63,7 @@ pub struct Store(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) db: DB,
+    pub(crate) cache: StateCache,
     path: PathBuf,
 }
 
@@ -83,15 +91,19 @@ impl Store {
         if !unknown.is_empty() {
             return Err(foreign_tables(path, &existing, &unknown));
         }
-        let cache = Cache::new_lru_cache(options.cache_bytes);
+        let cache = Cache::new_hyper_clock_cache(options.cache_bytes, 0);
         let tables = Table::ALL
             .iter()
             .map(|table| ColumnFamilyDescriptor::new(table.name(), table.options(&cache)))
             .chain([ColumnFamilyDescriptor::new("default", Options::default())]);
         let db = DB::open_cf_descriptors(&db_options(options), path, tables)
             .map_err(|error| open_error(path, error))?;
-        let store = Self(Arc::new(Inner { db, path: path.to_owned() }));
+        let cache_of_state = StateCache::new(options.cached_leaves);
+        let store = Self(Arc::new(Inner { db, cache: cache_of_state, path: path.to_owned() }));
         store.check_identity(identity)?;
+        if let Ok(Some(head)) = store.snapshot().head() {
+            store.0.cache.opened(head);
+        }
         Ok(store)
     }
 

@@ -4,7 +4,7 @@
 //! one, else write labels that moved. Each step is one batch.
 
 use crate::{
-    TreeError,
+    Durability, TreeError,
     blocks::{Blocks, Place},
     chain::{Core, corrupt},
     metrics,
@@ -15,12 +15,15 @@ use parking_lot::{Condvar, Mutex};
 use std::{
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 use tributary_spec::SealedHeader;
 use tributary_state::{Layer, resolve};
 use tributary_store::{Batch, Label, Snapshot, StoreError};
+
+/// How long what is written may be in the system's hands only.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Old diffs are dropped this many at a time.
 pub(crate) const PRUNE_STEP: u64 = 64;
@@ -47,22 +50,11 @@ struct State {
     /// Passes asked for, and the last one of them that was answered in full.
     asked: u64,
     answered: u64,
-    /// A block to write before it is made the head; taken out when that is done.
-    ahead: Option<Ahead>,
     stop: bool,
     /// How many wait for everything to be written, whatever the lag.
     flushing: usize,
     ended: bool,
     failed: Option<TreeError>,
-}
-
-/// A child of the last written block that is about to be made the head.
-#[derive(Clone)]
-pub(crate) struct Ahead {
-    pub(crate) node: Node,
-    /// It is to be made safe, and finalized.
-    pub(crate) safe: bool,
-    pub(crate) finalized: bool,
 }
 
 impl Writer {
@@ -84,19 +76,6 @@ impl Writer {
     pub(crate) fn wake(&self) {
         self.signal.state.lock().asked += 1;
         self.signal.work.notify_one();
-    }
-
-    /// Writes a block that is about to be made the head. When it no longer follows the last written one, nothing is done.
-    pub(crate) fn write_ahead(&self, ahead: Ahead) -> Result<(), TreeError> {
-        let mut state = self.signal.state.lock();
-        state.check()?;
-        state.ahead = Some(ahead);
-        self.signal.work.notify_one();
-        while state.ahead.is_some() {
-            self.signal.done.wait(&mut state);
-            state.check()?;
-        }
-        Ok(())
     }
 
     /// Resolves when nothing will be written any more: with the failure, or that the writer was stopped.
@@ -172,41 +151,39 @@ impl Drop for Farewell<'_> {
 
 fn run(core: &Core, signal: &Signal) {
     let _farewell = Farewell(signal);
+    let mut synced = Instant::now();
     loop {
-        let (ahead, asked, stop, lag) = {
+        let (asked, stop, lag) = {
             let mut state = signal.state.lock();
-            while state.asked == state.answered && state.ahead.is_none() && !state.stop {
+            while state.asked == state.answered && !state.stop {
                 signal.work.wait(&mut state);
             }
             let lag = if state.flushing > 0 || state.stop { 0 } else { core.config.lag };
-            (state.ahead.clone(), state.asked, state.stop, lag)
+            (state.asked, state.stop, lag)
         };
-        let outcome = match &ahead {
-            Some(ahead) => core.write_ahead(ahead),
-            None => pass(core, signal, lag),
-        };
+        let outcome = pass(core, signal, lag, &mut synced);
         let mut state = signal.state.lock();
         if let Err(error) = outcome {
             tracing::error!(%error, "The chain cannot be written");
             state.failed = Some(error);
             return;
         }
-        if ahead.is_some() {
-            state.ahead = None;
-        } else {
-            state.answered = asked;
-        }
+        state.answered = asked;
         signal.done.notify_all();
-        if stop && ahead.is_none() {
+        if stop {
             return;
         }
     }
 }
 
-/// Steps until there is none to take.
-fn pass(core: &Core, signal: &Signal, lag: u64) -> Result<(), TreeError> {
+/// Steps until there is none to take. What is not forced to the disk with each batch is from time to time.
+fn pass(core: &Core, signal: &Signal, lag: u64, synced: &mut Instant) -> Result<(), TreeError> {
     while core.step(lag)? {
         signal.done.notify_all();
+        if !core.config.sync && synced.elapsed() >= SYNC_INTERVAL {
+            core.store.sync()?;
+            *synced = Instant::now();
+        }
     }
     Ok(())
 }
@@ -244,7 +221,7 @@ impl Core {
     fn step(&self, lag: u64) -> Result<bool, TreeError> {
         match self.next_step(lag)? {
             Step::Undo(block) => self.undo(block)?,
-            Step::Write(node) => self.write(&node, None)?,
+            Step::Write(node) => self.write(&node)?,
             Step::Label(labels) => {
                 let mut batch = self.store.batch();
                 labels.into_iter().try_for_each(|(label, block)| batch.set_label(label, block))?;
@@ -277,17 +254,8 @@ impl Core {
         Ok(Step::Nothing)
     }
 
-    fn write_ahead(&self, ahead: &Ahead) -> Result<(), TreeError> {
-        let persisted = self.blocks.read().persisted;
-        if persisted.hash == ahead.node.header().parent_hash {
-            self.write(&ahead.node, Some(ahead))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Writes the child of the last written block, which is canonical or, `ahead` of that, about to be.
-    fn write(&self, node: &Node, ahead: Option<&Ahead>) -> Result<(), TreeError> {
+    /// Writes the canonical child of the last written block.
+    fn write(&self, node: &Node) -> Result<(), TreeError> {
         let start = Instant::now();
         let executed = node.executed();
         let block = BlockNumHash::new(node.number(), node.header().hash());
@@ -301,16 +269,9 @@ impl Core {
         }
         batch.put_reverse(block.number, &resolved.reverse)?;
         batch.set_head(block)?;
-        match ahead {
-            Some(ahead) => {
-                for (label, _) in [(Label::Safe, ahead.safe), (Label::Finalized, ahead.finalized)]
-                    .into_iter()
-                    .filter(|it| it.1)
-                {
-                    batch.set_label(label, Some(block))?;
-                }
-            }
-            None => self.put_labels(&snapshot, block, &mut batch)?,
+        self.put_labels(&snapshot, block, &mut batch)?;
+        if self.config.durability == Durability::Acknowledged {
+            batch.remove_ahead(block.number)?;
         }
         self.prune_diffs(&snapshot, block.number, &mut batch)?;
         batch.commit(self.config.sync)?;

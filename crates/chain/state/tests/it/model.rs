@@ -25,7 +25,12 @@ impl Model {
     pub(crate) fn new(genesis: &HashedPostState) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity { chain_id: 1, genesis_hash: B256::ZERO };
-        let options = StoreOptions { cache_bytes: 8 << 20, write_buffer_bytes: 8 << 20, max_open_files: 64 };
+        let options = StoreOptions {
+            cache_bytes: 8 << 20,
+            write_buffer_bytes: 8 << 20,
+            max_open_files: 64,
+            ..Default::default()
+        };
         let store = Store::open(dir.path(), &identity, &options).unwrap();
         let mut model = Self {
             store,

@@ -6,7 +6,8 @@ mod leaf;
 mod node;
 
 pub(crate) use block::{
-    decode_body, decode_header, decode_receipts, encode_body, encode_header, encode_receipts, header_hash,
+    decode_body, decode_header, decode_receipts, decode_whole, encode_body, encode_header, encode_receipts,
+    encode_whole, header_hash,
 };
 pub(crate) use diff::{decode_diff, encode_leaf_diff, encode_node_diff};
 pub(crate) use leaf::{decode_leaf, decode_value, encode_leaf, encode_value};
