@@ -50,9 +50,12 @@ impl Batch {
         self.put(Table::Bodies, number, codec::encode_body(block))?;
         self.put(Table::Receipts, number, codec::encode_receipts(receipts))?;
         self.put(Table::Numbers, block.hash(), number)?;
-        for (index, tx) in block.transactions().iter().enumerate() {
-            let location = [number.as_slice(), &(index as u32).to_be_bytes()].concat();
-            self.put(Table::Transactions, tx.tx_hash(), location)?;
+        let mut places: Vec<_> =
+            (0u32..).zip(block.transactions()).map(|(index, tx)| (tx.tx_hash(), index)).collect();
+        places.sort_unstable();
+        for (hash, index) in places {
+            let location = [number.as_slice(), &index.to_be_bytes()].concat();
+            self.put(Table::Transactions, hash, location)?;
         }
         for key in log_index::keys(block.number(), receipts) {
             self.put(Table::LogIndex, key, [])?;

@@ -52,8 +52,9 @@ impl<K: Hash + Eq, V: Clone> Entries<K, V> {
     }
 
     fn get(&self, key: &K, version: u64) -> Option<V> {
-        let mut shard = self.shard(key);
-        shard.get(key).filter(|(since, _)| *since <= version).map(|(_, value)| value.clone())
+        // Reading does not move an entry up: what a block changes is moved up when it is written.
+        let shard = self.shard(key);
+        shard.peek(key).filter(|(since, _)| *since <= version).map(|(_, value)| value.clone())
     }
 
     /// Takes what a snapshot of that version read, if nothing can have changed since.

@@ -203,6 +203,8 @@ fn db_options(options: &StoreOptions) -> Options {
     db.set_max_open_files(options.max_open_files);
     db.set_db_write_buffer_size(options.write_buffer_bytes);
     db.set_max_background_jobs(4);
+    // There is one writer, and most rows of its batches are in order: each goes in beside the one before.
+    db.set_allow_concurrent_memtable_write(false);
     db.set_bytes_per_sync(1 << 20);
     db.set_wal_bytes_per_sync(1 << 20);
     db.set_max_total_wal_size(512 << 20);
