@@ -46,14 +46,14 @@ impl<'a> Rows<'a> {
         if begun && self.floor <= self.key {
             for _ in 0..NEAR {
                 if rows.key().is_none_or(|at| at >= self.key.as_slice()) {
+                    self.floor.clone_from(&self.key);
                     return Ok(rows.status()?);
                 }
                 rows.next();
             }
         }
         rows.seek(&self.key);
-        self.floor.clear();
-        self.floor.extend_from_slice(&self.key);
+        self.floor.clone_from(&self.key);
         Ok(rows.status()?)
     }
 

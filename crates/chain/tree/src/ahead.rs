@@ -14,6 +14,7 @@ use crate::{
 };
 use alloy_primitives::B256;
 use tributary_spec::SealedHeader;
+use tributary_store::Batch;
 
 /// What a fork choice has put into the log, and the labels that were there before.
 pub(crate) struct Logged {
@@ -54,7 +55,7 @@ impl Chain {
             let mut batch = core.store.batch();
             new.iter().try_for_each(|node| batch.put_ahead(&node.executed().block))?;
             batch.put_labels_ahead(next.0, next.1)?;
-            batch.commit(core.config.sync)?;
+            self.commit_log(batch)?;
         }
         Ok(Some(Logged { new, labels }))
     }
@@ -64,14 +65,22 @@ impl Chain {
         let mut batch = self.core().store.batch();
         logged.new.iter().try_for_each(|node| batch.remove_ahead(node.number()))?;
         batch.put_labels_ahead(logged.labels.0, logged.labels.1)?;
-        Ok(batch.commit(self.core().config.sync)?)
+        self.commit_log(batch)
     }
 
     /// Everything is written: nothing in the log counts any more.
     pub(crate) fn forget_ahead(&self) -> Result<(), TreeError> {
         let mut batch = self.core().store.batch();
         batch.clear_ahead()?;
-        Ok(batch.commit(self.core().config.sync)?)
+        self.commit_log(batch)
+    }
+
+    /// A disk that fails here fails the chain, as it does beneath the writer.
+    fn commit_log(&self, batch: Batch) -> Result<(), TreeError> {
+        batch.commit(self.core().config.sync).map_err(TreeError::from).inspect_err(|error| {
+            tracing::error!(%error, "The chain cannot be written");
+            self.writer().fail(error);
+        })
     }
 
     /// Executes again what was acknowledged and not written when the process ended.

@@ -73,6 +73,14 @@ impl Writer {
         self.signal.state.lock().check()
     }
 
+    /// A write elsewhere has failed: nothing is written any more.
+    pub(crate) fn fail(&self, error: &TreeError) {
+        let mut state = self.signal.state.lock();
+        state.failed.get_or_insert_with(|| error.clone());
+        state.stop = true;
+        self.signal.work.notify_one();
+    }
+
     pub(crate) fn wake(&self) {
         self.signal.state.lock().asked += 1;
         self.signal.work.notify_one();
@@ -165,7 +173,7 @@ fn run(core: &Core, signal: &Signal) {
         let mut state = signal.state.lock();
         if let Err(error) = outcome {
             tracing::error!(%error, "The chain cannot be written");
-            state.failed = Some(error);
+            state.failed.get_or_insert(error);
             return;
         }
         state.answered = asked;

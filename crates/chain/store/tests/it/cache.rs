@@ -94,8 +94,22 @@ impl Model {
         }
     }
 
+    /// One cursor, forwards and backwards.
+    fn check_cursor(&self, snapshot: &Snapshot, random: &mut ChaCha8Rng) {
+        let mut cursor = snapshot.accounts().unwrap();
+        for _ in 0..8 {
+            let from = key(random.random_range(0..60));
+            let mut expected = self.accounts.range(from..).map(|(key, leaf)| (*key, *leaf));
+            assert_eq!(cursor.seek(&from).unwrap(), expected.next());
+            for _ in 0..random.random_range(0..4) {
+                assert_eq!(cursor.next().unwrap(), expected.next());
+            }
+        }
+    }
+
     /// Some reads of a snapshot of this state.
     fn check(&self, snapshot: &Snapshot, random: &mut ChaCha8Rng) {
+        self.check_cursor(snapshot, random);
         for _ in 0..20 {
             let (owner, at) = (key(random.random_range(0..3)), key(random.random_range(0..60)));
             assert_eq!(snapshot.account(at).unwrap(), self.accounts.get(&at).copied());

@@ -1,7 +1,7 @@
 //! A disk that fails.
 
 use crate::{
-    dev::{grow, open_with},
+    dev::{block, grow, open_with},
     toy::config,
 };
 use std::process::Command;
@@ -17,8 +17,10 @@ fn child_writes_until_the_disk_fails() {
     let chain = open_with(dir.as_ref(), config).unwrap();
     let mut at = chain.head().hash();
     for seed in chain.head().number + 1.. {
-        let next = grow(&chain, at, 2);
-        match chain.set_forkchoice(next, None, None) {
+        let built = block(&chain, at, 2);
+        let next = built.block.hash();
+        // The writer follows behind: it may fail at any time.
+        match chain.insert(built).and_then(|()| chain.set_forkchoice(next, None, None)) {
             Ok(_) => println!("acknowledged {seed}"),
             Err(error) => {
                 // The writer may have failed after the head was logged: whoever has seen it finds it again.
