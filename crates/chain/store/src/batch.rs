@@ -133,11 +133,16 @@ impl Batch {
         Ok(())
     }
 
-    /// Keeps what block `number` replaces, by key for reads of the past and whole for going back.
-    pub fn put_reverse(&mut self, number: u64, reverse: &StateDiff) -> Result<(), StoreError> {
+    /// Keeps what `forward`, which block `number` wrote, replaced: by key for reads of the past, and together for going back.
+    pub fn put_reverse(
+        &mut self,
+        number: u64,
+        forward: &StateDiff,
+        reverse: &StateDiff,
+    ) -> Result<(), StoreError> {
         let key = number.to_be_bytes();
         self.put(Table::LeafDiffs, key, codec::encode_leaf_diff(reverse))?;
-        self.put(Table::NodeDiffs, key, codec::encode_node_diff(reverse))?;
+        self.put(Table::NodeDiffs, key, codec::encode_node_diff(reverse, forward))?;
         let mut scratch = Vec::new();
         for (hashed, leaf) in &reverse.accounts {
             scratch.clear();

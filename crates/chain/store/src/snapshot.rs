@@ -338,13 +338,31 @@ impl Snapshot {
         self.get(Table::Meta, OLDEST_DIFF_KEY)?.map_or(Ok(1), |bytes| be_u64(&bytes))
     }
 
-    /// What block `number` replaced; `None` if it is pruned or was never there.
-    pub fn reverse_diff(&self, number: u64) -> Result<Option<StateDiff>, StoreError> {
+    /// What block `number` replaced; `None` if it is pruned or was never there. `later` gives branch nodes as they are after the
+    /// block: of the account trie, or of the storage trie of an account.
+    pub fn reverse_diff(
+        &self,
+        number: u64,
+        later: &mut dyn FnMut(Option<B256>, &Nibbles) -> Result<Option<BranchNodeCompact>, StoreError>,
+    ) -> Result<Option<StateDiff>, StoreError> {
         let key = number.to_be_bytes();
         match (self.get(Table::LeafDiffs, key)?, self.get(Table::NodeDiffs, key)?) {
-            (Some(leaves), Some(nodes)) => codec::decode_diff(&leaves, &nodes).map(Some),
+            (Some(leaves), Some(nodes)) => codec::decode_diff(&leaves, &nodes, later).map(Some),
             (None, None) => Ok(None),
             _ => Err(StoreError::corrupt(format!("half of the diff of block {number} is missing"))),
+        }
+    }
+
+    /// What the head replaced.
+    pub fn last_reverse_diff(&self, head: u64) -> Result<Option<StateDiff>, StoreError> {
+        self.reverse_diff(head, &mut |owner, path| self.node(owner, path))
+    }
+
+    /// A branch node: of the account trie, or of the storage trie of an account.
+    pub fn node(&self, owner: Option<B256>, path: &Nibbles) -> Result<Option<BranchNodeCompact>, StoreError> {
+        match owner {
+            None => self.account_node(path),
+            Some(hashed) => self.storage_node(hashed, path),
         }
     }
 }

@@ -12,8 +12,9 @@ use std::{
     sync::Arc,
 };
 
-/// The layout of tables and values that this build reads and writes.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The layout of tables and values that this build writes. It reads every earlier one:
+/// 1 had no log of acknowledged blocks, and kept the nodes that a block replaced whole.
+pub const SCHEMA_VERSION: u32 = 2;
 
 const SCHEMA_KEY: &[u8] = b"schema";
 const IDENTITY_KEY: &[u8] = b"identity";
@@ -121,7 +122,8 @@ impl Store {
         if found != *identity {
             return Err(StoreError::OtherChain { path: self.0.path.clone(), found, expected: *identity });
         }
-        Ok(())
+        // What is written from now on an earlier build would not understand.
+        Ok(self.0.db.put_cf(meta, SCHEMA_KEY, SCHEMA_VERSION.to_be_bytes())?)
     }
 
     fn write_identity(&self, identity: &Identity) -> Result<(), StoreError> {
@@ -258,7 +260,7 @@ fn check_schema(bytes: &[u8]) -> Result<(), StoreError> {
     let bytes: [u8; 4] =
         bytes.try_into().map_err(|_| StoreError::corrupt("schema version is not four bytes long"))?;
     match u32::from_be_bytes(bytes) {
-        SCHEMA_VERSION => Ok(()),
+        1..=SCHEMA_VERSION => Ok(()),
         found if found > SCHEMA_VERSION => Err(StoreError::NewerSchema { found, supported: SCHEMA_VERSION }),
         found => Err(StoreError::corrupt(format!("schema version {found} never existed"))),
     }

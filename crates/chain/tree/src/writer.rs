@@ -275,7 +275,7 @@ impl Core {
         for (hash, code) in node.layer().codes() {
             batch.put_code(*hash, code)?;
         }
-        batch.put_reverse(block.number, &resolved.reverse)?;
+        batch.put_reverse(block.number, &resolved.forward, &resolved.reverse)?;
         batch.set_head(block)?;
         self.put_labels(&snapshot, block, &mut batch)?;
         if self.config.durability == Durability::Acknowledged {
@@ -316,7 +316,7 @@ impl Core {
         let missing = |what: &str| corrupt(&format!("block {} has no {what}", block.number));
         let stored = snapshot.block(block.number)?.ok_or_else(|| missing("body"))?;
         let receipts = snapshot.receipts(block.number)?.ok_or_else(|| missing("receipts"))?;
-        let reverse = snapshot.reverse_diff(block.number)?.ok_or_else(|| missing("reverse diff"))?;
+        let reverse = snapshot.last_reverse_diff(block.number)?.ok_or_else(|| missing("reverse diff"))?;
         let layer = Layer::from_diff(reverse.clone());
         let forward = resolve(&snapshot, &layer)?.reverse;
         let parent = BlockNumHash::new(block.number - 1, stored.parent_hash());

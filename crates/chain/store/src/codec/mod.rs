@@ -11,7 +11,7 @@ pub(crate) use block::{
 };
 pub(crate) use diff::{decode_diff, encode_leaf_diff, encode_node_diff};
 pub(crate) use leaf::{decode_leaf, decode_value, encode_leaf, encode_value};
-pub(crate) use node::{decode_node, encode_node};
+pub(crate) use node::{decode_node, decode_partial, encode_node, encode_partial};
 
 use crate::StoreError;
 use alloy_primitives::B256;
