@@ -53,11 +53,11 @@ bench: ## every figure of docs/STATUS.md
 soak: ## 20,000 requests through the engine while its adapter store and its clients misbehave
 	SOAK_REQUESTS=20000 $(CARGO) test --locked -p tributary-engine --test it soak -- --nocapture
 
-bench-chain: setup ## this node and op-geth on the same blocks (BENCH_ARGS="--help": sizes and cases)
+bench-chain: setup ## this node and op-geth on the same blocks (CASES="import build": only these; BENCH_ARGS: its flags)
 	PYTHON=$(VENV)/bin/python tests/interop/prepare.sh $(CACHE)/interop
 	$(CARGO) build --release --locked --bin tributary
 	$(CARGO) run --release --locked -p tributary-bench-chain -- --tributary $(TARGET)/release/tributary \
-	  --op-geth $(CACHE)/interop/bin/op-geth --folder $(CACHE)/bench-chain $(BENCH_ARGS)
+	  --op-geth $(CACHE)/interop/bin/op-geth --folder $(CACHE)/bench-chain $(BENCH_ARGS) $(CASES)
 
 genesis: ## remake genesis/dev.json
 	$(CARGO) run --locked -p tributary-genesis
