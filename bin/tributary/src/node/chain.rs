@@ -33,11 +33,10 @@ impl ChainParts {
     /// Opens the database and starts what follows the head.
     pub(super) fn open(node: &NodeCommand, spec: &Arc<ChainSpec>, layout: &Layout) -> Result<Self> {
         let executor = Executor::new(Arc::clone(spec));
-        // What is acknowledged must survive a kill. A dev chain is nowhere else, so it survives the machine as well; another
-        // chain is on L1 and with its other nodes.
+        // What is acknowledged must survive a kill and a power cut.
         let config = ChainConfig {
             durability: Durability::Acknowledged,
-            sync: node.dev.dev,
+            sync: true,
             max_unwritten: MAX_UNWRITTEN,
             ..ChainConfig::default()
         };

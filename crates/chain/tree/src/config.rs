@@ -18,7 +18,7 @@ pub enum Durability {
 pub struct ChainConfig {
     /// When a fork choice is acknowledged.
     pub durability: Durability,
-    /// Force every batch to the disk, so that a machine that loses power loses nothing either. Else it may lose a second.
+    /// Force what is acknowledged to the disk, so that a machine that loses power loses nothing either.
     pub sync: bool,
     /// Blocks beneath the head that the writer leaves in memory, where a short reorg costs nothing.
     pub lag: u64,

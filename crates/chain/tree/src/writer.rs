@@ -1,7 +1,8 @@
 //! The thread that brings the store behind the head.
 //!
 //! It takes one step at a time: undo the store's last block if it is not canonical, else write the next canonical
-//! one, else write labels that moved. Each step is one batch.
+//! one, else write labels that moved. Each step is one batch. None is forced to the disk: what is acknowledged is in the log, which
+//! is, and a step that gets lost is taken again.
 
 use crate::{
     Durability, TreeError,
@@ -15,15 +16,12 @@ use parking_lot::{Condvar, Mutex};
 use std::{
     sync::Arc,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::sync::watch;
 use tributary_spec::SealedHeader;
 use tributary_state::{Layer, resolve};
 use tributary_store::{Batch, Label, Snapshot, StoreError};
-
-/// How long what is written may be in the system's hands only.
-const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Old diffs are dropped this many at a time.
 pub(crate) const PRUNE_STEP: u64 = 64;
@@ -159,7 +157,6 @@ impl Drop for Farewell<'_> {
 
 fn run(core: &Core, signal: &Signal) {
     let _farewell = Farewell(signal);
-    let mut synced = Instant::now();
     loop {
         let (asked, stop, lag) = {
             let mut state = signal.state.lock();
@@ -169,7 +166,7 @@ fn run(core: &Core, signal: &Signal) {
             let lag = if state.flushing > 0 || state.stop { 0 } else { core.config.lag };
             (state.asked, state.stop, lag)
         };
-        let outcome = pass(core, signal, lag, &mut synced);
+        let outcome = pass(core, signal, lag);
         let mut state = signal.state.lock();
         if let Err(error) = outcome {
             tracing::error!(%error, "The chain cannot be written");
@@ -184,14 +181,10 @@ fn run(core: &Core, signal: &Signal) {
     }
 }
 
-/// Steps until there is none to take. What is not forced to the disk with each batch is from time to time.
-fn pass(core: &Core, signal: &Signal, lag: u64, synced: &mut Instant) -> Result<(), TreeError> {
+/// Steps until there is none to take.
+fn pass(core: &Core, signal: &Signal, lag: u64) -> Result<(), TreeError> {
     while core.step(lag)? {
         signal.done.notify_all();
-        if !core.config.sync && synced.elapsed() >= SYNC_INTERVAL {
-            core.store.sync()?;
-            *synced = Instant::now();
-        }
     }
     Ok(())
 }
@@ -233,7 +226,7 @@ impl Core {
             Step::Label(labels) => {
                 let mut batch = self.store.batch();
                 labels.into_iter().try_for_each(|(label, block)| batch.set_label(label, block))?;
-                batch.commit(self.config.sync)?;
+                batch.commit(false)?;
             }
             Step::Nothing => return Ok(false),
         }
@@ -282,7 +275,7 @@ impl Core {
             batch.remove_ahead(block.number)?;
         }
         self.prune_diffs(&snapshot, block.number, &mut batch)?;
-        batch.commit(self.config.sync)?;
+        batch.commit(false)?;
         self.persisted(block);
         metrics::wrote(start.elapsed());
         Ok(())
@@ -330,7 +323,7 @@ impl Core {
         let node = Node::with_layer(Arc::new(node::stored(stored, receipts)), Layer::from_diff(forward));
         // First into memory, so that no reader misses it.
         self.blocks.write().insert(node);
-        batch.commit(self.config.sync)?;
+        batch.commit(false)?;
         self.persisted(parent);
         Ok(())
     }
