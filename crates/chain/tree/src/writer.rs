@@ -321,8 +321,13 @@ impl Core {
         batch.set_head(parent)?;
         lowered(&snapshot, parent, &mut batch)?;
         let node = Node::with_layer(Arc::new(node::stored(stored, receipts)), Layer::from_diff(forward));
-        // First into memory, so that no reader misses it.
-        self.blocks.write().insert(node);
+        // First into memory, so that no reader misses it; and no longer as written, so that it stays there if it is chosen again
+        // right now.
+        {
+            let mut blocks = self.blocks.write();
+            blocks.insert(node);
+            blocks.persisted = parent;
+        }
         batch.commit(false)?;
         self.persisted(parent);
         Ok(())
