@@ -55,8 +55,8 @@ soak: ## 20,000 requests through the engine while its adapter store and its clie
 
 bench-chain: setup ## this node and op-geth on the same blocks (CASES="import build": only these; BENCH_ARGS: its flags)
 	PYTHON=$(VENV)/bin/python tests/interop/prepare.sh $(CACHE)/interop
-	$(CARGO) build --release --locked --bin tributary
-	$(CARGO) run --release --locked -p tributary-bench-chain -- --tributary $(TARGET)/release/tributary \
+	$(CARGO) build --release --locked --bin tributary --bin tributary-bench-chain
+	$(TARGET)/release/tributary-bench-chain --tributary $(TARGET)/release/tributary \
 	  --op-geth $(CACHE)/interop/bin/op-geth --folder $(CACHE)/bench-chain $(BENCH_ARGS) $(CASES)
 
 genesis: ## remake genesis/dev.json
