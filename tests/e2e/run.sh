@@ -119,6 +119,11 @@ for run in 1 2 3; do
   jq -r '"  run '"$run"': \(.answers | length) answers, \(.batches | length) batches, \([.checks[] | select(.ok)] | length) of \(.checks | length) checks"' "$work/run.json"
   (cd tests/oracle && "$PYTHON" demo.py --rpc "$rpc" --run "$work/run.json" --da "http://127.0.0.1:$da")
 done
+
+step "the dashboard"
+"$PYTHON" tests/e2e/dashboard.py "http://127.0.0.1:$metrics/metrics" "http://127.0.0.1:$api/metrics" \
+  --elsewhere tributary_p2p_peers tributary_chain_import_seconds
+
 step "bad circumstances"
 "$PYTHON" tests/e2e/trouble.py --binary "$TRIBUTARY"
 step "kill -9 at 20 random instants"
