@@ -62,7 +62,8 @@ pub(crate) fn default_model() -> Model {
 /// Scores every `stride`-th window of a text both ways.
 pub(crate) fn score(tokens: &[u32], stride: usize, adapter: Option<&Adapter>) -> Score {
     let model = default_model();
-    let oracle = Oracle::new(&model.config, &model.weights, adapter);
+    let merged: Vec<(&Adapter, f32)> = adapter.map(|adapter| (adapter, 1.0)).into_iter().collect();
+    let oracle = Oracle::new(&model.config, &model.weights, &merged);
     let options = Options { step_tokens: WINDOW, cache_tokens: WINDOW, ..Options::default() };
     let mut backend =
         CpuBackend::new(model.config, model.weights, &model.hashes, &options).expect("a backend");

@@ -4,7 +4,7 @@
 //! page ─> layer ─> key head ─> | keys: a weight tile, lane = position | values [16][width] i8 | value scales [16][width/32] |
 //! ```
 //!
-//! A page is contiguous, so that copying or evicting one is one move, and holds nothing of who uses it: page tables
+//! A page is contiguous, so that giving its memory back is one call, and holds nothing of who uses it: page tables
 //! belong to the engine.
 
 use crate::{
@@ -109,15 +109,6 @@ impl Cache {
                 let scales = part.add(self.head.value_scales_at()).cast::<f32>();
                 scales.add(slot * value.len() + b).write(block.scale);
             }
-        }
-    }
-
-    /// Copies a whole page. The caller owns the cache, so nobody reads or writes meanwhile.
-    pub(crate) fn copy(&mut self, from: u32, to: u32) {
-        let (source, target) = (self.part(from, 0, 0), self.part(to, 0, 0));
-        if from != to {
-            // SAFETY: two different pages, both in bounds by `part`.
-            unsafe { std::ptr::copy_nonoverlapping(source, target, self.page_bytes()) };
         }
     }
 }

@@ -3,6 +3,7 @@
 mod backend;
 mod blocks;
 mod constants;
+mod dora;
 mod error;
 mod float_mode;
 mod kernels;

@@ -4,7 +4,7 @@
 //! KV memory and kernels. A step is a list of rows, each a run of consecutive tokens of one sequence with
 //! its own adapters: prefill chunks, single decode tokens and verification of drafts all look alike.
 //! A backend holds no state per sequence but what [`InferenceBackend::admit`] announced, so a page may be
-//! shared, copied or recomputed without its knowing.
+//! shared or recomputed without its knowing.
 
 use alloy_primitives::B256;
 use std::{any::Any, fmt, sync::Arc};
@@ -50,6 +50,11 @@ pub struct Identity {
 pub trait PreparedAdapter: Any + fmt::Debug + Send + Sync {
     /// Memory held, in bytes.
     fn bytes(&self) -> usize;
+    /// Whether it may be one of several on a row. What scales a layer's whole result instead of adding to it, as DoRA does,
+    /// has no meaning beside others.
+    fn composes(&self) -> bool {
+        true
+    }
     /// For the backend's downcast.
     fn as_any(&self) -> &dyn Any;
 }
@@ -142,6 +147,9 @@ pub enum RowError {
     /// A part was prepared by another backend or for another model.
     #[error("adapter was not prepared for this backend")]
     ForeignAdapter,
+    /// A DoRA adapter beside others.
+    #[error("a DoRA adapter cannot be composed with others")]
+    Composition,
 }
 
 /// Results of a step, in the order of its rows. Buffers are reused from step to step.
@@ -291,9 +299,6 @@ pub trait InferenceBackend: Send {
     /// Runs one step. Calls [`StepOutput::begin`] and fills in every wanted position of every row that
     /// does not fail.
     fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError>;
-
-    /// Copies the first `tokens` positions of a page to another: copy on write of shared prefixes.
-    fn copy_page(&mut self, from: PageId, to: PageId, tokens: u32) -> Result<(), BackendError>;
 
     /// Forgets a sequence.
     fn release(&mut self, seq: SeqId);

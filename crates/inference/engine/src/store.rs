@@ -24,10 +24,17 @@ pub struct PartKey {
 #[derive(Clone, Debug, Default)]
 pub struct AdapterSet {
     parts: Arc<[LoraPart]>,
+    /// Held for what they keep.
+    #[expect(dead_code, reason = "a lease is of use by being there")]
     leases: Arc<[Lease<PartKey, LoraPart>]>,
 }
 
 impl AdapterSet {
+    /// Parts that nobody evicts: whoever has the set keeps them.
+    pub fn of(parts: Vec<LoraPart>) -> Self {
+        Self { parts: parts.into(), leases: Arc::default() }
+    }
+
     /// What rows carry.
     pub fn parts(&self) -> &[LoraPart] {
         &self.parts
@@ -35,12 +42,12 @@ impl AdapterSet {
 
     /// Adapters held.
     pub fn len(&self) -> usize {
-        self.leases.len()
+        self.parts.len()
     }
 
     /// Whether this is the base model alone.
     pub fn is_empty(&self) -> bool {
-        self.leases.is_empty()
+        self.parts.is_empty()
     }
 }
 
@@ -95,7 +102,14 @@ impl AdapterStore {
         for (source, weight) in composition {
             leases.push(self.lease_one(source, *weight).await?);
         }
-        let parts = leases.iter().map(|lease| LoraPart::clone(lease)).collect();
+        let parts: Arc<[LoraPart]> = leases.iter().map(|lease| LoraPart::clone(lease)).collect();
+        if parts.len() > 1
+            && let Some(alone) = parts.iter().find(|part| !part.prepared.composes())
+        {
+            let reason =
+                format!("adapter {} is a DoRA adapter, which cannot be composed with others", alone.hash);
+            return Err(AdapterError::Prepare(reason));
+        }
         Ok(AdapterSet { parts, leases: leases.into() })
     }
 

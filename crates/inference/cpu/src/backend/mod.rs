@@ -18,6 +18,7 @@ use crate::{
     rope::RopeTable,
     vectors,
 };
+pub(crate) use linear::scale_rows;
 use std::sync::Arc;
 use step::Workspace;
 use tributary_adapters::Geometry;
@@ -26,7 +27,7 @@ use tributary_engine::{
     SeqId, StepOutput,
 };
 use tributary_weights::{Config, Hashes, Weights};
-use weights::PackedWeights;
+pub(crate) use weights::PackedWeights;
 
 /// How much of the machine to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ pub struct CpuBackend {
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) config: Config,
-    pub(crate) weights: PackedWeights,
+    pub(crate) weights: Arc<PackedWeights>,
     pub(crate) table: RopeTable,
     pub(crate) kernels: Kernels,
     pub(crate) geometry: Geometry,
@@ -98,11 +99,17 @@ impl CpuBackend {
         let pool = Pool::new(options.threads)?;
         let workspace = Workspace::new(&config, limits.step_tokens as usize, pool.threads());
         let geometry = geometry(&config);
-        let model = Model { weights: PackedWeights::new(weights)?, config, table, kernels, geometry };
+        let model =
+            Model { weights: Arc::new(PackedWeights::new(weights)?), config, table, kernels, geometry };
         let name = format!("cpu-{}", kernels.path());
         tracing::info!(backend = %name, threads = pool.threads(), profile = %identity.profile, "inference backend ready");
         let owners = vec![0; cache.pages()];
         Ok(Self { name, limits, identity, model, cache, pool, workspace, owners })
+    }
+
+    /// The sizes that adapters must have.
+    pub const fn geometry(&self) -> Geometry {
+        self.model.geometry
     }
 
     /// The path in use.
@@ -180,7 +187,7 @@ impl InferenceBackend for CpuBackend {
     }
 
     fn preparer(&self) -> Arc<dyn Preparer> {
-        Arc::new(Quantizer { geometry: self.model.geometry })
+        Arc::new(Quantizer { geometry: self.model.geometry, weights: Arc::clone(&self.model.weights) })
     }
 
     fn admit(&mut self, _seq: SeqId, _lora: &[LoraPart]) -> Result<Admission, BackendError> {
@@ -192,14 +199,6 @@ impl InferenceBackend for CpuBackend {
         check_contract(rows, &self.limits, &mut self.owners)?;
         out.begin(&self.limits, rows);
         step::run(&self.model, &self.cache, &mut self.pool, &mut self.workspace, rows, out)?;
-        Ok(())
-    }
-
-    fn copy_page(&mut self, from: PageId, to: PageId, _tokens: u32) -> Result<(), BackendError> {
-        if from.max(to) >= self.limits.pages {
-            return Err(BackendError::Contract(format!("copy of page {from} to {to}")));
-        }
-        self.cache.copy(from, to);
         Ok(())
     }
 

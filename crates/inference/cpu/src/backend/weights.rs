@@ -12,6 +12,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
 };
+use tributary_adapters::Projection;
 use tributary_weights::{Layer, Matrix, Weights};
 
 /// One block.
@@ -91,6 +92,20 @@ impl PackedWeights {
         let head = weights.head.map(|head| packer.pack(head)).transpose()?;
         let embedding = packer.pack(weights.embedding)?;
         Ok(Self { embedding, layers, norm: weights.norm, head, arena, streamed })
+    }
+
+    /// One linear layer of a block.
+    pub(crate) fn projection(&self, layer: usize, projection: Projection) -> &Packed {
+        let layer = &self.layers[layer];
+        match projection {
+            Projection::Q => &layer.q,
+            Projection::K => &layer.k,
+            Projection::V => &layer.v,
+            Projection::O => &layer.o,
+            Projection::Gate => &layer.gate,
+            Projection::Up => &layer.up,
+            Projection::Down => &layer.down,
+        }
     }
 
     /// What makes logits.

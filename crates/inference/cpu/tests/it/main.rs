@@ -7,4 +7,5 @@ mod forward;
 mod model;
 #[path = "../../oracle/mod.rs"]
 mod oracle;
+mod peft;
 mod perplexity;

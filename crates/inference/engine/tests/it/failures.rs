@@ -62,9 +62,6 @@ impl InferenceBackend for Faulty {
         }
         self.inner.step(rows, out)
     }
-    fn copy_page(&mut self, from: PageId, to: PageId, tokens: u32) -> Result<(), BackendError> {
-        self.inner.copy_page(from, to, tokens)
-    }
     fn release(&mut self, seq: SeqId) {
         self.inner.release(seq);
     }

@@ -14,3 +14,4 @@ mod schedules;
 mod soak;
 mod tiny;
 mod toy;
+mod verify;

@@ -177,11 +177,6 @@ impl InferenceBackend for Toy {
         }
         Ok(())
     }
-
-    fn copy_page(&mut self, from: PageId, to: PageId, _tokens: u32) -> Result<(), BackendError> {
-        self.kept[to as usize] = self.kept[from as usize];
-        Ok(())
-    }
     fn release(&mut self, _seq: SeqId) {}
 }
 
