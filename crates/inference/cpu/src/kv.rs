@@ -71,7 +71,8 @@ impl Cache {
         self.pages
     }
 
-    fn page_bytes(&self) -> usize {
+    /// Bytes of a page.
+    pub(crate) fn page_bytes(&self) -> usize {
         self.layers * self.heads * self.head.bytes()
     }
 
@@ -110,5 +111,12 @@ impl Cache {
                 scales.add(slot * value.len() + b).write(block.scale);
             }
         }
+    }
+
+    /// Gives a page's memory back to the system, as far as no other page has a part in it. The caller owns the cache, so nobody reads or
+    /// writes meanwhile.
+    pub(crate) fn discard(&mut self, page: u32) {
+        let start = self.part(page, 0, 0) as usize;
+        self.arena.discard(start - self.arena.start() as usize, self.page_bytes());
     }
 }

@@ -34,6 +34,10 @@ pub struct Limits {
     pub rows: u32,
     /// Tokens a step may have over all its rows.
     pub step_tokens: u32,
+    /// Memory of a page, in bytes.
+    pub page_bytes: usize,
+    /// Memory of the weights, in bytes.
+    pub weight_bytes: usize,
 }
 
 /// What an answer depends on besides its request.
@@ -299,6 +303,9 @@ pub trait InferenceBackend: Send {
     /// Runs one step. Calls [`StepOutput::begin`] and fills in every wanted position of every row that
     /// does not fail.
     fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError>;
+
+    /// What these pages hold is of no use any more: gives their memory back, until they are written again.
+    fn discard(&mut self, _pages: &[PageId]) {}
 
     /// Forgets a sequence.
     fn release(&mut self, seq: SeqId);

@@ -23,7 +23,7 @@ pub use backend::{
 pub use commit::{HashChain, exec_hash};
 pub use draft::DraftSource;
 pub use engine::{BackendFactory, Engine, EngineConfig, EngineInfo, Generation, Status};
-pub use grammar::{Grammar, TokenConstraint, TokenMask};
+pub use grammar::{GRAMMAR_ENGINE, Grammar, TokenConstraint, TokenMask};
 pub use request::{
     Event, FinishReason, GenerateError, GenerateRequest, Outcome, PromptToken, StopRules, SubmitError,
     Timing, TokenEvent, TokenLogprob,

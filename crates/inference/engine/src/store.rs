@@ -80,16 +80,13 @@ pub struct ResidentAdapter {
 }
 
 impl AdapterStore {
-    /// A store for an engine's model.
+    /// A store for an engine's model. Its adapters count in the engine's budget, where it has one.
     pub fn new(engine: Engine, geometry: Geometry, fetcher: Fetcher, config: ResidencyConfig) -> Self {
-        Self {
-            engine,
-            geometry,
-            fetcher,
-            residency: Residency::new(config),
-            gathering: Arc::default(),
-            ranks: Arc::default(),
-        }
+        let residency = match engine.memory() {
+            Some(memory) => Residency::within(config, memory.clone()),
+            None => Residency::new(config),
+        };
+        Self { engine, geometry, fetcher, residency, gathering: Arc::default(), ranks: Arc::default() }
     }
 
     /// Leases every adapter of a composition, in order, loading those that are absent.

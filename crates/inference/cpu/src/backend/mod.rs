@@ -1,5 +1,6 @@
 //! The backend: weights, cache, threads, and the trait.
 
+mod cache;
 mod linear;
 mod plan;
 mod shared;
@@ -11,13 +12,14 @@ use crate::{
     blocks::BLOCK,
     float_mode,
     kernels::Kernels,
-    kv::{Cache, PAGE},
+    kv::{Cache, HeadLayout, PAGE},
     lora::{Prepared, Quantizer},
     pool::Pool,
     profile,
     rope::RopeTable,
     vectors,
 };
+use cache::PackCache;
 pub(crate) use linear::scale_rows;
 use std::sync::Arc;
 use step::Workspace;
@@ -85,6 +87,27 @@ impl CpuBackend {
         hashes: &Hashes,
         options: &Options,
     ) -> Result<Self, CpuError> {
+        Self::start(config, weights, hashes, options, None)
+    }
+
+    /// The same with packed weights kept in a folder, under the hash of the weights: the next start reads them there.
+    pub fn cached(
+        config: Config,
+        weights: Weights,
+        hashes: &Hashes,
+        options: &Options,
+        folder: &std::path::Path,
+    ) -> Result<Self, CpuError> {
+        Self::start(config, weights, hashes, options, Some(PackCache::new(folder, hashes.weights)))
+    }
+
+    fn start(
+        config: Config,
+        weights: Weights,
+        hashes: &Hashes,
+        options: &Options,
+        packed: Option<PackCache>,
+    ) -> Result<Self, CpuError> {
         float_mode::check()?;
         check_sizes(&config)?;
         let kernels = Kernels::new(options.path.unwrap_or_else(Path::best))?;
@@ -95,12 +118,13 @@ impl CpuBackend {
             Identity { profile: profile::hash(&config, &weights, &table), weights: hashes.weights };
         let pages = options.cache_tokens.div_ceil(PAGE).max(1);
         let cache = Cache::new(config.layers, config.kv_heads, config.head_dim, pages)?;
-        let limits = limits(&config, options, context, pages)?;
+        let weights = PackedWeights::new(weights, packed.as_ref())?;
+        let memory = (cache.page_bytes(), weights.memory());
+        let limits = limits(&config, options, context, pages, memory)?;
         let pool = Pool::new(options.threads)?;
         let workspace = Workspace::new(&config, limits.step_tokens as usize, pool.threads());
         let geometry = geometry(&config);
-        let model =
-            Model { weights: Arc::new(PackedWeights::new(weights)?), config, table, kernels, geometry };
+        let model = Model { weights: Arc::new(weights), config, table, kernels, geometry };
         let name = format!("cpu-{}", kernels.path());
         tracing::info!(backend = %name, threads = pool.threads(), profile = %identity.profile, "inference backend ready");
         let owners = vec![0; cache.pages()];
@@ -142,6 +166,12 @@ fn check_sizes(config: &Config) -> Result<(), CpuError> {
     }
 }
 
+/// Memory of a KV page, and the positions it holds: what a cache of so many bytes can have.
+pub fn page_size(config: &Config) -> (usize, usize) {
+    let head = HeadLayout { width: config.head_dim };
+    (config.layers * config.kv_heads * head.bytes(), PAGE)
+}
+
 /// The sizes that adapters of this model must have.
 pub fn geometry(config: &Config) -> Geometry {
     // Config bounds every size far below 2³².
@@ -154,7 +184,13 @@ pub fn geometry(config: &Config) -> Geometry {
     }
 }
 
-fn limits(config: &Config, options: &Options, context: usize, pages: usize) -> Result<Limits, CpuError> {
+fn limits(
+    config: &Config,
+    options: &Options,
+    context: usize,
+    pages: usize,
+    memory: (usize, usize),
+) -> Result<Limits, CpuError> {
     let small = |what: &str, value: usize| {
         u32::try_from(value).map_err(|_| CpuError::Model(format!("{what} of {value} is too large")))
     };
@@ -166,6 +202,8 @@ fn limits(config: &Config, options: &Options, context: usize, pages: usize) -> R
         pages: small("cache", pages)?,
         rows: small("rows", options.rows.max(1))?,
         step_tokens: small("step", options.step_tokens.max(1))?,
+        page_bytes: memory.0,
+        weight_bytes: memory.1,
     })
 }
 
@@ -200,6 +238,12 @@ impl InferenceBackend for CpuBackend {
         out.begin(&self.limits, rows);
         step::run(&self.model, &self.cache, &mut self.pool, &mut self.workspace, rows, out)?;
         Ok(())
+    }
+
+    fn discard(&mut self, pages: &[PageId]) {
+        for page in pages.iter().filter(|page| **page < self.limits.pages) {
+            self.cache.discard(*page);
+        }
     }
 
     fn release(&mut self, _seq: SeqId) {}

@@ -1,9 +1,12 @@
 //! Whole forward passes of every path against the definition, for every weight format.
 
-use crate::model::{Bits, Random, Sequence, adapter, alone, backend, dora, part, paths, small};
+use crate::model::{Bits, HASHES, Random, Sequence, adapter, alone, backend, dora, part, paths, small};
 use tributary_adapters::{Adapter, Projection};
-use tributary_cpu::reference::{Lora, Reference};
-use tributary_weights::{Architecture, Config, Format, Weights};
+use tributary_cpu::{
+    CpuBackend, Options,
+    reference::{Lora, Reference},
+};
+use tributary_weights::{Architecture, Config, Format, Hashes, Weights};
 
 fn check(seed: u64, format: Format, architecture: Architecture, ranks: &[u32]) {
     let (config, weights) = small(seed, format, architecture);
@@ -75,4 +78,21 @@ fn dora_before_the_bias() {
     // Biases of layers that the adapter leaves alone stay where they were.
     let (config, weights) = small(15, Format::Q4_1, Architecture::Qwen2);
     check_adapters(15, &config, &weights, &[dora(&config, 15, 8, &[Projection::K, Projection::Down])]);
+}
+
+#[test]
+fn weights_from_disk_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    for (seed, format) in [(16, Format::Q4_1), (17, Format::Q6K)] {
+        let (config, weights) = small(seed, format, Architecture::Llama);
+        let hashes = Hashes { weights: weights.hash(&config), ..HASHES };
+        let options = Options { threads: 1, cache_tokens: 64, ..Options::default() };
+        let start =
+            || CpuBackend::cached(config.clone(), weights.clone(), &hashes, &options, folder.path()).unwrap();
+        let sequence = Sequence { id: 1, tokens: (0..40).collect(), pages: vec![0, 1, 2], lora: vec![] };
+        let packed = alone(&mut start(), &sequence, 40);
+        assert_eq!(alone(&mut start(), &sequence, 40), packed);
+        assert_eq!(alone(&mut backend(&config, &weights, paths()[0], 1), &sequence, 40), packed);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }

@@ -3,6 +3,7 @@
 mod adapters;
 mod batches;
 mod contract;
+mod formats;
 mod forward;
 mod model;
 #[path = "../../oracle/mod.rs"]
