@@ -103,9 +103,7 @@ impl AdapterStore {
         if parts.len() > 1
             && let Some(alone) = parts.iter().find(|part| !part.prepared.composes())
         {
-            let reason =
-                format!("adapter {} is a DoRA adapter, which cannot be composed with others", alone.hash);
-            return Err(AdapterError::Prepare(reason));
+            return Err(AdapterError::Composition(alone.hash));
         }
         Ok(AdapterSet { parts, leases: leases.into() })
     }
