@@ -19,7 +19,7 @@ use tributary_da::{
     memstore::{Memstore, MemstoreConfig},
 };
 use tributary_embed::Embedder;
-use tributary_engine::{BackendError, BackendFactory, Engine, EngineConfig, InferenceBackend};
+use tributary_engine::{BackendError, BackendFactory, Engine, EngineConfig, InferenceBackend, Status};
 use tributary_weights::{DEFAULT_MODEL, EMBEDDING_MODEL, Model, cache_dir};
 use tributary_worker::{LocalBase, PaymentPolicy, PosterConfig, Worker, WorkerApi, WorkerParts};
 
@@ -77,7 +77,10 @@ impl RunningWorker {
         let profile = engine
             .ready()
             .await
-            .map_err(|error| eyre::eyre!("the model cannot be served: {error}"))?
+            .map_err(|error| match engine.status() {
+                Status::Failed(reason) => eyre::eyre!("the model cannot be served: {reason}"),
+                _ => eyre::eyre!("the model cannot be served: {error}"),
+            })?
             .identity
             .profile;
         let address = operator.address();

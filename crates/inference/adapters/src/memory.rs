@@ -236,7 +236,8 @@ impl PageBudget {
             let claim = |state: &mut State| {
                 let fits = state.pages + bytes <= state.page_limit();
                 state.pages += if fits { bytes } else { 0 };
-                (fits, state.adapters())
+                // While a load waits, idle adapters are its own.
+                (fits, state.adapters().filter(|_| state.want.is_none()))
             };
             let (fits, adapters) = self.with((false, None), claim);
             if fits {

@@ -1,6 +1,6 @@
 //! The profile against floats over the whole of two texts, with and without LoRA.
 //!
-//! `cargo bench -p tributary-cpu --bench perplexity [-- --model=FILE] [PEFT_FOLDER]`; without a file the default model, without a
+//! `cargo bench -p tributary-cpu --bench perplexity [-- --model=FILE --stride=N] [PEFT_FOLDER]`; every Nth window; without a file the default model, without a
 //! folder a random adapter. `tests/bench/formats.sh` does it for every weight format.
 
 #[path = "../oracle/mod.rs"]
@@ -43,8 +43,10 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let path = std::env::args().find_map(|argument| argument.strip_prefix("--model=").map(PathBuf::from));
-    let path = path.unwrap_or_else(default_model);
+    let option =
+        |name: &str| std::env::args().find_map(|argument| argument.strip_prefix(name).map(str::to_owned));
+    let path = option("--model=").map_or_else(default_model, PathBuf::from);
+    let stride = option("--stride=").map_or(1, |stride| stride.parse().expect("a number"));
     let model = open(&path);
     let adapter = match arguments.first() {
         None => random(&model.config),
@@ -52,7 +54,7 @@ fn main() {
     };
     for text in texts(&model.tokenizer) {
         for (what, adapter) in [("base", None), ("LoRA", Some(&adapter))] {
-            let score = score(&path, &text.tokens, 1, adapter);
+            let score = score(&path, &text.tokens, stride, adapter);
             println!(
                 "{:8} {what}: perplexity {:.4}, float {:.4}, {:+.3} %, same first token {:.2} % of {}",
                 text.name,

@@ -123,12 +123,11 @@ impl Round<'_> {
     /// those.
     fn biased_later(&self, linear: &Linear<'_>) -> Option<[Vec<u32>; 2]> {
         linear.bias?;
+        let mut scaling =
+            self.changes_of(0, linear.projection).filter(|(_, change, _)| change.gain.is_some()).peekable();
+        scaling.peek()?;
         let mut scaled = vec![false; self.plan.all.len()];
-        for (_, change, tokens) in self.changes_of(0, linear.projection) {
-            if change.gain.is_some() {
-                tokens.iter().for_each(|token| scaled[*token as usize] = true);
-            }
-        }
+        scaling.flat_map(|(.., tokens)| tokens).for_each(|token| scaled[*token as usize] = true);
         let (later, now): (Vec<u32>, Vec<u32>) =
             self.plan.all.iter().partition(|token| scaled[**token as usize]);
         (!later.is_empty()).then_some([now, later])

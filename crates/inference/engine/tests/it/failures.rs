@@ -10,7 +10,7 @@ use std::{
 };
 use tributary_engine::{
     Admission, BackendError, Engine, EngineConfig, GenerateError, Health, Identity, InferenceBackend, Limits,
-    LoraPart, PageId, Preparer, Row, SeqId, Status, StepOutput, SubmitError,
+    LoraPart, Preparer, Row, SeqId, Status, StepOutput, SubmitError,
 };
 
 /// What a wrapped backend does at the prompt that begins with `!`.
