@@ -3,6 +3,7 @@
 mod backend;
 mod blocks;
 mod constants;
+mod dora;
 mod error;
 mod float_mode;
 mod kernels;
@@ -18,7 +19,7 @@ mod vectors;
 
 pub mod reference;
 
-pub use backend::{CpuBackend, Options, geometry};
+pub use backend::{CpuBackend, Options, geometry, page_size};
 pub use error::CpuError;
 pub use kernels::Path;
 pub use profile::{PROFILE, profile_hash};

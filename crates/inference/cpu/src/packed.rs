@@ -171,11 +171,7 @@ impl Packed {
         offset: usize,
         block: impl Fn(usize, usize) -> Block,
     ) -> Result<Self, CpuError> {
-        if !offset.is_multiple_of(64) || offset.checked_add(shape.bytes()).is_none_or(|end| end > arena.len())
-        {
-            return Err(CpuError::Memory(shape.bytes()));
-        }
-        let packed = Self { shape, arena: Arc::clone(arena), offset };
+        let packed = Self::at(shape, arena, offset)?;
         // SAFETY: in bounds by the check above, and this part of the arena is the caller's alone.
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(packed.arena.start().add(offset), shape.bytes()) };
@@ -189,6 +185,15 @@ impl Packed {
             }
         }
         Ok(packed)
+    }
+
+    /// What lies packed in `arena` at `offset`.
+    pub(crate) fn at(shape: Shape, arena: &Arc<Arena>, offset: usize) -> Result<Self, CpuError> {
+        if !offset.is_multiple_of(64) || offset.checked_add(shape.bytes()).is_none_or(|end| end > arena.len())
+        {
+            return Err(CpuError::Memory(shape.bytes()));
+        }
+        Ok(Self { shape, arena: Arc::clone(arena), offset })
     }
 
     /// An arena of its own.

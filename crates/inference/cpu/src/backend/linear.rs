@@ -5,7 +5,8 @@
 //!     └─> A of every adapter ─> u ─> Q8(u) ─> B ────┴─> y += δ, parts in request order
 //! ```
 //!
-//! Everything left of Q8(u) is one round of tasks. Without adapters that round is all.
+//! Everything left of Q8(u) is one round of tasks. Without adapters that round is all. A DoRA adapter scales what comes out, and the
+//! bias follows: its tokens go through a biased matrix apart from the others.
 
 use super::{plan::Plan, shared::Shared};
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     lora::Change,
     packed::Packed,
     pool::Pool,
+    simd::LANES,
 };
 use std::ops::Range;
 use tributary_adapters::Projection;
@@ -92,10 +94,17 @@ impl Round<'_> {
         linears: &[Linear<'_>],
         input: Input,
     ) -> Result<(), CpuError> {
-        let mut jobs: Vec<Matmul<'_>> = linears
-            .iter()
-            .map(|linear| whole(linear.weights, input, &self.plan.all, linear.bias, linear.out))
-            .collect();
+        let later: Vec<Option<[Vec<u32>; 2]>> =
+            linears.iter().map(|linear| self.biased_later(linear)).collect();
+        let mut jobs: Vec<Matmul<'_>> = Vec::with_capacity(linears.len());
+        for (linear, later) in linears.iter().zip(&later) {
+            let job = |tokens, bias| whole(linear.weights, input, tokens, bias, linear.out);
+            match later {
+                None => jobs.push(job(&self.plan.all, linear.bias)),
+                Some([now, later]) => jobs.extend([job(now, linear.bias), job(later, None)]),
+            }
+        }
+        let base = jobs.len();
         for (slot, change, tokens) in self.changes(linears) {
             let out =
                 Output { start: self.between.u.at(self.between.at(slot, 0)), stride: self.between.stride };
@@ -103,11 +112,25 @@ impl Round<'_> {
         }
         // SAFETY: outputs are disjoint: each base matrix has its own, each slot of `between` likewise.
         unsafe { run_jobs(self.kernels, pool, &jobs)? };
-        if jobs.len() == linears.len() {
+        if jobs.len() == base {
             return Ok(());
         }
         self.quantize(linears);
         self.expand(pool, linears)
+    }
+
+    /// The tokens of a layer with a bias that take it at once, and those that a DoRA adapter scales first. None without any of
+    /// those.
+    fn biased_later(&self, linear: &Linear<'_>) -> Option<[Vec<u32>; 2]> {
+        linear.bias?;
+        let mut scaling =
+            self.changes_of(0, linear.projection).filter(|(_, change, _)| change.gain.is_some()).peekable();
+        scaling.peek()?;
+        let mut scaled = vec![false; self.plan.all.len()];
+        scaling.flat_map(|(.., tokens)| tokens).for_each(|token| scaled[*token as usize] = true);
+        let (later, now): (Vec<u32>, Vec<u32>) =
+            self.plan.all.iter().partition(|token| scaled[**token as usize]);
+        (!later.is_empty()).then_some([now, later])
     }
 
     /// Every adapter's change of these layers, with the slot of its intermediate result and its tokens.
@@ -157,7 +180,7 @@ impl Round<'_> {
         let changed: Vec<usize> = (0..linears.len())
             .filter(|index| self.changes_of(*index, linears[*index].projection).next().is_some())
             .collect();
-        let jobs: Vec<Vec<Matmul<'_>>> = changed
+        let jobs: Vec<Vec<(Matmul<'_>, Option<Scaling<'_>>)>> = changed
             .iter()
             .map(|index| {
                 let linear = &linears[*index];
@@ -165,20 +188,62 @@ impl Round<'_> {
                     .map(|(slot, change, tokens)| {
                         let start = self.between.q.at(self.between.at(slot, 0) / BLOCK);
                         let input = Input { start, stride: self.between.stride / BLOCK };
-                        Matmul { accumulate: true, ..whole(&change.b, input, tokens, None, linear.out) }
+                        let scaling = change.gain.as_deref().map(|gain| Scaling { gain, bias: linear.bias });
+                        (
+                            Matmul { accumulate: true, ..whole(&change.b, input, tokens, None, linear.out) },
+                            scaling,
+                        )
                     })
                     .collect()
             })
             .collect();
         pool.run(jobs.len() * pieces, &|task, _| {
             let (jobs, piece) = (&jobs[task / pieces], task % pieces);
-            for job in jobs {
+            for (job, scaling) in jobs {
                 let tiles = piece_of(job.weights.shape.tiles(), piece, pieces);
                 // SAFETY: tasks have disjoint rows of the output; inputs are complete.
-                unsafe { self.kernels.matmul(&Matmul { tiles, ..job.clone() }) };
+                unsafe {
+                    self.kernels.matmul(&Matmul { tiles: tiles.clone(), ..job.clone() });
+                    if let Some(scaling) = scaling {
+                        scaling.apply(job, tiles);
+                    }
+                }
             }
         })
     }
+}
+
+/// What DoRA does to a layer's rows once δ is added.
+#[derive(Clone, Copy, Debug)]
+struct Scaling<'a> {
+    gain: &'a [f32],
+    bias: Option<&'a [f32]>,
+}
+
+impl Scaling<'_> {
+    /// y = rn(g·y), then y = rn(y + bias), in the rows of some tiles of a job. Each value by itself, so any compilation of it gives the
+    /// same bits.
+    ///
+    /// # Safety
+    ///
+    /// The job's output is valid, and nobody else touches these rows.
+    unsafe fn apply(&self, job: &Matmul<'_>, tiles: Range<usize>) {
+        let rows = tiles.start * LANES..(tiles.end * LANES).min(job.weights.shape.rows);
+        for token in job.tokens {
+            // SAFETY: rows of one of the job's tokens, the caller's alone.
+            let y = unsafe {
+                let start = job.out.start.add(*token as usize * job.out.stride + rows.start);
+                std::slice::from_raw_parts_mut(start, rows.len())
+            };
+            scale_rows(y, &self.gain[rows.clone()], self.bias.map(|bias| &bias[rows.clone()]));
+        }
+    }
+}
+
+/// y = rn(g·y), then y = rn(y + bias).
+pub(crate) fn scale_rows(y: &mut [f32], gain: &[f32], bias: Option<&[f32]>) {
+    y.iter_mut().zip(gain).for_each(|(y, gain)| *y *= gain);
+    y.iter_mut().zip(bias.unwrap_or_default()).for_each(|(y, bias)| *y += bias);
 }
 
 /// All tiles of a matrix.
