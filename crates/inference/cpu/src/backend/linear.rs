@@ -218,6 +218,24 @@ unsafe fn run_jobs(kernels: Kernels, pool: &mut Pool, jobs: &[Matmul<'_>]) -> Re
     })
 }
 
+/// Matrices that share an input, over some tokens, without adapters.
+///
+/// # Safety
+///
+/// `input` and the outputs are valid for every index in `tokens`, and nobody else touches them meanwhile.
+pub(super) unsafe fn plain(
+    kernels: Kernels,
+    pool: &mut Pool,
+    matrices: &[(&Packed, Output)],
+    input: Input,
+    tokens: &[u32],
+) -> Result<(), CpuError> {
+    let jobs: Vec<Matmul<'_>> =
+        matrices.iter().map(|(weights, out)| whole(weights, input, tokens, None, *out)).collect();
+    // SAFETY: outputs are disjoint by the caller's promise, as is the rest.
+    unsafe { run_jobs(kernels, pool, &jobs) }
+}
+
 /// The head over some tokens' final vectors.
 ///
 /// # Safety

@@ -105,6 +105,36 @@ pub(super) fn run(
     Ok(())
 }
 
+/// Every matrix once over whatever the input holds. The head writes where it has room: over the gate and up.
+pub(super) fn matmul_pass(
+    model: &Model,
+    pool: &mut Pool,
+    workspace: &mut Workspace,
+    tokens: usize,
+) -> Result<(), CpuError> {
+    let (config, w) = (&model.config, &*workspace);
+    let input = Input { start: w.input.at(0), stride: input_blocks(config) };
+    let all: Vec<u32> = (0..tokens as u32).collect();
+    let to = |buffer: &Shared<f32>, stride: usize| Output { start: buffer.at(0), stride };
+    let (query, key, wide) = (config.query(), config.key(), config.intermediate);
+    let qkv = |at: usize| Output { start: w.qkv.at(at), stride: query + 2 * key };
+    let mut logits = vec![0.0; tokens * config.vocab];
+    let head = Output { start: logits.as_mut_ptr(), stride: config.vocab };
+    let rounds = model.weights.layers.iter().flat_map(|layer| {
+        [
+            vec![(&layer.q, qkv(0)), (&layer.k, qkv(query)), (&layer.v, qkv(query + key))],
+            vec![(&layer.o, to(&w.y, config.hidden))],
+            vec![(&layer.gate, to(&w.gate, wide)), (&layer.up, to(&w.up, wide))],
+            vec![(&layer.down, to(&w.y, config.hidden))],
+        ]
+    });
+    for round in rounds.chain([vec![(model.weights.head(), head)]]) {
+        // SAFETY: buffers hold `tokens` tokens, outputs of a round are disjoint, and it is the only one running.
+        unsafe { linear::plain(model.kernels, pool, &round, input, &all)? };
+    }
+    Ok(())
+}
+
 struct Step<'a> {
     model: &'a Model,
     config: &'a Config,
