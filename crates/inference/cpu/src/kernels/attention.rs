@@ -87,7 +87,7 @@ unsafe fn run<S: Simd, const R: usize>(
         let shape = Shape::new(Layout::Key, LANES, job.head.width);
         let scale = S::splat(job.scale);
         for (page, keys) in job.pages[..pages].iter().enumerate() {
-            let [sums] = dots::<S, matmul::Key, R, 1>(&shape, &[*keys], &queries, 0);
+            let sums = dots::<S, matmul::Key, R>(&shape, *keys, &queries, 0);
             for (r, sum) in sums.into_iter().enumerate() {
                 S::store(scores.add(r * stride + page * LANES), S::mul(sum, scale));
             }

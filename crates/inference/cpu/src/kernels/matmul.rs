@@ -52,12 +52,11 @@ kinds!(Four FourMin FourWide Five FiveWide Six Eight Float Key);
 /// How far ahead a lone token's weights are fetched, in bytes.
 const AHEAD: usize = 8 << 10;
 
-/// Tokens and tiles whose sums live in registers together. Two tiles share each activation that is fetched.
-const WIDE: usize = 4;
-const PAIR: usize = 2;
+/// Tokens whose sums live in registers together. Two tiles by four tokens would fetch fewer activations, but is slower: it unpacks each
+/// tile twice as often.
+const WIDE: usize = 8;
 
-/// Tokens that are run through all tiles before the next ones: their activations stay in the second cache, and so
-/// do the tiles of a task.
+/// Tokens that are run through all tiles of a task before the next ones: both stay in the second cache.
 const STRETCH: usize = 64;
 
 /// # Safety
@@ -66,84 +65,69 @@ const STRETCH: usize = 64;
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd, K: Kind>(job: &Matmul<'_>) {
     for tokens in job.tokens.chunks(STRETCH) {
-        let mut tile = job.tiles.start;
-        // SAFETY: as this function's.
-        unsafe {
-            while tile + PAIR <= job.tiles.end && tokens.len() > 1 {
-                over::<S, K, PAIR>(job, tile, tokens);
-                tile += PAIR;
-            }
-            while tile < job.tiles.end {
-                over::<S, K, 1>(job, tile, tokens);
-                tile += 1;
-            }
+        for tile in job.tiles.clone() {
+            // SAFETY: as this function's.
+            unsafe { over::<S, K>(job, tile, tokens) };
         }
     }
 }
 
-/// `N` tiles over all tokens of a stretch.
+/// One tile over all tokens of a stretch.
 #[inline(always)]
-unsafe fn over<S: Simd, K: Kind, const N: usize>(job: &Matmul<'_>, tile: usize, mut tokens: &[u32]) {
-    // The first tokens fetch the next tiles while they run this one.
-    let mut ahead = if tokens.len() > 1 { N * job.weights.shape.tile_bytes() } else { AHEAD };
+unsafe fn over<S: Simd, K: Kind>(job: &Matmul<'_>, tile: usize, mut tokens: &[u32]) {
+    // Alone, a token waits for memory: it fetches what comes a few blocks on. Of several the first ones fetch the next tile.
+    let mut ahead = if tokens.len() > 1 { job.weights.shape.tile_bytes() } else { AHEAD };
     // SAFETY: as `run`.
     unsafe {
         while let Some((these, rest)) = tokens.split_first_chunk::<WIDE>() {
-            step::<S, K, WIDE, N>(job, tile, these, ahead);
+            step::<S, K, WIDE>(job, tile, these, ahead);
+            (tokens, ahead) = (rest, 0);
+        }
+        if let Some((these, rest)) = tokens.split_first_chunk::<4>() {
+            step::<S, K, 4>(job, tile, these, ahead);
             (tokens, ahead) = (rest, 0);
         }
         if let Some((these, rest)) = tokens.split_first_chunk::<2>() {
-            step::<S, K, 2, N>(job, tile, these, ahead);
+            step::<S, K, 2>(job, tile, these, ahead);
             (tokens, ahead) = (rest, 0);
         }
         if let Some((these, _)) = tokens.split_first_chunk::<1>() {
-            step::<S, K, 1, N>(job, tile, these, ahead);
+            step::<S, K, 1>(job, tile, these, ahead);
         }
     }
 }
 
-/// `N` tiles over `T` tokens, and what is done with the sums.
+/// One tile over `T` tokens, and what is done with the sums.
 #[inline(always)]
-unsafe fn step<S: Simd, K: Kind, const T: usize, const N: usize>(
+unsafe fn step<S: Simd, K: Kind, const T: usize>(
     job: &Matmul<'_>,
     tile: usize,
     tokens: &[u32; T],
     ahead: usize,
 ) {
-    // SAFETY: as `run`: tokens index `x` and the output, the tiles are the weight's.
+    // SAFETY: as `run`: tokens index `x` and the output, the tile is one of the weight's.
     unsafe {
         let x = tokens.map(|token| job.x.add(token as usize * job.x_stride));
-        let tiles = std::array::from_fn(|n| job.weights.tile(tile + n));
-        let sums = dots::<S, K, T, N>(&job.weights.shape, &tiles, &x, ahead);
-        for n in 0..N {
-            for t in 0..T {
-                put::<S>(job, tile + n, tokens[t], sums[n][t]);
+        let sums = dots::<S, K, T>(&job.weights.shape, job.weights.tile(tile), &x, ahead);
+        let first = tile * LANES;
+        let lanes = LANES.min(job.weights.shape.rows - first);
+        for t in 0..T {
+            let out = job.out.start.add(tokens[t] as usize * job.out.stride + first);
+            if lanes == LANES {
+                finish::<S>(job, sums[t], first, out, out);
+            } else {
+                let mut part = [0.0; LANES];
+                std::ptr::copy_nonoverlapping(out, part.as_mut_ptr(), lanes);
+                let mut bias = [0.0; LANES];
+                if let Some(all) = job.bias {
+                    bias[..lanes].copy_from_slice(&all[first..first + lanes]);
+                }
+                let sum = if job.bias.is_some() { S::add(sums[t], S::load(bias.as_ptr())) } else { sums[t] };
+                let sum = if job.accumulate { S::add(S::load(part.as_ptr()), sum) } else { sum };
+                S::store(part.as_mut_ptr(), sum);
+                std::ptr::copy_nonoverlapping(part.as_ptr(), out, lanes);
             }
         }
-    }
-}
-
-/// Bias, what is there already, and the place.
-#[inline(always)]
-unsafe fn put<S: Simd>(job: &Matmul<'_>, tile: usize, token: u32, sum: S::F) {
-    let first = tile * LANES;
-    let lanes = LANES.min(job.weights.shape.rows - first);
-    // SAFETY: as `step`.
-    unsafe {
-        let out = job.out.start.add(token as usize * job.out.stride + first);
-        if lanes == LANES {
-            return finish::<S>(job, sum, first, out, out);
-        }
-        let mut part = [0.0; LANES];
-        std::ptr::copy_nonoverlapping(out, part.as_mut_ptr(), lanes);
-        let mut bias = [0.0; LANES];
-        if let Some(all) = job.bias {
-            bias[..lanes].copy_from_slice(&all[first..first + lanes]);
-        }
-        let sum = if job.bias.is_some() { S::add(sum, S::load(bias.as_ptr())) } else { sum };
-        let sum = if job.accumulate { S::add(S::load(part.as_ptr()), sum) } else { sum };
-        S::store(part.as_mut_ptr(), sum);
-        std::ptr::copy_nonoverlapping(part.as_ptr(), out, lanes);
     }
 }
 
@@ -160,58 +144,49 @@ unsafe fn finish<S: Simd>(job: &Matmul<'_>, sum: S::F, first: usize, from: *cons
     }
 }
 
-/// Section 4 for the sixteen rows of each of `N` tiles and `T` tokens.
+/// Section 4 for sixteen rows and `T` tokens. What lies `ahead` bytes on is fetched meanwhile, if not 0.
 ///
 /// # Safety
 ///
-/// `S`'s features are present; `tiles` point to tiles of `shape`, of layout `K`, each of `x` to its blocks.
+/// `S`'s features are present; `tile` points to a tile of `shape`, of layout `K`, each of `x` to its blocks.
 #[inline(always)]
-pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize, const N: usize>(
+pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
     shape: &Shape,
-    tiles: &[*const u8; N],
+    tile: *const u8,
     x: &[*const QBlock; T],
     ahead: usize,
-) -> [[S::F; T]; N] {
+) -> [S::F; T] {
     // SAFETY: as this function's; block indices stay below the shape's.
     unsafe {
-        let mut y = [[S::splat(0.0); T]; N];
+        let mut y = [S::splat(0.0); T];
         let stride = shape.tile_bytes() / shape.blocks;
         let mut b = 0;
         while b < shape.blocks {
             let end = shape.blocks.min(b + 8);
-            let mut segment = [[S::splat(0.0); T]; N];
+            let mut segment = [S::splat(0.0); T];
             while b < end {
                 if ahead > 0 {
-                    for tile in tiles {
-                        let next = tile.add(b * stride).wrapping_add(ahead);
-                        for line in 0..stride.div_ceil(64) {
-                            S::prefetch(next.wrapping_add(line * 64));
-                        }
+                    let next = tile.add(b * stride).wrapping_add(ahead);
+                    for line in 0..stride.div_ceil(64) {
+                        S::prefetch(next.wrapping_add(line * 64));
                     }
                 }
-                let i = integer::<S, K, T, N>(shape, tiles, b, x);
-                let d = tiles.map(|tile| scales::<S, K>(tile.add(shape.scales_at()), b));
+                let i = integer::<S, K, T>(shape, tile, b, x);
+                let d = scales::<S, K>(tile.add(shape.scales_at()), b);
                 for t in 0..T {
-                    let s = S::splat((*x[t].add(b)).scale);
-                    for n in 0..N {
-                        segment[n][t] = S::fma(S::mul(d[n], s), S::to_f(i[n][t]), segment[n][t]);
-                    }
+                    let d = S::mul(d, S::splat((*x[t].add(b)).scale));
+                    segment[t] = S::fma(d, S::to_f(i[t]), segment[t]);
                 }
                 if K::LAYOUT.has_min() {
-                    let m = tiles.map(|tile| scales::<S, K>(tile.add(shape.mins_at()), b));
+                    let m = scales::<S, K>(tile.add(shape.mins_at()), b);
                     for t in 0..T {
-                        let weighted = S::splat((*x[t].add(b)).weighted);
-                        for n in 0..N {
-                            segment[n][t] = S::fma(m[n], weighted, segment[n][t]);
-                        }
+                        segment[t] = S::fma(m, S::splat((*x[t].add(b)).weighted), segment[t]);
                     }
                 }
                 b += 1;
             }
-            for n in 0..N {
-                for t in 0..T {
-                    y[n][t] = S::add(y[n][t], segment[n][t]);
-                }
+            for t in 0..T {
+                y[t] = S::add(y[t], segment[t]);
             }
         }
         y
@@ -220,46 +195,41 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize, const N: usize>(
 
 /// Σ q·a of one block.
 #[inline(always)]
-unsafe fn integer<S: Simd, K: Kind, const T: usize, const N: usize>(
+unsafe fn integer<S: Simd, K: Kind, const T: usize>(
     shape: &Shape,
-    tiles: &[*const u8; N],
+    tile: *const u8,
     b: usize,
     x: &[*const QBlock; T],
-) -> [[S::I; T]; N] {
+) -> [S::I; T] {
     // SAFETY: as `dots`; a QBlock begins with its 32 values, so group offsets below 8 stay inside.
     unsafe {
-        let x = x.map(|x| x.add(b));
         if K::LAYOUT.nibbles() {
-            let mut sums = [start::<S, K, T>(&x); N];
+            let codes = tile.add(b * (4 * 64));
+            let mut sums = start::<S, K, T>(b, x);
             for g in 0..4 {
-                let codes = tiles.map(|tile| S::load_nibbles(tile.add((b * 4 + g) * 64)));
+                let (low, high) = S::load_nibbles(codes.add(g * 64));
                 for t in 0..T {
-                    let (a, c) = (*x[t].cast::<i32>().add(g), *x[t].cast::<i32>().add(g + 4));
-                    for n in 0..N {
-                        sums[n][t] = S::dot_narrow(sums[n][t], codes[n].0, a);
-                    }
-                    for n in 0..N {
-                        sums[n][t] = S::dot_narrow(sums[n][t], codes[n].1, c);
-                    }
+                    let a = x[t].add(b).cast::<i32>();
+                    sums[t] = S::dot_narrow(sums[t], low, *a.add(g));
+                    sums[t] = S::dot_narrow(sums[t], high, *a.add(g + 4));
                 }
             }
             return sums;
         }
         let groups = if matches!(K::LAYOUT, Layout::Float) { shape.groups } else { 8 };
+        let codes = tile.add(b * (groups * 64));
         if K::LAYOUT.halves() {
-            return tiles.map(|tile| halves::<S, T>(shape, tile, b, &x));
+            return halves::<S, T>(shape, tile, codes, b, x);
         }
-        let mut sums = [start::<S, K, T>(&x); N];
+        let mut sums = start::<S, K, T>(b, x);
         for g in 0..groups {
-            let codes = tiles.map(|tile| S::load_codes(tile.add((b * groups + g) * 64)));
+            let codes = S::load_codes(codes.add(g * 64));
             for t in 0..T {
-                let a = *x[t].cast::<i32>().add(g);
-                for n in 0..N {
-                    sums[n][t] = match K::LAYOUT.offset() {
-                        128 => S::dot_wide(sums[n][t], codes[n], a),
-                        _ => S::dot_narrow(sums[n][t], codes[n], a),
-                    };
-                }
+                let a = *x[t].add(b).cast::<i32>().add(g);
+                sums[t] = match K::LAYOUT.offset() {
+                    128 => S::dot_wide(sums[t], codes, a),
+                    _ => S::dot_narrow(sums[t], codes, a),
+                };
             }
         }
         sums
@@ -268,7 +238,7 @@ unsafe fn integer<S: Simd, K: Kind, const T: usize, const N: usize>(
 
 /// −offset · σ: takes back what the codes' offset will add.
 #[inline(always)]
-unsafe fn start<S: Simd, K: Kind, const T: usize>(x: &[*const QBlock; T]) -> [S::I; T] {
+unsafe fn start<S: Simd, K: Kind, const T: usize>(b: usize, x: &[*const QBlock; T]) -> [S::I; T] {
     let offset = match K::LAYOUT.offset() {
         128 if !S::WIDE_IS_OFFSET => 0,
         offset => offset,
@@ -276,11 +246,12 @@ unsafe fn start<S: Simd, K: Kind, const T: usize>(x: &[*const QBlock; T]) -> [S:
     std::array::from_fn(|t| {
         // SAFETY: as `dots`.
         unsafe {
-            if offset == 0 {
-                return S::splat_i(0);
-            }
-            let sums = &(*x[t]).sums;
-            S::splat_i(-offset * (sums[0] + sums[1]))
+            let x = &*x[t].add(b);
+            S::splat_i(match offset {
+                0 => 0,
+                128 => x.offset,
+                _ => -offset * (i32::from(x.sums[0]) + i32::from(x.sums[1])),
+            })
         }
     })
 }
@@ -290,6 +261,7 @@ unsafe fn start<S: Simd, K: Kind, const T: usize>(x: &[*const QBlock; T]) -> [S:
 unsafe fn halves<S: Simd, const T: usize>(
     shape: &Shape,
     tile: *const u8,
+    codes: *const u8,
     b: usize,
     x: &[*const QBlock; T],
 ) -> [S::I; T] {
@@ -297,11 +269,11 @@ unsafe fn halves<S: Simd, const T: usize>(
     unsafe {
         let mut total = [S::splat_i(0); T];
         for half in 0..2 {
-            let mut sums: [S::I; T] = std::array::from_fn(|t| S::splat_i(-32 * (*x[t]).sums[half]));
+            let mut sums: [S::I; T] = std::array::from_fn(|t| S::splat_i(-32 * i32::from((*x[t].add(b)).sums[half])));
             for g in half * 4..half * 4 + 4 {
-                let codes = S::load_codes(tile.add((b * 8 + g) * 64));
+                let codes = S::load_codes(codes.add(g * 64));
                 for t in 0..T {
-                    sums[t] = S::dot_narrow(sums[t], codes, *x[t].cast::<i32>().add(g));
+                    sums[t] = S::dot_narrow(sums[t], codes, *x[t].add(b).cast::<i32>().add(g));
                 }
             }
             let scale = S::load_i8_i32(tile.add(shape.halves_at() + (b * 2 + half) * LANES).cast());
