@@ -5,7 +5,8 @@
 //!     └─> A of every adapter ─> u ─> Q8(u) ─> B ────┴─> y += δ, parts in request order
 //! ```
 //!
-//! Everything left of Q8(u) is one round of tasks. Without adapters that round is all.
+//! Everything up to Q8(u) is one round of tasks; without adapters that round is all. Then each place of the compositions is a round: its
+//! adapters change different tokens, so one task streams one adapter's B from end to end.
 
 use super::{plan::Plan, shared::Shared};
 use crate::{
@@ -79,6 +80,10 @@ pub(super) struct Round<'a> {
 
 // SAFETY: the pointers of a job are into buffers that outlive the round, and tasks write disjoint parts.
 unsafe impl Sync for Matmul<'_> {}
+// SAFETY: as above: quantised activations are complete before a round that reads them begins.
+unsafe impl Sync for Input {}
+// SAFETY: as above: a round's tasks write disjoint parts of what a layer gives.
+unsafe impl Sync for Linear<'_> {}
 
 impl Round<'_> {
     /// Runs matrices that share an input, with the adapters of the step's tokens.
@@ -92,94 +97,92 @@ impl Round<'_> {
         linears: &[Linear<'_>],
         input: Input,
     ) -> Result<(), CpuError> {
-        let mut jobs: Vec<Matmul<'_>> = linears
+        let jobs: Vec<Matmul<'_>> = linears
             .iter()
             .map(|linear| whole(linear.weights, input, &self.plan.all, linear.bias, linear.out))
             .collect();
-        for (slot, change, tokens) in self.changes(linears) {
-            let out =
-                Output { start: self.between.u.at(self.between.at(slot, 0)), stride: self.between.stride };
-            jobs.push(whole(&change.a, input, tokens, None, out));
+        let shrinks: Vec<Shrink<'_>> =
+            (0..self.plan.parts.len()).flat_map(|place| self.changes(linears, place)).collect();
+        // SAFETY: outputs are disjoint: each base matrix has its own, each slot and token of `between` likewise.
+        unsafe { run_jobs(self.kernels, pool, &jobs, &shrinks, &|shrink| self.shrink(shrink, input))? };
+        if !shrinks.is_empty() {
+            for place in 0..self.plan.parts.len() {
+                self.expand(pool, linears, place)?;
+            }
         }
-        // SAFETY: outputs are disjoint: each base matrix has its own, each slot of `between` likewise.
-        unsafe { run_jobs(self.kernels, pool, &jobs)? };
-        if jobs.len() == linears.len() {
-            return Ok(());
-        }
-        self.quantize(linears);
-        self.expand(pool, linears)
+        Ok(())
     }
 
-    /// Every adapter's change of these layers, with the slot of its intermediate result and its tokens.
+    /// The changes of one place of the compositions, an adapter's next to each other.
     fn changes<'s>(
         &'s self,
         linears: &'s [Linear<'_>],
-    ) -> impl Iterator<Item = (usize, &'s Change, &'s [u32])> {
-        linears.iter().enumerate().flat_map(move |(index, linear)| self.changes_of(index, linear.projection))
-    }
-
-    /// The same for one layer, in the order in which they add.
-    fn changes_of(
-        &self,
-        index: usize,
-        projection: Projection,
-    ) -> impl Iterator<Item = (usize, &Change, &[u32])> {
-        self.plan.parts.iter().enumerate().flat_map(move |(place, groups)| {
-            let slot = place * MOST + index;
-            groups.iter().filter_map(move |group| {
-                group.adapter.change(self.layer, projection).map(|change| (slot, change, &group.tokens[..]))
+        place: usize,
+    ) -> impl Iterator<Item = Shrink<'s>> {
+        self.plan.parts[place].iter().flat_map(move |group| {
+            linears.iter().enumerate().flat_map(move |(index, linear)| {
+                let change = group.adapter.change(self.layer, linear.projection);
+                let slot = place * MOST + index;
+                change.into_iter().flat_map(move |change| {
+                    group.tokens.chunks(CHUNK).map(move |tokens| Shrink { index, slot, change, tokens })
+                })
             })
         })
     }
 
-    /// Q8(u), padded with zeros to whole blocks.
-    fn quantize(&self, linears: &[Linear<'_>]) {
-        for (slot, change, tokens) in self.changes(linears) {
-            let rank = change.a.shape.rows;
-            let padded = rank.next_multiple_of(BLOCK);
-            for token in tokens {
-                let at = self.between.at(slot, *token as usize);
-                // SAFETY: between two rounds this thread is alone.
-                let (u, q) = unsafe {
-                    (self.between.u.part_mut(at, padded), self.between.q.part_mut(at / BLOCK, padded / BLOCK))
-                };
-                u[rank..].fill(0.0);
-                if !self.kernels.quantize(u, q) {
-                    self.plan.fail(*token as usize);
-                }
+    /// u = A · x and Q8(u), padded with zeros to whole blocks.
+    fn shrink(&self, shrink: &Shrink<'_>, input: Input) {
+        let Shrink { slot, change, tokens, .. } = *shrink;
+        let out = Output { start: self.between.u.at(self.between.at(slot, 0)), stride: self.between.stride };
+        // SAFETY: no two tasks have the same slot and token; the input is complete.
+        unsafe { self.kernels.matmul(&whole(&change.a, input, tokens, None, out)) };
+        let rank = change.a.shape.rows;
+        let padded = rank.next_multiple_of(BLOCK);
+        for token in tokens {
+            let at = self.between.at(slot, *token as usize);
+            // SAFETY: as above.
+            let (u, q) = unsafe {
+                (self.between.u.part_mut(at, padded), self.between.q.part_mut(at / BLOCK, padded / BLOCK))
+            };
+            u[rank..].fill(0.0);
+            if !self.kernels.quantize(u, q) {
+                self.plan.fail(*token as usize);
             }
         }
     }
 
-    /// y += δ for every part in order; a task has some rows of one layer, so that no two touch the same.
-    fn expand(&self, pool: &mut Pool, linears: &[Linear<'_>]) -> Result<(), CpuError> {
-        let pieces = pool.threads() * 2;
-        let changed: Vec<usize> = (0..linears.len())
-            .filter(|index| self.changes_of(*index, linears[*index].projection).next().is_some())
-            .collect();
-        let jobs: Vec<Vec<Matmul<'_>>> = changed
-            .iter()
-            .map(|index| {
-                let linear = &linears[*index];
-                self.changes_of(*index, linear.projection)
-                    .map(|(slot, change, tokens)| {
-                        let start = self.between.q.at(self.between.at(slot, 0) / BLOCK);
-                        let input = Input { start, stride: self.between.stride / BLOCK };
-                        Matmul { accumulate: true, ..whole(&change.b, input, tokens, None, linear.out) }
-                    })
-                    .collect()
-            })
-            .collect();
-        pool.run(jobs.len() * pieces, &|task, _| {
-            let (jobs, piece) = (&jobs[task / pieces], task % pieces);
-            for job in jobs {
-                let tiles = piece_of(job.weights.shape.tiles(), piece, pieces);
-                // SAFETY: tasks have disjoint rows of the output; inputs are complete.
-                unsafe { self.kernels.matmul(&Matmul { tiles, ..job.clone() }) };
-            }
+    /// y += δ for every token of a place. Only where there are too few tasks is a matrix divided.
+    fn expand(&self, pool: &mut Pool, linears: &[Linear<'_>], place: usize) -> Result<(), CpuError> {
+        let changes: Vec<Shrink<'_>> = self.changes(linears, place).collect();
+        let heavy = changes.iter().map(|change| change.change.b.shape.bytes()).max().unwrap_or(0) > HEAVY;
+        let pieces = if heavy && changes.len() < pool.threads() * 2 { pool.threads() } else { 1 };
+        pool.run(changes.len() * pieces, &|task, _| {
+            let (Shrink { index, slot, change, tokens }, piece) = (changes[task / pieces], task % pieces);
+            let start = self.between.q.at(self.between.at(slot, 0) / BLOCK);
+            let input = Input { start, stride: self.between.stride / BLOCK };
+            let tiles = piece_of(change.b.shape.tiles(), piece, pieces);
+            let job = whole(&change.b, input, tokens, None, linears[index].out);
+            // SAFETY: tasks differ in the layer, the rows or the tokens of the output; inputs are complete.
+            unsafe { self.kernels.matmul(&Matmul { tiles, accumulate: true, ..job }) };
         })
     }
 }
+
+/// One adapter's change of one layer for some tokens.
+#[derive(Clone, Copy, Debug)]
+struct Shrink<'a> {
+    /// Which of the layers that run together.
+    index: usize,
+    /// Where its intermediate result goes.
+    slot: usize,
+    change: &'a Change,
+    tokens: &'a [u32],
+}
+
+/// Tokens of a task of one adapter.
+const CHUNK: usize = 64;
+/// Bytes of B from which it is worth another round of tasks to divide it.
+const HEAVY: usize = 64 << 10;
 
 /// All tiles of a matrix.
 fn whole<'a>(
@@ -197,22 +200,37 @@ fn piece_of(tiles: usize, piece: usize, pieces: usize) -> Range<usize> {
     tiles * piece / pieces..tiles * (piece + 1) / pieces
 }
 
-/// Runs jobs in pieces of about equal work.
+/// Runs jobs in pieces of about equal work, and with them what reads the adapters, of which each thread gets its share.
 ///
 /// # Safety
 ///
 /// The pointers of the jobs are valid, their outputs disjoint and touched by nobody else.
-unsafe fn run_jobs(kernels: Kernels, pool: &mut Pool, jobs: &[Matmul<'_>]) -> Result<(), CpuError> {
+unsafe fn run_jobs<T: Sync>(
+    kernels: Kernels,
+    pool: &mut Pool,
+    jobs: &[Matmul<'_>],
+    others: &[T],
+    other: &(dyn Fn(&T) + Sync),
+) -> Result<(), CpuError> {
     let cost = |job: &Matmul<'_>| job.tiles.len() * job.weights.shape.blocks * job.tokens.len().max(1);
     let total: usize = jobs.iter().map(cost).sum();
-    let wanted = pool.threads() * TASKS_PER_THREAD;
-    let mut tasks = Vec::with_capacity(wanted + jobs.len());
+    let threads = pool.threads();
+    let wanted = threads * TASKS_PER_THREAD;
+    let mut pieces = Vec::with_capacity(wanted + jobs.len());
     for (index, job) in jobs.iter().enumerate() {
-        let pieces = (cost(job) * wanted).div_ceil(total.max(1)).clamp(1, job.tiles.len().max(1));
-        tasks.extend((0..pieces).map(|piece| (index, piece_of(job.tiles.len(), piece, pieces))));
+        let count = (cost(job) * wanted).div_ceil(total.max(1)).clamp(1, job.tiles.len().max(1));
+        pieces.extend((0..count).map(|piece| (index, piece_of(job.tiles.len(), piece, count))));
     }
-    pool.run(tasks.len(), &|task, _| {
-        let (index, tiles) = &tasks[task];
+    // Tasks are dealt to the threads in equal stretches.
+    let base = pieces.len();
+    let mut order: Vec<usize> = Vec::with_capacity(base + others.len());
+    for thread in 0..threads {
+        order.extend(piece_of(base, thread, threads));
+        order.extend(piece_of(others.len(), thread, threads).map(|index| base + index));
+    }
+    pool.run(order.len(), &|task, _| {
+        let task = order[task];
+        let Some((index, tiles)) = pieces.get(task) else { return other(&others[task - base]) };
         // SAFETY: pieces of a job have disjoint rows; the rest is the caller's promise.
         unsafe { kernels.matmul(&Matmul { tiles: tiles.clone(), ..jobs[*index].clone() }) };
     })
@@ -233,7 +251,7 @@ pub(super) unsafe fn plain(
     let jobs: Vec<Matmul<'_>> =
         matrices.iter().map(|(weights, out)| whole(weights, input, tokens, None, *out)).collect();
     // SAFETY: outputs are disjoint by the caller's promise, as is the rest.
-    unsafe { run_jobs(kernels, pool, &jobs) }
+    unsafe { run_jobs(kernels, pool, &jobs, &[(); 0], &|()| ()) }
 }
 
 /// The head over some tokens' final vectors.
@@ -250,5 +268,5 @@ pub(super) unsafe fn head(
     out: Output,
 ) -> Result<(), CpuError> {
     // SAFETY: one job; the rest is the caller's promise.
-    unsafe { run_jobs(kernels, pool, &[whole(weights, input, tokens, None, out)]) }
+    unsafe { run_jobs(kernels, pool, &[whole(weights, input, tokens, None, out)], &[(); 0], &|()| ()) }
 }
