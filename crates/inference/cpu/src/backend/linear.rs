@@ -104,7 +104,12 @@ impl Round<'_> {
         let shrinks: Vec<Shrink<'_>> =
             (0..self.plan.parts.len()).flat_map(|place| self.changes(linears, place)).collect();
         // SAFETY: outputs are disjoint: each base matrix has its own, each slot and token of `between` likewise.
-        unsafe { run_jobs(self.kernels, pool, &jobs, &shrinks, &|shrink| self.shrink(shrink, input))? };
+        unsafe {
+            run_jobs(self.kernels, pool, &jobs, shrinks.len(), &|index| {
+                let next = shrinks.get(index + 1).map(|next| next.change.a.tile(0));
+                self.shrink(&shrinks[index], next, input);
+            })?;
+        }
         if !shrinks.is_empty() {
             for place in 0..self.plan.parts.len() {
                 self.expand(pool, linears, place)?;
@@ -131,11 +136,11 @@ impl Round<'_> {
     }
 
     /// u = A · x and Q8(u), padded with zeros to whole blocks.
-    fn shrink(&self, shrink: &Shrink<'_>, input: Input) {
+    fn shrink(&self, shrink: &Shrink<'_>, next: Option<*const u8>, input: Input) {
         let Shrink { slot, change, tokens, .. } = *shrink;
         let out = Output { start: self.between.u.at(self.between.at(slot, 0)), stride: self.between.stride };
         // SAFETY: no two tasks have the same slot and token; the input is complete.
-        unsafe { self.kernels.matmul(&whole(&change.a, input, tokens, None, out)) };
+        unsafe { self.kernels.matmul(&Matmul { next, ..whole(&change.a, input, tokens, None, out) }) };
         let rank = change.a.shape.rows;
         let padded = rank.next_multiple_of(BLOCK);
         for token in tokens {
@@ -162,8 +167,9 @@ impl Round<'_> {
             let input = Input { start, stride: self.between.stride / BLOCK };
             let tiles = piece_of(change.b.shape.tiles(), piece, pieces);
             let job = whole(&change.b, input, tokens, None, linears[index].out);
+            let next = changes.get((task + 1) / pieces).map(|next| next.change.b.tile(0));
             // SAFETY: tasks differ in the layer, the rows or the tokens of the output; inputs are complete.
-            unsafe { self.kernels.matmul(&Matmul { tiles, accumulate: true, ..job }) };
+            unsafe { self.kernels.matmul(&Matmul { tiles, accumulate: true, next, ..job }) };
         })
     }
 }
@@ -193,7 +199,7 @@ fn whole<'a>(
     out: Output,
 ) -> Matmul<'a> {
     let tiles = 0..weights.shape.tiles();
-    Matmul { weights, tiles, x: x.start, x_stride: x.stride, tokens, bias, accumulate: false, out }
+    Matmul { weights, tiles, x: x.start, x_stride: x.stride, tokens, bias, accumulate: false, next: None, out }
 }
 
 fn piece_of(tiles: usize, piece: usize, pieces: usize) -> Range<usize> {
@@ -205,12 +211,12 @@ fn piece_of(tiles: usize, piece: usize, pieces: usize) -> Range<usize> {
 /// # Safety
 ///
 /// The pointers of the jobs are valid, their outputs disjoint and touched by nobody else.
-unsafe fn run_jobs<T: Sync>(
+unsafe fn run_jobs(
     kernels: Kernels,
     pool: &mut Pool,
     jobs: &[Matmul<'_>],
-    others: &[T],
-    other: &(dyn Fn(&T) + Sync),
+    others: usize,
+    other: &(dyn Fn(usize) + Sync),
 ) -> Result<(), CpuError> {
     let cost = |job: &Matmul<'_>| job.tiles.len() * job.weights.shape.blocks * job.tokens.len().max(1);
     let total: usize = jobs.iter().map(cost).sum();
@@ -223,14 +229,14 @@ unsafe fn run_jobs<T: Sync>(
     }
     // Tasks are dealt to the threads in equal stretches.
     let base = pieces.len();
-    let mut order: Vec<usize> = Vec::with_capacity(base + others.len());
+    let mut order: Vec<usize> = Vec::with_capacity(base + others);
     for thread in 0..threads {
         order.extend(piece_of(base, thread, threads));
-        order.extend(piece_of(others.len(), thread, threads).map(|index| base + index));
+        order.extend(piece_of(others, thread, threads).map(|index| base + index));
     }
     pool.run(order.len(), &|task, _| {
         let task = order[task];
-        let Some((index, tiles)) = pieces.get(task) else { return other(&others[task - base]) };
+        let Some((index, tiles)) = pieces.get(task) else { return other(task - base) };
         // SAFETY: pieces of a job have disjoint rows; the rest is the caller's promise.
         unsafe { kernels.matmul(&Matmul { tiles: tiles.clone(), ..jobs[*index].clone() }) };
     })
@@ -251,7 +257,7 @@ pub(super) unsafe fn plain(
     let jobs: Vec<Matmul<'_>> =
         matrices.iter().map(|(weights, out)| whole(weights, input, tokens, None, *out)).collect();
     // SAFETY: outputs are disjoint by the caller's promise, as is the rest.
-    unsafe { run_jobs(kernels, pool, &jobs, &[(); 0], &|()| ()) }
+    unsafe { run_jobs(kernels, pool, &jobs, 0, &|_| ()) }
 }
 
 /// The head over some tokens' final vectors.
@@ -268,5 +274,5 @@ pub(super) unsafe fn head(
     out: Output,
 ) -> Result<(), CpuError> {
     // SAFETY: one job; the rest is the caller's promise.
-    unsafe { run_jobs(kernels, pool, &[whole(weights, input, tokens, None, out)], &[(); 0], &|()| ()) }
+    unsafe { run_jobs(kernels, pool, &[whole(weights, input, tokens, None, out)], 0, &|_| ()) }
 }

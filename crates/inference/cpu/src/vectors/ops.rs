@@ -97,6 +97,7 @@ impl KernelOps {
             tokens: &tokens,
             bias,
             accumulate,
+            next: None,
             out,
         };
         // SAFETY: `x` and `out` have a row for each token, by construction and the check above.
