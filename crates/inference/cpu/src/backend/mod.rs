@@ -1,5 +1,6 @@
 //! The backend: weights, cache, threads, and the trait.
 
+mod heads;
 mod linear;
 mod plan;
 mod shared;

@@ -87,6 +87,7 @@ unsafe fn run<S: Simd, const R: usize>(
         let shape = Shape::new(Layout::Key, LANES, job.head.width);
         let scale = S::splat(job.scale);
         for (page, keys) in job.pages[..pages].iter().enumerate() {
+            fetch::<S>(job, *keys, job.pages[..pages].get(page + 1).copied());
             let sums = dots::<S, matmul::Key, R>(&shape, *keys, &queries, 0);
             for (r, sum) in sums.into_iter().enumerate() {
                 S::store(scores.add(r * stride + page * LANES), S::mul(sum, scale));
@@ -99,6 +100,20 @@ unsafe fn run<S: Simd, const R: usize>(
         values::<S, R>(job, &rows, &weights.map(<*mut f32>::cast_const));
     }
     R
+}
+
+/// Fetches a page's values, which the second pass will want, and the keys of the page that is next.
+#[inline(always)]
+unsafe fn fetch<S: Simd>(job: &Attend<'_>, page: *const u8, next: Option<*const u8>) {
+    // SAFETY: fetching ahead touches nothing.
+    unsafe {
+        for at in (job.head.values_at()..job.head.bytes()).step_by(64) {
+            S::prefetch(page.wrapping_add(at));
+        }
+        for at in (0..next.map_or(0, |_| job.head.values_at())).step_by(64) {
+            S::prefetch(next.unwrap_or(page).wrapping_add(at));
+        }
+    }
 }
 
 /// Scores to e_j = exp(score − M), in place.
