@@ -102,6 +102,12 @@ impl Rig {
         Ok(start.elapsed().as_secs_f64())
     }
 
+    /// Bytes a second of the read pass.
+    pub(crate) fn bandwidth(&mut self) -> Result<f64> {
+        let times = (0..16).map(|_| self.read_pass()).collect::<Result<Vec<_>>>()?;
+        Ok(self.weight_bytes() / crate::report::median(&times))
+    }
+
     /// Seconds of every matrix over so many tokens, and nothing else.
     pub(crate) fn matmul_pass(&mut self, tokens: usize) -> Result<f64> {
         let start = Instant::now();

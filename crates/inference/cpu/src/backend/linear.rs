@@ -16,6 +16,7 @@ use crate::{
     lora::Change,
     packed::Packed,
     pool::Pool,
+    simd::LANES,
 };
 use std::ops::Range;
 use tributary_adapters::Projection;
@@ -101,55 +102,59 @@ impl Round<'_> {
             .iter()
             .map(|linear| whole(linear.weights, input, &self.plan.all, linear.bias, linear.out))
             .collect();
-        let shrinks: Vec<Shrink<'_>> =
-            (0..self.plan.parts.len()).flat_map(|place| self.changes(linears, place)).collect();
+        let mut shrinks: Vec<Shrink<'_>> = Vec::new();
+        let mut ends = Vec::with_capacity(self.plan.parts.len());
+        for place in 0..self.plan.parts.len() {
+            self.changes(linears, place, &mut shrinks);
+            ends.push(shrinks.len());
+        }
         // SAFETY: outputs are disjoint: each base matrix has its own, each slot and token of `between` likewise.
         unsafe {
-            run_jobs(self.kernels, pool, &jobs, shrinks.len(), &|index| {
-                let next = shrinks.get(index + 1).map(|next| next.change.a.tile(0));
-                self.shrink(&shrinks[index], next, input);
+            let batch = batch(shrinks.len(), pool.threads());
+            run_jobs(self.kernels, pool, &jobs, shrinks.len().div_ceil(batch), &|index| {
+                let these = index * batch..shrinks.len().min((index + 1) * batch);
+                for (index, shrink) in these.clone().zip(&shrinks[these]) {
+                    let next = shrinks.get(index + 1).map(|next| next.change.a.tile(0));
+                    self.shrink(shrink, next, input);
+                }
             })?;
         }
-        if !shrinks.is_empty() {
-            for place in 0..self.plan.parts.len() {
-                self.expand(pool, linears, place)?;
-            }
+        let mut start = 0;
+        for end in ends {
+            self.expand(pool, linears, &shrinks[start..end])?;
+            start = end;
         }
         Ok(())
     }
 
     /// The changes of one place of the compositions, an adapter's next to each other.
-    fn changes<'s>(
-        &'s self,
-        linears: &'s [Linear<'_>],
-        place: usize,
-    ) -> impl Iterator<Item = Shrink<'s>> {
-        self.plan.parts[place].iter().flat_map(move |group| {
-            linears.iter().enumerate().flat_map(move |(index, linear)| {
-                let change = group.adapter.change(self.layer, linear.projection);
+    fn changes<'s>(&'s self, linears: &[Linear<'_>], place: usize, all: &mut Vec<Shrink<'s>>) {
+        for group in &self.plan.parts[place] {
+            for (index, linear) in linears.iter().enumerate() {
+                let Some(change) = group.adapter.change(self.layer, linear.projection) else { continue };
                 let slot = place * MOST + index;
-                change.into_iter().flat_map(move |change| {
-                    group.tokens.chunks(CHUNK).map(move |tokens| Shrink { index, slot, change, tokens })
-                })
-            })
-        })
+                all.extend(group.tokens.chunks(CHUNK).map(|tokens| Shrink { index, slot, change, tokens }));
+            }
+        }
     }
 
     /// u = A · x and Q8(u), padded with zeros to whole blocks.
     fn shrink(&self, shrink: &Shrink<'_>, next: Option<*const u8>, input: Input) {
         let Shrink { slot, change, tokens, .. } = *shrink;
-        let out = Output { start: self.between.u.at(self.between.at(slot, 0)), stride: self.between.stride };
+        let start = self.between.u.at(self.between.at(slot, 0));
+        let out = Output { start, stride: self.between.stride, whole: true };
         // SAFETY: no two tasks have the same slot and token; the input is complete.
         unsafe { self.kernels.matmul(&Matmul { next, ..whole(&change.a, input, tokens, None, out) }) };
         let rank = change.a.shape.rows;
-        let padded = rank.next_multiple_of(BLOCK);
+        let (written, padded) = (rank.next_multiple_of(LANES), rank.next_multiple_of(BLOCK));
         for token in tokens {
             let at = self.between.at(slot, *token as usize);
             // SAFETY: as above.
             let (u, q) = unsafe {
                 (self.between.u.part_mut(at, padded), self.between.q.part_mut(at / BLOCK, padded / BLOCK))
             };
-            u[rank..].fill(0.0);
+            // What pads a tile came out as zero.
+            u[written..].fill(0.0);
             if !self.kernels.quantize(u, q) {
                 self.plan.fail(*token as usize);
             }
@@ -157,19 +162,27 @@ impl Round<'_> {
     }
 
     /// y += δ for every token of a place. Only where there are too few tasks is a matrix divided.
-    fn expand(&self, pool: &mut Pool, linears: &[Linear<'_>], place: usize) -> Result<(), CpuError> {
-        let changes: Vec<Shrink<'_>> = self.changes(linears, place).collect();
+    fn expand(
+        &self,
+        pool: &mut Pool,
+        linears: &[Linear<'_>],
+        changes: &[Shrink<'_>],
+    ) -> Result<(), CpuError> {
         let heavy = changes.iter().map(|change| change.change.b.shape.bytes()).max().unwrap_or(0) > HEAVY;
         let pieces = if heavy && changes.len() < pool.threads() * 2 { pool.threads() } else { 1 };
-        pool.run(changes.len() * pieces, &|task, _| {
-            let (Shrink { index, slot, change, tokens }, piece) = (changes[task / pieces], task % pieces);
-            let start = self.between.q.at(self.between.at(slot, 0) / BLOCK);
-            let input = Input { start, stride: self.between.stride / BLOCK };
-            let tiles = piece_of(change.b.shape.tiles(), piece, pieces);
-            let job = whole(&change.b, input, tokens, None, linears[index].out);
-            let next = changes.get((task + 1) / pieces).map(|next| next.change.b.tile(0));
-            // SAFETY: tasks differ in the layer, the rows or the tokens of the output; inputs are complete.
-            unsafe { self.kernels.matmul(&Matmul { tiles, accumulate: true, next, ..job }) };
+        let all = changes.len() * pieces;
+        let batch = batch(all, pool.threads());
+        pool.run(all.div_ceil(batch), &|task, _| {
+            for at in task * batch..all.min((task + 1) * batch) {
+                let (Shrink { index, slot, change, tokens }, piece) = (changes[at / pieces], at % pieces);
+                let start = self.between.q.at(self.between.at(slot, 0) / BLOCK);
+                let input = Input { start, stride: self.between.stride / BLOCK };
+                let tiles = piece_of(change.b.shape.tiles(), piece, pieces);
+                let job = whole(&change.b, input, tokens, None, linears[index].out);
+                let next = changes.get((at + 1) / pieces).map(|next| next.change.b.tile(0));
+                // SAFETY: tasks differ in the layer, the rows or the tokens of the output; inputs are complete.
+                unsafe { self.kernels.matmul(&Matmul { tiles, accumulate: true, next, ..job }) };
+            }
         })
     }
 }
@@ -183,6 +196,11 @@ struct Shrink<'a> {
     slot: usize,
     change: &'a Change,
     tokens: &'a [u32],
+}
+
+/// How many changes are one task: between tasks the processor cannot look ahead.
+fn batch(changes: usize, threads: usize) -> usize {
+    (changes / (threads * TASKS_PER_THREAD)).max(1)
 }
 
 /// Tokens of a task of one adapter.

@@ -116,11 +116,11 @@ pub(super) fn matmul_pass(
     let (config, w) = (&model.config, &*workspace);
     let input = Input { start: w.input.at(0), stride: input_blocks(config) };
     let all: Vec<u32> = (0..tokens as u32).collect();
-    let to = |buffer: &Shared<f32>, stride: usize| Output { start: buffer.at(0), stride };
+    let to = |buffer: &Shared<f32>, stride: usize| Output { start: buffer.at(0), stride, whole: false };
     let (query, key, wide) = (config.query(), config.key(), config.intermediate);
-    let qkv = |at: usize| Output { start: w.qkv.at(at), stride: query + 2 * key };
+    let qkv = |at: usize| Output { start: w.qkv.at(at), stride: query + 2 * key, whole: false };
     let mut logits = vec![0.0; tokens * config.vocab];
-    let head = Output { start: logits.as_mut_ptr(), stride: config.vocab };
+    let head = Output { start: logits.as_mut_ptr(), stride: config.vocab, whole: false };
     let rounds = model.weights.layers.iter().flat_map(|layer| {
         [
             vec![(&layer.q, qkv(0)), (&layer.k, qkv(query)), (&layer.v, qkv(query + key))],
@@ -193,7 +193,7 @@ impl Step<'_> {
         self.norm(&layer.attention_norm, index > 0)?;
         let (query, key) = (self.config.query(), self.config.key());
         let stride = query + 2 * key;
-        let at = |offset: usize| Output { start: self.w.qkv.at(offset), stride };
+        let at = |offset: usize| Output { start: self.w.qkv.at(offset), stride, whole: false };
         let bias = |which: usize| layer.qkv_bias.as_ref().map(|all| all[which].as_slice());
         let linears = [
             Linear { weights: &layer.q, bias: bias(0), projection: Projection::Q, out: at(0) },
@@ -210,21 +210,21 @@ impl Step<'_> {
             layer: index,
         };
         heads.run(self.pool)?;
-        let out = Output { start: self.w.y.at(0), stride: self.config.hidden };
+        let out = Output { start: self.w.y.at(0), stride: self.config.hidden, whole: false };
         self.linears(index, &[Linear { weights: &layer.o, bias: None, projection: Projection::O, out }])
     }
 
     fn mlp(&mut self, index: usize, layer: &PackedLayer) -> Result<(), CpuError> {
         self.norm(&layer.mlp_norm, true)?;
         let wide = self.config.intermediate;
-        let to = |buffer: &Shared<f32>| Output { start: buffer.at(0), stride: wide };
+        let to = |buffer: &Shared<f32>| Output { start: buffer.at(0), stride: wide, whole: false };
         let linears = [
             Linear { weights: &layer.gate, bias: None, projection: Projection::Gate, out: to(&self.w.gate) },
             Linear { weights: &layer.up, bias: None, projection: Projection::Up, out: to(&self.w.up) },
         ];
         self.linears(index, &linears)?;
         self.activate()?;
-        let out = Output { start: self.w.y.at(0), stride: self.config.hidden };
+        let out = Output { start: self.w.y.at(0), stride: self.config.hidden, whole: false };
         self.linears(index, &[Linear { weights: &layer.down, bias: None, projection: Projection::Down, out }])
     }
 
@@ -301,7 +301,7 @@ impl Step<'_> {
             let out = &mut logits[place * vocab..(place + run) * vocab];
             let start = self.w.input.at(first * input_blocks(self.config));
             let input = Input { start, stride: input_blocks(self.config) };
-            let output = Output { start: out.as_mut_ptr(), stride: vocab };
+            let output = Output { start: out.as_mut_ptr(), stride: vocab, whole: false };
             // SAFETY: `out` has a row of the vocabulary for each of the tokens, whose vectors lie in order.
             unsafe {
                 linear::head(self.model.kernels, self.pool, head, input, &self.plan.all[..run], output)?

@@ -13,6 +13,8 @@ pub(crate) struct Output {
     pub(crate) start: *mut f32,
     /// Floats from a token to the next, at least the weight's rows.
     pub(crate) stride: usize,
+    /// Whether there is room for whole tiles; what stands past the weight's rows is then overwritten.
+    pub(crate) whole: bool,
 }
 
 /// A linear layer, or some tiles of it, over some tokens.
@@ -172,7 +174,7 @@ unsafe fn put<S: Simd>(job: &Matmul<'_>, tile: usize, token: u32, sum: S::F) {
     // SAFETY: as `step`.
     unsafe {
         let out = job.out.start.add(token as usize * job.out.stride + first);
-        if lanes == LANES {
+        if lanes == LANES || job.out.whole {
             return finish::<S>(job, sum, first, out, out);
         }
         let mut part = [0.0; LANES];
@@ -190,7 +192,7 @@ unsafe fn put<S: Simd>(job: &Matmul<'_>, tile: usize, token: u32, sum: S::F) {
 
 #[inline(always)]
 unsafe fn finish<S: Simd>(job: &Matmul<'_>, sum: S::F, first: usize, from: *const f32, to: *mut f32) {
-    // SAFETY: a whole tile of rows lies at `first`; pointers as `run`.
+    // SAFETY: there is room for a whole tile at `first`, and a bias only where there are as many rows; pointers as `run`.
     unsafe {
         let sum = match job.bias {
             Some(bias) => S::add(sum, S::load(bias.as_ptr().add(first))),
