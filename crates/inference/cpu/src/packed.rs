@@ -147,11 +147,12 @@ impl Shape {
 
     pub(crate) const fn tile_bytes(&self) -> usize {
         let end = self.halves_at() + if self.layout.halves() { self.blocks * 2 * LANES } else { 0 };
-        end.next_multiple_of(64)
+        // Tiles of one block are so short that a whole line for each would be a fifth for nothing.
+        end.next_multiple_of(if self.blocks == 1 { 32 } else { 64 })
     }
 
     pub(crate) const fn bytes(&self) -> usize {
-        self.tiles() * self.tile_bytes()
+        (self.tiles() * self.tile_bytes()).next_multiple_of(64)
     }
 }
 

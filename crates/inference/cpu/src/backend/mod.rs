@@ -1,6 +1,7 @@
 //! The backend: weights, cache, threads, and the trait.
 
 mod cache;
+mod heads;
 mod linear;
 mod plan;
 mod shared;
@@ -150,6 +151,13 @@ impl CpuBackend {
     /// What it gives means nothing; using it keeps the reads from being left out.
     pub fn read_pass(&mut self) -> Result<f32, CpuError> {
         self.model.weights.read_pass(self.model.kernels, &mut self.pool)
+    }
+
+    /// Runs every matrix of the model once over so many tokens, with nothing between them: the floor that a step's linear layers
+    /// set. What it gives means nothing.
+    pub fn matmul_pass(&mut self, tokens: usize) -> Result<(), CpuError> {
+        let tokens = tokens.clamp(1, self.limits.step_tokens as usize);
+        step::matmul_pass(&self.model, &mut self.pool, &mut self.workspace, tokens)
     }
 }
 

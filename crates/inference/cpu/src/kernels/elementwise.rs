@@ -30,9 +30,13 @@ pub(super) unsafe fn quantize<S: Simd>(x: &[f32], out: &mut [QBlock]) -> bool {
             let (low, high) = (S::to_i(S::mul(low, inverse)), S::to_i(S::mul(high, inverse)));
             S::store_i8(block.q.as_mut_ptr(), low);
             S::store_i8(block.q.as_mut_ptr().add(LANES), high);
-            block.sums = [S::reduce_add_i(low), S::reduce_add_i(high)];
+            let (first, second) = (S::reduce_add_i(low), S::reduce_add_i(high));
+            let sum = first + second;
+            // Sixteen values of at most 127 fit.
+            block.sums = [first as i16, second as i16];
+            block.offset = -128 * sum;
             block.scale = scale;
-            block.weighted = scale * (block.sums[0] + block.sums[1]) as f32;
+            block.weighted = scale * sum as f32;
         }
     }
     finite

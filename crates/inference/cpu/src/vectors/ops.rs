@@ -105,7 +105,7 @@ impl KernelOps {
     ) {
         let tokens: Vec<u32> = (0..(x.len() / stride) as u32).collect();
         assert_eq!(out.len(), tokens.len() * weights.shape.rows);
-        let out = Output { start: out.as_mut_ptr(), stride: weights.shape.rows };
+        let out = Output { start: out.as_mut_ptr(), stride: weights.shape.rows, whole: false };
         let tiles = 0..weights.shape.tiles();
         let job = Matmul {
             weights,
@@ -115,6 +115,7 @@ impl KernelOps {
             tokens: &tokens,
             bias,
             accumulate,
+            next: None,
             out,
         };
         // SAFETY: `x` and `out` have a row for each token, by construction and the check above.
