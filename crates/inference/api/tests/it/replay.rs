@@ -19,8 +19,10 @@ fn adapters() -> [(&'static str, AdapterSpec); 3] {
     ]
 }
 
-/// Body, endpoint, adapters of the answer with weights.
-fn requests() -> Vec<(&'static str, Value, Vec<(usize, f32)>)> {
+/// Endpoint, body, adapters of the answer with weights.
+type Asked = (&'static str, Value, Vec<(usize, f32)>);
+
+fn requests() -> Vec<Asked> {
     let (chat, completion) = ("/v1/chat/completions", "/v1/completions");
     let messages = json!([{"role": "user", "content": "Say something"}]);
     let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": false});
