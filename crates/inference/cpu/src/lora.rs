@@ -5,6 +5,7 @@ use crate::{
     backend::PackedWeights,
     blocks::{BLOCK, Block, quantize_weights},
     dora,
+    kernels::Kernels,
     memory::Arena,
     packed::{Layout, Packed, Shape},
 };
@@ -64,6 +65,7 @@ impl Prepared {
 /// Quantises adapters for a model.
 #[derive(Clone, Debug)]
 pub(crate) struct Quantizer {
+    pub(crate) kernels: Kernels,
     pub(crate) geometry: Geometry,
     /// What DoRA measures.
     pub(crate) weights: Arc<PackedWeights>,
@@ -87,8 +89,8 @@ impl Preparer for Quantizer {
             let (a, b) = shapes(module);
             let scaled = scaled(module, weight)?;
             let change = Change {
-                a: pack(a, &arena, offset, &module.a)?,
-                b: pack(b, &arena, offset + a.bytes(), &scaled)?,
+                a: pack(self.kernels, a, &arena, offset, &module.a)?,
+                b: pack(self.kernels, b, &arena, offset + a.bytes(), &scaled)?,
                 gain: self.gain(module, &scaled)?,
             };
             offset += a.bytes() + b.bytes();
@@ -145,8 +147,21 @@ fn scaled(module: &LoraModule, weight: f32) -> Result<Vec<f32>, PrepareError> {
     Err(PrepareError::NonFinite(format!("layer {} {}", module.layer, module.projection)))
 }
 
-fn pack(shape: Shape, arena: &Arc<Arena>, offset: usize, values: &[f32]) -> Result<Packed, PrepareError> {
-    Packed::build(shape, arena, offset, |row, b| quantized(values, shape.columns, row, b)).map_err(memory)
+fn pack(
+    kernels: Kernels,
+    shape: Shape,
+    arena: &Arc<Arena>,
+    offset: usize,
+    values: &[f32],
+) -> Result<Packed, PrepareError> {
+    let fill = |row: usize, b: usize, codes: &mut [u8; BLOCK]| {
+        let row = &values[row * shape.columns..(row + 1) * shape.columns];
+        let mut block = [0.0; BLOCK];
+        let values = &row[b * BLOCK..shape.columns.min((b + 1) * BLOCK)];
+        block[..values.len()].copy_from_slice(values);
+        kernels.quantize_weights(&block, codes)
+    };
+    Packed::build_floats(shape, arena, offset, fill).map_err(memory)
 }
 
 /// Block `b` of a row of floats, padded with zeros.

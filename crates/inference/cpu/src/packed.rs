@@ -173,15 +173,51 @@ impl Packed {
         block: impl Fn(usize, usize) -> Block,
     ) -> Result<Self, CpuError> {
         let packed = Self::at(shape, arena, offset)?;
-        // SAFETY: in bounds by the check above, and this part of the arena is the caller's alone.
+        // SAFETY: in bounds by `at`, and this part of the arena is the caller's alone.
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(packed.arena.start().add(offset), shape.bytes()) };
-        for (index, tile) in bytes.chunks_exact_mut(shape.tile_bytes()).enumerate() {
+        for (index, tile) in bytes.chunks_exact_mut(shape.tile_bytes()).take(shape.tiles()).enumerate() {
             for lane in 0..LANES {
                 let row = index * LANES + lane;
                 for b in 0..shape.blocks {
                     let content = if row < shape.rows { block(row, b) } else { Block::ZERO };
                     shape.write(tile, lane, b, &content);
+                }
+            }
+        }
+        Ok(packed)
+    }
+
+    /// The same for Q8 of floats: `block` writes the codes of a block and gives the bits of its scale.
+    pub(crate) fn build_floats(
+        shape: Shape,
+        arena: &Arc<Arena>,
+        offset: usize,
+        block: impl Fn(usize, usize, &mut [u8; BLOCK]) -> u16,
+    ) -> Result<Self, CpuError> {
+        if shape.layout != Layout::Float {
+            return Err(CpuError::Memory(0));
+        }
+        let packed = Self::at(shape, arena, offset)?;
+        // SAFETY: `at` checked the bounds, and this part of the arena is the caller's alone.
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(packed.arena.start().add(offset), shape.bytes()) };
+        for (index, tile) in bytes.chunks_exact_mut(shape.tile_bytes()).take(shape.tiles()).enumerate() {
+            let mut codes = [0; BLOCK];
+            for lane in 0..LANES {
+                for b in 0..shape.blocks {
+                    let row = index * LANES + lane;
+                    let scale = if row < shape.rows { block(row, b, &mut codes) } else { 0 };
+                    if scale == 0 {
+                        // All zeros, as codes are stored.
+                        codes = [128; BLOCK];
+                    }
+                    for g in 0..shape.groups {
+                        let at = b * shape.code_bytes() + g * 64 + lane * 4;
+                        tile[at..at + 4].copy_from_slice(&codes[g * 4..g * 4 + 4]);
+                    }
+                    let at = shape.scales_at() + (b * LANES + lane) * 2;
+                    tile[at..at + 2].copy_from_slice(&scale.to_le_bytes());
                 }
             }
         }

@@ -204,7 +204,8 @@ impl Shared {
         for offset in 0..threads {
             let stretch = &self.stretches[(thread + offset) % threads];
             while let Some(task) = stretch.take(offset > 0) {
-                let words = [stretch.work[0].load(Ordering::Relaxed), stretch.work[1].load(Ordering::Relaxed)];
+                let words =
+                    [stretch.work[0].load(Ordering::Relaxed), stretch.work[1].load(Ordering::Relaxed)];
                 // SAFETY: this task belongs to the job whose work was stored before its ticket, and `run` waits for it.
                 let work: &Work<'_> = unsafe { std::mem::transmute::<[usize; 2], &Work<'_>>(words) };
                 if catch_unwind(AssertUnwindSafe(|| work(task, thread))).is_err() {

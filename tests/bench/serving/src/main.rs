@@ -103,7 +103,8 @@ fn rows(args: &Args) -> Result<Vec<Row>> {
             Some(python) => Some(Peer::start(python, &script, model, folder, threads)?),
             None => None,
         };
-        rows.extend(kernels::rows(&mut Rig::open(model, threads)?, peer.as_mut(), rounds)?);
+        let (mut rig, mut bare) = (Rig::open(model, threads)?, Rig::open(model, threads)?);
+        rows.extend(kernels::rows(&mut rig, &mut bare, peer.as_mut(), rounds)?);
     }
     // Prompts are to be computed here, also those that were asked before.
     let forgetful = EngineConfig { prefix_cache: false, ..EngineConfig::default() };

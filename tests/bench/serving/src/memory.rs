@@ -13,13 +13,20 @@ pub(crate) fn row(model: &Path, folder: &Path, threads: usize, registered: usize
         .arg(model)
         .arg("--folder")
         .arg(folder)
-        .args(["--threads", &threads.to_string(), "--registered", &registered.to_string(), "--measure-memory"])
+        .args([
+            "--threads",
+            &threads.to_string(),
+            "--registered",
+            &registered.to_string(),
+            "--measure-memory",
+        ])
         .output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
     let numbers: Vec<f64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     let [idle, registered_more, weights] = numbers[..] else { return Err(eyre!("unexpected: {text}")) };
-    let mut row = Row::new("memory, Pss", format!("idle {idle:.0} MB, 2,000 r8 registered {registered_more:+.1} MB"));
+    let mut row =
+        Row::new("memory, Pss", format!("idle {idle:.0} MB, 2,000 r8 registered {registered_more:+.1} MB"));
     row.bound = format!("weights {weights:.0} MB");
     row.rest = "tokenizer, buffers of a step of 512 tokens, threads, the program".into();
     Ok(row.most("above weights MB", idle - weights, 150.0).most("registered MB", registered_more, 20.0))

@@ -61,7 +61,9 @@ pub(crate) fn row(
     for round in 0..rounds {
         eprintln!("node, round {} of {rounds}", round + 1);
         for (at, (streams, requests)) in [(1, 6), (16, 48)].into_iter().enumerate() {
-            let prompt = |n: usize| (0..PROMPT).map(|at| (200 + (n * 997 + round * 131 + at * 7) % 40_000) as u32);
+            let prompt = |n: usize| {
+                (0..PROMPT).map(move |at| (200 + (n * 997 + round * 131 + at * 7) % 40_000) as u32)
+            };
             let prompts: Vec<Vec<u32>> = (0..requests).map(|n| prompt(n).collect()).collect();
             let ask = |prompt: &Vec<u32>| Ask { prompt: prompt.clone(), answer: ANSWER, ..Ask::default() };
             let (answers, seconds) = served.closed(&store, streams, prompts.iter().map(ask).collect())?;
@@ -79,7 +81,8 @@ pub(crate) fn row(
     );
     let mut row = Row::new("HTTP, chain under load", figure);
     row.bound = "the engine alone, prompts included".into();
-    row.rest = format!("{TRANSFERS} transfers and {READS} reads a second, {} sent", sent.load(Ordering::Relaxed));
+    row.rest =
+        format!("{TRANSFERS} transfers and {READS} reads a second, {} sent", sent.load(Ordering::Relaxed));
     Ok(vec![row.least("1 stream, of alone", part(0), 0.9).least("16 streams, of alone", part(1), 0.9)])
 }
 
@@ -89,7 +92,8 @@ impl Node {
         if data.exists() {
             std::fs::remove_dir_all(&data)?;
         }
-        let port = || Ok::<_, eyre::Report>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string());
+        let port =
+            || Ok::<_, eyre::Report>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string());
         let (rpc, ws, api, da) = (port()?, port()?, port()?, port()?);
         let log = std::fs::File::create(folder.join("node.log"))?;
         let child = Command::new(program)
@@ -163,9 +167,11 @@ impl Node {
     /// Transfers and reads at their rate until it is over.
     async fn load(&self, over: &AtomicBool, sent: &AtomicU64) -> Result<()> {
         let signer = MnemonicBuilder::<English>::default().phrase(MNEMONIC).index(5)?.build()?;
-        let number = |value: &Value| u64::from_str_radix(value.as_str().unwrap_or("").trim_start_matches("0x"), 16);
+        let number =
+            |value: &Value| u64::from_str_radix(value.as_str().unwrap_or("").trim_start_matches("0x"), 16);
         let chain = number(&self.call("eth_chainId", json!([])).await?)?;
-        let mut nonce = number(&self.call("eth_getTransactionCount", json!([signer.address(), "pending"])).await?)?;
+        let mut nonce =
+            number(&self.call("eth_getTransactionCount", json!([signer.address(), "pending"])).await?)?;
         let mut tick = tokio::time::interval(Duration::from_secs(1) / TRANSFERS as u32);
         while !over.load(Ordering::Relaxed) {
             tick.tick().await;

@@ -5,13 +5,14 @@ use crate::{
     rig::Rig,
     served::{Answer, Ask, Parts, Served},
 };
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::B256;
 use eyre::{Result, eyre};
 use serde_json::json;
 use std::{path::Path, sync::Arc};
 use tributary_adapters::{Artifact, Source};
 use tributary_engine::{AdapterStore, DraftSource};
 use tributary_index::{Document, PinSpec, Pinned, Segment, build};
+use tributary_record::tokens_root;
 use tributary_train::corpus::{Selection, dictd};
 use tributary_weights::ChatInput;
 
@@ -27,18 +28,22 @@ impl DraftSource for Datanet {
 
 impl Datanet {
     fn new(folder: &Path, texts: Vec<Vec<u32>>) -> Result<Self> {
-        let documents = texts.into_iter().enumerate().map(|(n, tokens)| {
-            let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_be_bytes()).collect();
-            let document = Document {
-                contribution: n as u64,
-                commit_block: n as u64,
-                tokens: tokens.len() as u32,
-                tokens_root: keccak256(bytes),
-            };
-            (document, tokens)
-        });
+        let documents: Option<Vec<_>> = texts
+            .into_iter()
+            .enumerate()
+            .map(|(n, tokens)| {
+                let document = Document {
+                    contribution: n as u64,
+                    commit_block: n as u64,
+                    tokens: tokens.len() as u32,
+                    tokens_root: tokens_root(&tokens)?,
+                };
+                Some((document, tokens))
+            })
+            .collect();
+        let documents = documents.ok_or_else(|| eyre!("an empty document"))?;
         let path = folder.join("datanet.segment");
-        std::fs::write(&path, build(documents.collect())?)?;
+        std::fs::write(&path, build(documents)?)?;
         let spec = PinSpec { datanet: 1, epoch: 1, min_match: 8, ..PinSpec::default() };
         Ok(Self(Pinned::new(&spec, vec![Arc::new(Segment::open(&path)?)])))
     }
@@ -59,7 +64,8 @@ pub(crate) fn speculation(
     adapter: &Path,
     rounds: usize,
 ) -> Result<Vec<Row>> {
-    let documents = Selection::read(&adapter.join("headwords.json"))?.documents(Path::new(dictd::DEBIAN_FOLDER))?;
+    let documents =
+        Selection::read(&adapter.join("headwords.json"))?.documents(Path::new(dictd::DEBIAN_FOLDER))?;
     let model = &guessing.model;
     let texts: Vec<Vec<u32>> = documents
         .iter()
@@ -76,14 +82,18 @@ pub(crate) fn speculation(
     let recited: Vec<Ask> = asked
         .clone()
         .map(|document| {
-            let prompt = question(model, &format!("What does the dictionary say about {}?", document.headword))?;
+            let prompt =
+                question(model, &format!("What does the dictionary say about {}?", document.headword))?;
             Ok(ask(prompt, Some(source.clone()), Some(Arc::clone(&datanet))))
         })
         .collect::<Result<_>>()?;
     let copied: Vec<Ask> = asked
         .map(|document| {
             let text = document.text.replace('\n', " ");
-            let prompt = question(model, &format!("Repeat the following text exactly, three times.\n\n{text}\n{text}\n{text}"))?;
+            let prompt = question(
+                model,
+                &format!("Repeat the following text exactly, three times.\n\n{text}\n{text}\n{text}"),
+            )?;
             Ok(ask(prompt, None, None))
         })
         .collect::<Result<_>>()?;
@@ -115,8 +125,10 @@ fn compare(
         share = guessed.iter().map(|answer| answer.outcome.tokens.len()).sum::<usize>() as f64;
     }
     let [guessed, expected] = times.map(|times| share / median(&times));
-    let mut row =
-        Row::new(&format!("1 stream, guesses from {name}"), format!("{guessed:.0} tok/s; without {expected:.0}"));
+    let mut row = Row::new(
+        &format!("1 stream, guesses from {name}"),
+        format!("{guessed:.0} tok/s; without {expected:.0}"),
+    );
     row.bound = "a guess costs its part of a step".into();
     row.rest = format!("{} answers of {:.0} tokens each", asks.len(), share / asks.len() as f64);
     Ok(row.least("× without", guessed / expected, 1.8).holds("bits unchanged", same))
@@ -165,9 +177,12 @@ pub(crate) fn prefix(served: &Served, rig: &mut Rig, folder: &Path, rounds: usiz
         floor.push(time);
     }
     let (first, floor, cached) = (median(&first), median(&floor), median(&cached));
-    let mut row = Row::new("32 requests that share 400 tokens", format!("last first token after {first:.0} ms"));
+    let mut row =
+        Row::new("32 requests that share 400 tokens", format!("last first token after {first:.0} ms"));
     row.bound = format!("{floor:.0} ms: the {} tokens of their own", REQUESTS * OWN);
-    row.rest = format!("when nothing was cached, {:.1} of 31 computations of the prefix were spared", median(&cold));
-    let row = row.holds("prefill done once", cached >= SHARED as f64 && median(&cold) >= (REQUESTS - 1) as f64);
+    row.rest =
+        format!("when nothing was cached, {:.1} of 31 computations of the prefix were spared", median(&cold));
+    let row =
+        row.holds("prefill done once", cached >= SHARED as f64 && median(&cold) >= (REQUESTS - 1) as f64);
     Ok(vec![row.most("× floor", first / floor, 1.3)])
 }

@@ -48,12 +48,7 @@ fn zipf(rng: &mut ChaCha8Rng, of: &[Source], count: usize) -> Result<Vec<Source>
 }
 
 /// Throughput with 2,000 registered against 5 and against 16 hot ones.
-pub(crate) fn throughput(
-    served: &Served,
-    folder: &Path,
-    amount: Amount,
-    bandwidth: f64,
-) -> Result<Vec<Row>> {
+pub(crate) fn throughput(served: &Served, folder: &Path, amount: Amount, bandwidth: f64) -> Result<Vec<Row>> {
     let geometry = &served.model.geometry;
     let folders = Folders::make(folder, geometry, 8, amount.registered, ACTIVE)?;
     let store = served.store(folder, 8 << 30)?;

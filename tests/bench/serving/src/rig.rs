@@ -21,6 +21,7 @@ pub(crate) struct Rig {
     preparer: Arc<dyn Preparer>,
     config: Config,
     out: StepOutput,
+    logits: Vec<f32>,
 }
 
 impl Rig {
@@ -30,7 +31,7 @@ impl Rig {
         let options = Options { threads, ..Options::default() };
         let backend = CpuBackend::new(model.config, model.weights, &model.hashes, &options)?;
         let preparer = backend.preparer();
-        Ok(Self { backend, preparer, config, out: StepOutput::default() })
+        Ok(Self { backend, preparer, config, out: StepOutput::default(), logits: Vec::new() })
     }
 
     /// Bytes of weights that a step reads.
@@ -108,10 +109,10 @@ impl Rig {
         Ok(self.weight_bytes() / crate::report::median(&times))
     }
 
-    /// Seconds of every matrix over so many tokens, and nothing else.
-    pub(crate) fn matmul_pass(&mut self, tokens: usize) -> Result<f64> {
+    /// Seconds of every matrix over so many tokens, the head over those wanted, and nothing else.
+    pub(crate) fn matmul_pass(&mut self, tokens: usize, wanted: usize) -> Result<f64> {
         let start = Instant::now();
-        self.backend.matmul_pass(tokens)?;
+        self.backend.matmul_pass(tokens, wanted, &mut self.logits)?;
         Ok(start.elapsed().as_secs_f64())
     }
 }

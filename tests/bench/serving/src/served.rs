@@ -137,7 +137,8 @@ impl Served {
             for (at, adapter, ask) in asks {
                 let (engine, store, folders) = (self.engine.clone(), store.clone(), Arc::clone(folders));
                 tasks.spawn(async move {
-                    tokio::time::sleep_until((start + at.saturating_sub(Duration::from_millis(20))).into()).await;
+                    tokio::time::sleep_until((start + at.saturating_sub(Duration::from_millis(20))).into())
+                        .await;
                     tokio::task::spawn_blocking(move || folders.forget(adapter)).await??;
                     tokio::time::sleep_until((start + at).into()).await;
                     answer(&engine, &store, &ask).await
@@ -156,8 +157,7 @@ impl Served {
 async fn answer(engine: &Engine, store: &AdapterStore, ask: &Ask) -> Result<Answer> {
     let start = Instant::now();
     let composition: Vec<(Source, f32)> = ask.adapter.iter().map(|source| (source.clone(), 1.0)).collect();
-    let stop =
-        StopRules { max_tokens: ask.answer as u32, tokens: ask.ends.clone(), ..StopRules::default() };
+    let stop = StopRules { max_tokens: ask.answer as u32, tokens: ask.ends.clone(), ..StopRules::default() };
     let request = GenerateRequest {
         prompt: ask.prompt.clone(),
         adapters: store.lease(&composition).await?,

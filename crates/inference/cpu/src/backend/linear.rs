@@ -280,7 +280,17 @@ fn whole<'a>(
     out: Output,
 ) -> Matmul<'a> {
     let tiles = 0..weights.shape.tiles();
-    Matmul { weights, tiles, x: x.start, x_stride: x.stride, tokens, bias, accumulate: false, next: None, out }
+    Matmul {
+        weights,
+        tiles,
+        x: x.start,
+        x_stride: x.stride,
+        tokens,
+        bias,
+        accumulate: false,
+        next: None,
+        out,
+    }
 }
 
 fn piece_of(tiles: usize, piece: usize, pieces: usize) -> Range<usize> {

@@ -153,11 +153,18 @@ impl CpuBackend {
         self.model.weights.read_pass(self.model.kernels, &mut self.pool)
     }
 
-    /// Runs every matrix of the model once over so many tokens, with nothing between them: the floor that a step's linear layers
-    /// set. What it gives means nothing.
-    pub fn matmul_pass(&mut self, tokens: usize) -> Result<(), CpuError> {
+    /// Runs every matrix of the model once over so many tokens, the head over those `wanted`, with nothing between them: the floor that a
+    /// step's linear layers set. What it gives means nothing; `logits` is only room for it.
+    pub fn matmul_pass(
+        &mut self,
+        tokens: usize,
+        wanted: usize,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), CpuError> {
         let tokens = tokens.clamp(1, self.limits.step_tokens as usize);
-        step::matmul_pass(&self.model, &mut self.pool, &mut self.workspace, tokens)
+        let wanted = wanted.min(tokens);
+        logits.resize(wanted * self.model.config.vocab, 0.0);
+        step::matmul_pass(&self.model, &mut self.pool, &self.workspace, tokens, logits)
     }
 }
 
@@ -233,7 +240,11 @@ impl InferenceBackend for CpuBackend {
     }
 
     fn preparer(&self) -> Arc<dyn Preparer> {
-        Arc::new(Quantizer { geometry: self.model.geometry, weights: Arc::clone(&self.model.weights) })
+        Arc::new(Quantizer {
+            kernels: self.model.kernels,
+            geometry: self.model.geometry,
+            weights: Arc::clone(&self.model.weights),
+        })
     }
 
     fn admit(&mut self, _seq: SeqId, _lora: &[LoraPart]) -> Result<Admission, BackendError> {

@@ -106,20 +106,21 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Every matrix once over whatever the input holds. The head writes where it has room: over the gate and up.
+/// Every matrix once over whatever the input holds, the head over as many tokens as `logits` has room for.
 pub(super) fn matmul_pass(
     model: &Model,
     pool: &mut Pool,
-    workspace: &mut Workspace,
+    w: &Workspace,
     tokens: usize,
+    logits: &mut [f32],
 ) -> Result<(), CpuError> {
-    let (config, w) = (&model.config, &*workspace);
+    let config = &model.config;
     let input = Input { start: w.input.at(0), stride: input_blocks(config) };
     let all: Vec<u32> = (0..tokens as u32).collect();
     let to = |buffer: &Shared<f32>, stride: usize| Output { start: buffer.at(0), stride, whole: false };
     let (query, key, wide) = (config.query(), config.key(), config.intermediate);
     let qkv = |at: usize| Output { start: w.qkv.at(at), stride: query + 2 * key, whole: false };
-    let mut logits = vec![0.0; tokens * config.vocab];
+    let wanted = logits.len() / config.vocab;
     let head = Output { start: logits.as_mut_ptr(), stride: config.vocab, whole: false };
     let rounds = model.weights.layers.iter().flat_map(|layer| {
         [
@@ -129,11 +130,12 @@ pub(super) fn matmul_pass(
             vec![(&layer.down, to(&w.y, config.hidden))],
         ]
     });
-    for round in rounds.chain([vec![(model.weights.head(), head)]]) {
+    for round in rounds {
         // SAFETY: buffers hold `tokens` tokens, outputs of a round are disjoint, and it is the only one running.
         unsafe { linear::plain(model.kernels, pool, &round, input, &all)? };
     }
-    Ok(())
+    // SAFETY: as above, and `logits` holds `wanted` rows.
+    unsafe { linear::plain(model.kernels, pool, &[(model.weights.head(), head)], input, &all[..wanted]) }
 }
 
 struct Step<'a> {
@@ -313,7 +315,11 @@ impl Step<'_> {
 }
 
 /// Runs `work(index, thread)` for every index, shared out if there are enough.
-pub(super) fn each(pool: &mut Pool, count: usize, work: impl Fn(usize, usize) + Sync) -> Result<(), CpuError> {
+pub(super) fn each(
+    pool: &mut Pool,
+    count: usize,
+    work: impl Fn(usize, usize) + Sync,
+) -> Result<(), CpuError> {
     if count < ALONE {
         (0..count).for_each(|index| work(index, 0));
         return Ok(());

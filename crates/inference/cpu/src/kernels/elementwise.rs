@@ -42,6 +42,32 @@ pub(super) unsafe fn quantize<S: Simd>(x: &[f32], out: &mut [QBlock]) -> bool {
     finite
 }
 
+/// Section 2 for weights: codes offset by 128, and the bits of the bf16 scale, 0 where all is zero. Values must be finite.
+///
+/// # Safety
+///
+/// `S`'s features are present.
+#[inline(always)]
+pub(super) unsafe fn quantize_weights<S: Simd>(x: &[f32; BLOCK], codes: &mut [u8; BLOCK]) -> u16 {
+    // SAFETY: 32 values; features are the caller's promise.
+    unsafe {
+        let (low, high) = (S::load(x.as_ptr()), S::load(x.as_ptr().add(LANES)));
+        let bits = S::reduce_max_i(S::max_i(S::magnitude_bits(low), S::magnitude_bits(high))) as u32;
+        if bits < TINY {
+            return 0;
+        }
+        let up = ((f32::from_bits(bits) / 127.0).to_bits() + 0xffff) >> 16;
+        let scale = S::splat(f32::from_bits(up << 16));
+        let to = codes.as_mut_ptr().cast::<i8>();
+        S::store_i8(to, S::to_i(S::div(low, scale)));
+        S::store_i8(to.add(LANES), S::to_i(S::div(high, scale)));
+        for code in codes {
+            *code ^= 128;
+        }
+        up as u16
+    }
+}
+
 /// Section 7.
 ///
 /// # Safety

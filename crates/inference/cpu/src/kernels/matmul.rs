@@ -68,7 +68,8 @@ const STRETCH: usize = 64;
 /// `S`'s features are present, the job's layout is `K`'s, its pointers are valid and its outputs its own.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd, K: Kind>(job: &Matmul<'_>) {
-    if let ([token], true) = (job.tokens, matches!(K::LAYOUT, Layout::Float) && job.weights.shape.blocks == 1) {
+    if let ([token], true) = (job.tokens, matches!(K::LAYOUT, Layout::Float) && job.weights.shape.blocks == 1)
+    {
         // SAFETY: as this function's.
         return unsafe {
             match job.weights.shape.groups {
@@ -351,7 +352,8 @@ unsafe fn halves<S: Simd, const T: usize>(
     unsafe {
         let mut total = [S::splat_i(0); T];
         for half in 0..2 {
-            let mut sums: [S::I; T] = std::array::from_fn(|t| S::splat_i(-32 * i32::from((*x[t].add(b)).sums[half])));
+            let mut sums: [S::I; T] =
+                std::array::from_fn(|t| S::splat_i(-32 * i32::from((*x[t].add(b)).sums[half])));
             for g in half * 4..half * 4 + 4 {
                 let codes = S::load_codes(codes.add(g * 64));
                 for t in 0..T {

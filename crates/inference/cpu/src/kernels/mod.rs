@@ -137,6 +137,12 @@ impl Kernels {
         unsafe { (self.table.quantize)(x, out) }
     }
 
+    /// Q8 of a block of weights: codes offset by 128, and the bits of the scale, 0 where all is zero. Values must be finite.
+    pub(crate) fn quantize_weights(&self, x: &[f32; BLOCK], codes: &mut [u8; BLOCK]) -> u16 {
+        // SAFETY: `new` checked the features.
+        unsafe { (self.table.quantize_weights)(x, codes) }
+    }
+
     /// RMSNorm of `x` with scale `w`.
     pub(crate) fn norm(&self, x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
         assert!(

@@ -75,8 +75,12 @@ fn case(name: &str, seed: u64, values: &[f32]) -> Case {
 fn bits_of(blocks: &[QBlock]) -> Vec<u32> {
     let one = |block: &QBlock| {
         let values = block.q.as_chunks::<4>().0.iter().map(|four| u32::from_le_bytes(four.map(|q| q as u8)));
-        let scales =
-            [block.scale.to_bits(), block.weighted.to_bits(), block.sums[0] as i32 as u32, block.sums[1] as i32 as u32];
+        let scales = [
+            block.scale.to_bits(),
+            block.weighted.to_bits(),
+            block.sums[0] as i32 as u32,
+            block.sums[1] as i32 as u32,
+        ];
         values.chain(scales).collect::<Vec<_>>()
     };
     blocks.iter().flat_map(one).collect()
