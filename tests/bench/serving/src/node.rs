@@ -28,6 +28,8 @@ const MNEMONIC: &str = "test test test test test test test test test test test j
 /// Transfers a second that the chain is given, and reads.
 const TRANSFERS: u64 = 20;
 const READS: u64 = 20;
+/// Who sends them: the pool keeps a few of each only.
+const SENDERS: u32 = 8;
 
 /// A running `tributary dev`.
 struct Node {
@@ -166,21 +168,26 @@ impl Node {
 
     /// Transfers and reads at their rate until it is over.
     async fn load(&self, over: &AtomicBool, sent: &AtomicU64) -> Result<()> {
-        let signer = MnemonicBuilder::<English>::default().phrase(MNEMONIC).index(5)?.build()?;
         let number =
             |value: &Value| u64::from_str_radix(value.as_str().unwrap_or("").trim_start_matches("0x"), 16);
         let chain = number(&self.call("eth_chainId", json!([])).await?)?;
-        let mut nonce =
-            number(&self.call("eth_getTransactionCount", json!([signer.address(), "pending"])).await?)?;
+        let mut senders = Vec::new();
+        for index in 0..SENDERS {
+            let signer = MnemonicBuilder::<English>::default().phrase(MNEMONIC).index(index)?.build()?;
+            let nonce = self.call("eth_getTransactionCount", json!([signer.address(), "pending"])).await?;
+            senders.push((signer, number(&nonce)?));
+        }
+        let count = senders.len();
         let mut tick = tokio::time::interval(Duration::from_secs(1) / TRANSFERS as u32);
         while !over.load(Ordering::Relaxed) {
             tick.tick().await;
-            let raw = transfer(&signer, chain, nonce)?;
+            let (signer, nonce) = &mut senders[sent.load(Ordering::Relaxed) as usize % count];
+            let raw = transfer(signer, chain, *nonce)?;
             self.call("eth_sendRawTransaction", json!([raw])).await?;
             for _ in 0..READS / TRANSFERS {
                 self.call("eth_getBalance", json!([signer.address(), "latest"])).await?;
             }
-            nonce += 1;
+            *nonce += 1;
             sent.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())

@@ -57,12 +57,15 @@ impl Served {
     pub(crate) fn open(path: &Path, threads: usize, config: EngineConfig) -> Result<Self> {
         let model = Model::open(path)?;
         let tokenizer = Arc::clone(&model.tokenizer);
-        let parts = Parts { geometry: Geometry::from(&model.config), tokenizer, chat: model.chat };
-        drop(model.weights);
-        let path = path.to_owned();
+        let geometry = Geometry::from(&model.config);
+        let parts = Parts { geometry, tokenizer, chat: model.chat.clone() };
+        let (path, mut first) = (path.to_owned(), Some(model));
         let factory = Box::new(move || {
             let start = |error: &dyn std::fmt::Display| BackendError::Start(error.to_string());
-            let model = Model::open(&path).map_err(|error| start(&error))?;
+            let model = match first.take() {
+                Some(model) => model,
+                None => Model::open(&path).map_err(|error| start(&error))?,
+            };
             let options = Options { threads, ..Options::default() };
             let backend = CpuBackend::new(model.config, model.weights, &model.hashes, &options)
                 .map_err(|error| start(&error))?;

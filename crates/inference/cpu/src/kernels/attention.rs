@@ -229,8 +229,8 @@ unsafe fn columns<S: Simd, const R: usize, const C: usize>(
             }
         }
         for r in 0..R {
-            for c in 0..C {
-                S::store(rows[r].out.add(column + c * LANES), S::div(out[r][c], totals[r]));
+            for (c, sum) in out[r].into_iter().enumerate() {
+                S::store(rows[r].out.add(column + c * LANES), S::div(sum, totals[r]));
             }
         }
     }
