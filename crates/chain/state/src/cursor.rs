@@ -24,20 +24,23 @@ pub(crate) trait Leaves<V>: Seek<B256, V> {
     fn under(&mut self, path: &Nibbles) -> Result<Option<Vec<(B256, V)>>, StateError>;
 }
 
+/// Leaves that readers share.
+pub(crate) type SharedLeaves<V> = Arc<[(B256, V)]>;
+
 /// Leaves of the store, some of which it has in memory.
 pub(crate) trait StoredLeaves<V>: Seek<B256, V> {
     /// Every leaf under a path; `None` if there are many.
-    fn under(&mut self, path: &Nibbles) -> Result<Option<Arc<[(B256, V)]>>, StateError>;
+    fn under(&mut self, path: &Nibbles) -> Result<Option<SharedLeaves<V>>, StateError>;
 }
 
 impl StoredLeaves<AccountLeaf> for AccountCursor<'_> {
-    fn under(&mut self, path: &Nibbles) -> Result<Option<Arc<[(B256, AccountLeaf)]>>, StateError> {
+    fn under(&mut self, path: &Nibbles) -> Result<Option<SharedLeaves<AccountLeaf>>, StateError> {
         Ok(Self::under(self, path)?)
     }
 }
 
 impl StoredLeaves<U256> for SlotCursor<'_> {
-    fn under(&mut self, path: &Nibbles) -> Result<Option<Arc<[(B256, U256)]>>, StateError> {
+    fn under(&mut self, path: &Nibbles) -> Result<Option<SharedLeaves<U256>>, StateError> {
         Ok(Self::under(self, path)?)
     }
 }

@@ -343,7 +343,7 @@ impl Snapshot {
     pub fn reverse_diff(
         &self,
         number: u64,
-        later: &mut dyn FnMut(Option<B256>, &Nibbles) -> Result<Option<BranchNodeCompact>, StoreError>,
+        later: &mut codec::Later<'_>,
     ) -> Result<Option<StateDiff>, StoreError> {
         let key = number.to_be_bytes();
         match (self.get(Table::LeafDiffs, key)?, self.get(Table::NodeDiffs, key)?) {

@@ -33,9 +33,11 @@ const LARGEST_DIFF: usize = 100_000;
 /// Leaves under one path.
 pub(crate) type Tail<V> = Arc<[(B256, V)]>;
 
+type Shard<K, V> = LruMap<K, (u64, V), ByLength>;
+
 /// Entries by key, each with the version since which it has not changed.
 struct Entries<K, V> {
-    shards: Vec<Mutex<LruMap<K, (u64, V), ByLength>>>,
+    shards: Vec<Mutex<Shard<K, V>>>,
     hasher: DefaultHashBuilder,
 }
 
@@ -46,7 +48,7 @@ impl<K: Hash + Eq, V: Clone> Entries<K, V> {
         Self { shards, hasher: DefaultHashBuilder::default() }
     }
 
-    fn shard(&self, key: &K) -> MutexGuard<'_, LruMap<K, (u64, V), ByLength>> {
+    fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
         let at = self.hasher.hash_one(key) as usize % SHARDS;
         lock(&self.shards[at])
     }

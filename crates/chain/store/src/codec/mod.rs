@@ -9,7 +9,7 @@ pub(crate) use block::{
     decode_body, decode_header, decode_receipts, decode_whole, encode_body, encode_header, encode_receipts,
     encode_whole, header_hash,
 };
-pub(crate) use diff::{decode_diff, encode_leaf_diff, encode_node_diff};
+pub(crate) use diff::{Later, decode_diff, encode_leaf_diff, encode_node_diff};
 pub(crate) use leaf::{decode_leaf, decode_value, encode_leaf, encode_value};
 pub(crate) use node::{decode_node, decode_partial, encode_node, encode_partial};
 
