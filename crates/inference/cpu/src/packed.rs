@@ -233,6 +233,11 @@ impl Packed {
         Ok(Self { shape, arena: Arc::clone(arena), offset })
     }
 
+    /// Where it begins in its arena.
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+
     /// An arena of its own.
     pub(crate) fn alone(shape: Shape, block: impl Fn(usize, usize) -> Block) -> Result<Self, CpuError> {
         Self::build(shape, &Arc::new(Arena::new(shape.bytes())?), 0, block)
