@@ -46,7 +46,7 @@ impl Change {
 /// A and B of a module.
 fn shapes(rank: u32, (inputs, outputs): (u32, u32)) -> (Shape, Shape) {
     let (rank, inputs, outputs) = (rank as usize, inputs as usize, outputs as usize);
-    (Shape::new(Layout::Float, rank, inputs), Shape::new(Layout::Float, outputs, rank))
+    (Shape::shrinking(rank, inputs), Shape::new(Layout::Float, outputs, rank))
 }
 
 /// Where a module stands among all.
