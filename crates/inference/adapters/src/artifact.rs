@@ -69,6 +69,18 @@ pub fn artifact_hash(config: &[u8], tensors: &[u8]) -> B256 {
     keccak256(preimage)
 }
 
+/// Stands for how this build reads an artifact: the hash of the sources that do it. Whatever is made of adapters and kept belongs under
+/// it, so that a build that reads otherwise, or refuses more, finds nothing of an older one.
+pub fn parser_hash() -> B256 {
+    let sources = [
+        include_str!("adapter.rs"),
+        include_str!("artifact.rs"),
+        include_str!("config.rs"),
+        include_str!("select.rs"),
+    ];
+    keccak256(sources.concat())
+}
+
 impl Artifact {
     /// From bytes already in memory.
     pub fn new(config: Vec<u8>, tensors: Vec<u8>) -> Self {

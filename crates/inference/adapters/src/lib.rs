@@ -13,7 +13,7 @@ mod residency;
 mod select;
 
 pub use adapter::{Adapter, Geometry, LoraModule, Projection};
-pub use artifact::{Artifact, Bounds, CONFIG_FILE, TENSORS_FILE, artifact_hash};
+pub use artifact::{Artifact, Bounds, CONFIG_FILE, TENSORS_FILE, artifact_hash, parser_hash};
 pub use config::{ModuleSelector, PeftConfig};
 pub use error::{AdapterError, Severity};
 pub use fetch::{FetchPolicy, Fetcher, FileRoots, Source};

@@ -1,5 +1,7 @@
 //! Adapters as this backend runs them: section 6 of the profile.
 
+mod kept;
+
 use crate::{
     CpuError,
     backend::PackedWeights,
@@ -9,6 +11,8 @@ use crate::{
     memory::Arena,
     packed::{Layout, Packed, Shape},
 };
+use alloy_primitives::B256;
+pub(crate) use kept::Kept;
 use std::{any::Any, sync::Arc};
 use tributary_adapters::{Adapter, Geometry, LoraModule, Projection};
 use tributary_engine::{PrepareError, PreparedAdapter, Preparer};
@@ -22,24 +26,55 @@ pub(crate) struct Change {
     pub(crate) gain: Option<Arc<[f32]>>,
 }
 
+impl Change {
+    /// What lies in `arena` from `offset` on: A, then B.
+    fn at(
+        arena: &Arc<Arena>,
+        offset: usize,
+        (a, b): (Shape, Shape),
+        gain: Option<Arc<[f32]>>,
+    ) -> Result<Self, CpuError> {
+        let b = Packed::at(b, arena, offset + a.bytes())?;
+        Ok(Self { a: Packed::at(a, arena, offset)?, b, gain })
+    }
+
+    const fn rank(&self) -> usize {
+        self.a.shape.rows
+    }
+}
+
+/// A and B of a module.
+fn shapes(rank: u32, (inputs, outputs): (u32, u32)) -> (Shape, Shape) {
+    let (rank, inputs, outputs) = (rank as usize, inputs as usize, outputs as usize);
+    (Shape::shrinking(rank, inputs), Shape::new(Layout::Float, outputs, rank))
+}
+
+/// Where a module stands among all.
+const fn place(layer: usize, projection: Projection) -> usize {
+    layer * Projection::ALL.len() + projection as usize
+}
+
 /// A quantised adapter with its composition weight folded into B.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     geometry: Geometry,
     /// By block and projection.
     changes: Vec<Option<Change>>,
-    rank: usize,
-    bytes: usize,
-    dora: bool,
+    /// Every A and B. Nobody writes there once it is prepared.
+    arena: Arc<Arena>,
 }
 
 impl PreparedAdapter for Prepared {
     fn bytes(&self) -> usize {
-        self.bytes
+        self.arena.len() + self.gains().map(<[f32]>::len).sum::<usize>() * size_of::<f32>()
+    }
+
+    fn rank(&self) -> u32 {
+        self.changes.iter().flatten().map(|change| change.rank() as u32).max().unwrap_or(0)
     }
 
     fn composes(&self) -> bool {
-        !self.dora
+        self.gains().next().is_none()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -49,12 +84,11 @@ impl PreparedAdapter for Prepared {
 
 impl Prepared {
     pub(crate) fn change(&self, layer: usize, projection: Projection) -> Option<&Change> {
-        self.changes[layer * Projection::ALL.len() + projection as usize].as_ref()
+        self.changes[place(layer, projection)].as_ref()
     }
 
-    /// The largest rank of any layer.
-    pub(crate) const fn rank(&self) -> usize {
-        self.rank
+    fn gains(&self) -> impl Iterator<Item = &[f32]> {
+        self.changes.iter().flatten().filter_map(|change| change.gain.as_deref())
     }
 
     pub(crate) fn fits(&self, geometry: &Geometry) -> bool {
@@ -69,6 +103,8 @@ pub(crate) struct Quantizer {
     pub(crate) geometry: Geometry,
     /// What DoRA measures.
     pub(crate) weights: Arc<PackedWeights>,
+    /// Where prepared adapters lie for later.
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 impl Preparer for Quantizer {
@@ -76,32 +112,33 @@ impl Preparer for Quantizer {
         for module in &adapter.modules {
             self.check(module)?;
         }
-        let shapes = |module: &LoraModule| {
-            let (rank, inputs, outputs) =
-                (module.rank as usize, module.inputs as usize, module.outputs as usize);
-            (Shape::new(Layout::Float, rank, inputs), Shape::new(Layout::Float, outputs, rank))
+        let bytes = |module: &LoraModule| {
+            let (a, b) = shapes(module.rank, (module.inputs, module.outputs));
+            a.bytes() + b.bytes()
         };
-        let total: usize = adapter.modules.iter().map(|m| shapes(m).0.bytes() + shapes(m).1.bytes()).sum();
-        let arena = Arc::new(Arena::new(total).map_err(memory)?);
+        let arena = Arc::new(Arena::new(adapter.modules.iter().map(bytes).sum()).map_err(memory)?);
         let mut changes = vec![None; self.geometry.layers as usize * Projection::ALL.len()];
         let mut offset = 0;
         for module in &adapter.modules {
-            let (a, b) = shapes(module);
-            let scaled = scaled(module, weight)?;
-            let change = Change {
-                a: pack(self.kernels, a, &arena, offset, &module.a)?,
-                b: pack(self.kernels, b, &arena, offset + a.bytes(), &scaled)?,
-                gain: self.gain(module, &scaled)?,
-            };
-            offset += a.bytes() + b.bytes();
-            changes[module.layer as usize * Projection::ALL.len() + module.projection as usize] =
-                Some(change);
+            let base = self.weights.projection(module.layer as usize, module.projection);
+            changes[place(module.layer as usize, module.projection)] =
+                Some(change(self.kernels, module, weight, base, &arena, offset)?);
+            offset += bytes(module);
         }
-        let rank = adapter.max_rank() as usize;
-        let gains: usize =
-            changes.iter().flatten().filter_map(|change| change.gain.as_ref()).map(|g| g.len()).sum();
-        let (bytes, dora) = (total + gains * size_of::<f32>(), gains > 0);
-        Ok(Arc::new(Prepared { geometry: self.geometry, changes, rank, bytes, dora }))
+        Ok(Arc::new(Prepared { geometry: self.geometry, changes, arena }))
+    }
+
+    fn kept(&self, hash: B256, weight: f32) -> Option<Arc<dyn PreparedAdapter>> {
+        let prepared = self.kept.as_ref()?.load(hash, weight)?;
+        Some(Arc::new(prepared))
+    }
+
+    fn keep(&self, hash: B256, weight: f32, prepared: &dyn PreparedAdapter) {
+        if let (Some(kept), Some(prepared)) = (&self.kept, prepared.as_any().downcast_ref::<Prepared>())
+            && prepared.fits(&self.geometry)
+        {
+            kept.store(hash, weight, prepared);
+        }
     }
 }
 
@@ -127,14 +164,29 @@ impl Quantizer {
     }
 }
 
-impl Quantizer {
-    fn gain(&self, module: &LoraModule, scaled: &[f32]) -> Result<Option<Arc<[f32]>>, PrepareError> {
-        let Some(magnitude) = &module.magnitude else { return Ok(None) };
-        let base = self.weights.projection(module.layer as usize, module.projection);
-        let gains = dora::gains(base, module, scaled, magnitude);
-        let place = || format!("DoRA magnitude of layer {} {}", module.layer, module.projection);
-        gains.map(|gains| Some(gains.into())).ok_or_else(|| PrepareError::NonFinite(place()))
-    }
+/// Quantises a module into `arena` at `offset`, of which no one else writes or reads this part.
+fn change(
+    kernels: Kernels,
+    module: &LoraModule,
+    weight: f32,
+    base: &Packed,
+    arena: &Arc<Arena>,
+    offset: usize,
+) -> Result<Change, PrepareError> {
+    let (a, b) = shapes(module.rank, (module.inputs, module.outputs));
+    let scaled = scaled(module, weight)?;
+    Ok(Change {
+        a: pack(kernels, a, arena, offset, &module.a)?,
+        b: pack(kernels, b, arena, offset + a.bytes(), &scaled)?,
+        gain: gain(module, base, &scaled)?,
+    })
+}
+
+fn gain(module: &LoraModule, base: &Packed, scaled: &[f32]) -> Result<Option<Arc<[f32]>>, PrepareError> {
+    let Some(magnitude) = &module.magnitude else { return Ok(None) };
+    let gains = dora::gains(base, module, scaled, magnitude);
+    let place = || format!("DoRA magnitude of layer {} {}", module.layer, module.projection);
+    gains.map(|gains| Some(gains.into())).ok_or_else(|| PrepareError::NonFinite(place()))
 }
 
 /// w · scale · B, left to right.

@@ -8,7 +8,10 @@
 //!
 //! ```text
 //! tile t: | b0: 4 × 64 B | b1 | … | d[b0][16] d[b1][16] … | m[b0][16] … |   (rows 16t … 16t+15)
+//! folded: | b0 ‖ b8 | b1 ‖ b9 | … | b16 ‖ b24 | …                           (rows 0 … 7 ‖ rows 0 … 7)
 //! ```
+//! An A of at most eight rows would be half padding. It is folded: lanes 8 to 15 hold the same rows eight blocks on. Eight blocks are summed
+//! by themselves in any layout, so what the lanes sum side by side is added in the same order as ever.
 
 use crate::{
     CpuError,
@@ -47,6 +50,8 @@ pub(crate) enum Layout {
     Eight,
     /// Q8 of floats and of adapters: a byte, offset 128, bf16 scales.
     Float,
+    /// The same of at most eight rows, folded.
+    Folded,
     /// Keys in the cache: a byte, offset 128, f32 scales.
     Key,
 }
@@ -83,7 +88,7 @@ impl Layout {
             Self::Four => 8,
             Self::Five => 16,
             Self::Six => 32,
-            Self::Eight | Self::Float | Self::Key => 128,
+            Self::Eight | Self::Float | Self::Folded | Self::Key => 128,
             Self::FourMin | Self::FourWide | Self::FiveWide => 0,
         }
     }
@@ -91,7 +96,7 @@ impl Layout {
     pub(crate) const fn scale(self) -> Scale {
         match self {
             Self::Four | Self::FourMin | Self::Five | Self::Six | Self::Eight => Scale::F16,
-            Self::Float => Scale::Bf16,
+            Self::Float | Self::Folded => Scale::Bf16,
             Self::FourWide | Self::FiveWide | Self::Key => Scale::F32,
         }
     }
@@ -103,6 +108,11 @@ impl Layout {
         }
     }
 }
+
+/// Blocks that are summed by themselves before they are added to what was summed before.
+pub(crate) const SEGMENT: usize = 8;
+/// Rows of a folded matrix, at most.
+pub(crate) const HALF: usize = LANES / 2;
 
 /// Sizes inside a packed matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +133,34 @@ impl Shape {
         Self { layout, rows, columns, blocks, groups: if narrow { columns.div_ceil(4) } else { 8 } }
     }
 
+    /// Of an adapter's A.
+    pub(crate) fn shrinking(rank: usize, inputs: usize) -> Self {
+        let folds = rank <= HALF && inputs > SEGMENT * BLOCK;
+        Self::new(if folds { Layout::Folded } else { Layout::Float }, rank, inputs)
+    }
+
+    /// Blocks of a tile.
+    pub(crate) const fn stored(&self) -> usize {
+        let (pairs, rest) = (self.blocks / (2 * SEGMENT), self.blocks % (2 * SEGMENT));
+        match self.layout {
+            Layout::Folded if rest > SEGMENT => (pairs + 1) * SEGMENT,
+            Layout::Folded => pairs * SEGMENT + rest,
+            _ => self.blocks,
+        }
+    }
+
+    /// The row and the block of it that stand in a lane of a tile's block, if any do.
+    fn content(&self, tile: usize, lane: usize, stored: usize) -> Option<(usize, usize)> {
+        let (row, block) = match self.layout {
+            Layout::Folded => {
+                let (pair, at) = (stored / SEGMENT * 2, stored % SEGMENT);
+                (lane % HALF, (pair + lane / HALF) * SEGMENT + at)
+            }
+            _ => (tile * LANES + lane, stored),
+        };
+        (row < self.rows && block < self.blocks).then_some((row, block))
+    }
+
     pub(crate) const fn tiles(&self) -> usize {
         self.rows.div_ceil(LANES)
     }
@@ -133,11 +171,11 @@ impl Shape {
     }
 
     pub(crate) const fn scales_at(&self) -> usize {
-        self.blocks * self.code_bytes()
+        self.stored() * self.code_bytes()
     }
 
     pub(crate) const fn mins_at(&self) -> usize {
-        self.scales_at() + self.blocks * LANES * self.layout.scale_bytes()
+        self.scales_at() + self.stored() * LANES * self.layout.scale_bytes()
     }
 
     pub(crate) const fn halves_at(&self) -> usize {
@@ -178,9 +216,8 @@ impl Packed {
             unsafe { std::slice::from_raw_parts_mut(packed.arena.start().add(offset), shape.bytes()) };
         for (index, tile) in bytes.chunks_exact_mut(shape.tile_bytes()).take(shape.tiles()).enumerate() {
             for lane in 0..LANES {
-                let row = index * LANES + lane;
-                for b in 0..shape.blocks {
-                    let content = if row < shape.rows { block(row, b) } else { Block::ZERO };
+                for b in 0..shape.stored() {
+                    let content = shape.content(index, lane, b).map_or(Block::ZERO, |(row, b)| block(row, b));
                     shape.write(tile, lane, b, &content);
                 }
             }
@@ -195,7 +232,7 @@ impl Packed {
         offset: usize,
         block: impl Fn(usize, usize, &mut [u8; BLOCK]) -> u16,
     ) -> Result<Self, CpuError> {
-        if shape.layout != Layout::Float {
+        if !matches!(shape.layout, Layout::Float | Layout::Folded) {
             return Err(CpuError::Memory(0));
         }
         let packed = Self::at(shape, arena, offset)?;
@@ -205,9 +242,9 @@ impl Packed {
         for (index, tile) in bytes.chunks_exact_mut(shape.tile_bytes()).take(shape.tiles()).enumerate() {
             let mut codes = [0; BLOCK];
             for lane in 0..LANES {
-                for b in 0..shape.blocks {
-                    let row = index * LANES + lane;
-                    let scale = if row < shape.rows { block(row, b, &mut codes) } else { 0 };
+                for b in 0..shape.stored() {
+                    let content = shape.content(index, lane, b);
+                    let scale = content.map_or(0, |(row, b)| block(row, b, &mut codes));
                     if scale == 0 {
                         // All zeros, as codes are stored.
                         codes = [128; BLOCK];
@@ -233,6 +270,11 @@ impl Packed {
         Ok(Self { shape, arena: Arc::clone(arena), offset })
     }
 
+    /// Where it begins in its arena.
+    pub(crate) const fn offset(&self) -> usize {
+        self.offset
+    }
+
     /// An arena of its own.
     pub(crate) fn alone(shape: Shape, block: impl Fn(usize, usize) -> Block) -> Result<Self, CpuError> {
         Self::build(shape, &Arc::new(Arena::new(shape.bytes())?), 0, block)
@@ -245,7 +287,7 @@ impl Packed {
         unsafe { self.arena.start().add(self.offset + index * self.shape.tile_bytes()) }
     }
 
-    /// A row as the embedding defines it: rn(d·q), with a minimum fma(d, q, m); Q6_K's q is scale · code.
+    /// A row as the embedding defines it, of a matrix that is not folded: rn(d·q), with a minimum fma(d, q, m); Q6_K's q is scale · code.
     pub(crate) fn dequantize_row(&self, row: usize, out: &mut [f32]) {
         // SAFETY: the tile's bytes are initialised and never written after `build`.
         let tile = unsafe { std::slice::from_raw_parts(self.tile(row / LANES), self.shape.tile_bytes()) };

@@ -54,6 +54,8 @@ pub struct Identity {
 pub trait PreparedAdapter: Any + fmt::Debug + Send + Sync {
     /// Memory held, in bytes.
     fn bytes(&self) -> usize;
+    /// The largest rank of any of its modules.
+    fn rank(&self) -> u32;
     /// Whether it may be one of several on a row. What scales a layer's whole result instead of adding to it, as DoRA does,
     /// has no meaning beside others.
     fn composes(&self) -> bool {
@@ -79,6 +81,14 @@ pub trait Preparer: Send + Sync + fmt::Debug {
     /// Quantises `weight · scale · B` and `A`. An adapter that does not fit the model, or uses what the
     /// backend lacks, is an error that names it.
     fn prepare(&self, adapter: &Adapter, weight: f32) -> Result<Arc<dyn PreparedAdapter>, PrepareError>;
+
+    /// What was prepared of the artifact of this hash before, if it was kept and is whole: the same bits as preparing it again.
+    fn kept(&self, _hash: B256, _weight: f32) -> Option<Arc<dyn PreparedAdapter>> {
+        None
+    }
+
+    /// Keeps what it prepared for later starts and loads, where it keeps anything. The artifact's bytes had this hash.
+    fn keep(&self, _hash: B256, _weight: f32, _prepared: &dyn PreparedAdapter) {}
 }
 
 /// Why an adapter cannot be used with this backend.

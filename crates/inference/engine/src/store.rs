@@ -1,12 +1,13 @@
 //! Adapters ready for the backend: fetched, checked, quantised, kept within a memory budget.
 
 use crate::{
-    backend::{LoraPart, Preparer},
+    backend::{LoraPart, PreparedAdapter, Preparer},
     engine::Engine,
 };
 use alloy_primitives::B256;
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
+use tokio::sync::Semaphore;
 use tributary_adapters::{
     AdapterError, Artifact, Fetcher, Geometry, Lease, Residency, ResidencyConfig, ResidencyStats, Source,
 };
@@ -62,6 +63,8 @@ pub struct AdapterStore {
     gathering: Arc<tokio::sync::Mutex<()>>,
     /// Ranks of what was prepared; metrics show them.
     ranks: Arc<Mutex<HashMap<B256, u32>>>,
+    /// Held while a prepared adapter is written to disk: one at a time, for it is in memory until then.
+    keeping: Arc<Semaphore>,
 }
 
 /// An adapter in memory.
@@ -86,7 +89,16 @@ impl AdapterStore {
             Some(memory) => Residency::within(config, memory.clone()),
             None => Residency::new(config),
         };
-        Self { engine, geometry, fetcher, residency, gathering: Arc::default(), ranks: Arc::default() }
+        let keeping = Arc::new(Semaphore::new(1));
+        Self {
+            engine,
+            geometry,
+            fetcher,
+            residency,
+            gathering: Arc::default(),
+            ranks: Arc::default(),
+            keeping,
+        }
     }
 
     /// Leases every adapter of a composition, in order, loading those that are absent.
@@ -120,20 +132,20 @@ impl AdapterStore {
         let preparer = self.engine.info().map(|info| Arc::clone(&info.preparer)).ok_or_else(|| {
             AdapterError::Fetch { uri: source.uri.clone(), reason: "model is loading".into() }
         })?;
-        let (fetcher, geometry, source) = (self.fetcher.clone(), self.geometry, source.clone());
+        let load = Load {
+            fetcher: self.fetcher.clone(),
+            geometry: self.geometry,
+            source: source.clone(),
+            preparer,
+            keeping: Arc::clone(&self.keeping),
+        };
         let ranks = Arc::clone(&self.ranks);
         self.residency
             .lease(key, move || async move {
-                let artifact = fetcher.fetch(&source).await?;
-                let bounds = *fetcher.bounds();
-                tokio::task::spawn_blocking(move || {
-                    let (part, bytes, rank) =
-                        prepare(&artifact, &geometry, &bounds, preparer.as_ref(), weight)?;
-                    ranks.lock().insert(part.hash, rank);
-                    Ok((part, bytes))
-                })
-                .await
-                .map_err(|error| AdapterError::Internal(error.to_string()))?
+                let (hash, prepared) = (load.source.hash, load.run(weight).await?);
+                ranks.lock().insert(hash, prepared.rank());
+                let bytes = prepared.bytes();
+                Ok((LoraPart { hash, weight, prepared }, bytes))
             })
             .await
     }
@@ -189,16 +201,46 @@ impl AdapterStore {
     }
 }
 
-fn prepare(
-    artifact: &Artifact,
-    geometry: &Geometry,
-    bounds: &tributary_adapters::Bounds,
-    preparer: &dyn Preparer,
-    weight: f32,
-) -> Result<(LoraPart, usize, u32), AdapterError> {
-    let adapter = artifact.parse(geometry, bounds)?;
-    let prepared =
-        preparer.prepare(&adapter, weight).map_err(|error| AdapterError::Prepare(error.to_string()))?;
-    let bytes = prepared.bytes();
-    Ok((LoraPart { hash: adapter.hash, weight, prepared }, bytes, adapter.max_rank()))
+/// What one load needs.
+struct Load {
+    fetcher: Fetcher,
+    geometry: Geometry,
+    source: Source,
+    preparer: Arc<dyn Preparer>,
+    keeping: Arc<Semaphore>,
+}
+
+impl Load {
+    /// What was kept of it, or else the artifact, which is checked against its hash, parsed, prepared and then kept.
+    async fn run(self, weight: f32) -> Result<Arc<dyn PreparedAdapter>, AdapterError> {
+        let hash = self.source.hash;
+        let preparer = Arc::clone(&self.preparer);
+        if let Some(prepared) = blocking(move || Ok(preparer.kept(hash, weight))).await? {
+            return Ok(prepared);
+        }
+        let artifact = self.fetcher.fetch(&self.source).await?;
+        let (bounds, geometry) = (*self.fetcher.bounds(), self.geometry);
+        let preparer = Arc::clone(&self.preparer);
+        let prepared = blocking(move || {
+            let adapter = artifact.parse(&geometry, &bounds)?;
+            preparer.prepare(&adapter, weight).map_err(|error| AdapterError::Prepare(error.to_string()))
+        })
+        .await?;
+        // Nobody waits for the disk. What comes while another is written is kept when it is loaded again.
+        if let Ok(turn) = self.keeping.try_acquire_owned() {
+            let (preparer, prepared) = (self.preparer, Arc::clone(&prepared));
+            drop(tokio::task::spawn_blocking(move || {
+                preparer.keep(hash, weight, prepared.as_ref());
+                drop(turn);
+            }));
+        }
+        Ok(prepared)
+    }
+}
+
+/// Runs blocking work off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AdapterError> + Send + 'static,
+) -> Result<T, AdapterError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| AdapterError::Internal(error.to_string()))?
 }

@@ -48,6 +48,7 @@ pub(crate) struct Folders {
     /// What is registered.
     pub(crate) sources: Vec<Source>,
     files: Vec<PathBuf>,
+    kept: PathBuf,
 }
 
 impl Folders {
@@ -72,15 +73,41 @@ impl Folders {
         for n in 0..count {
             sources.push(one(&root, rank, n, &files[n % distinct])?);
         }
-        Ok(Self { sources, files })
+        Ok(Self { sources, files, kept: kept(folder) })
     }
 
-    /// Drops the tensors of adapter `n` from the page cache.
+    /// Drops the tensors of adapter `n` from the page cache, and whatever was kept of any adapter.
     pub(crate) fn forget(&self, n: usize) -> Result<()> {
-        let file = fs::File::open(&self.files[n % self.files.len()])?;
-        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
-        Ok(())
+        out_of_cache(&self.files[n % self.files.len()])?;
+        prepared(&self.kept)?.iter().try_for_each(|path| out_of_cache(path))
     }
+
+    /// Removes what was kept of any adapter.
+    pub(crate) fn unkeep(&self) -> Result<()> {
+        prepared(&self.kept)?.iter().try_for_each(|path| Ok(fs::remove_file(path)?))
+    }
+}
+
+/// Where backends keep what they make of weights and adapters.
+pub(crate) fn kept(folder: &Path) -> PathBuf {
+    folder.join("kept")
+}
+
+fn prepared(kept: &Path) -> Result<Vec<PathBuf>> {
+    let folder = kept.join("adapters");
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let whole = |path: &PathBuf| path.extension().is_some_and(|suffix| suffix == "adapter");
+    Ok(fs::read_dir(folder)?.flatten().map(|entry| entry.path()).filter(whole).collect())
+}
+
+fn out_of_cache(path: &Path) -> Result<()> {
+    let file = fs::File::open(path)?;
+    // What is not on the disk yet stays in memory.
+    file.sync_data()?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
 }
 
 /// A folder and its hash, which is kept beside it.

@@ -91,7 +91,7 @@ fn main() -> Result<()> {
 fn rows(args: &Args) -> Result<Vec<Row>> {
     let wanted = |case| args.cases.is_empty() || args.cases.contains(&case);
     let (model, folder, threads, rounds) = (&args.model, &args.folder, args.threads, args.rounds);
-    let served = |config| Served::open(model, threads, config);
+    let served = |config| Served::open(model, threads, config, &lora::kept(folder));
     let amount = Amount { registered: args.registered, requests: args.requests, rounds };
     let mut rows = Vec::new();
     if wanted(Case::Memory) {

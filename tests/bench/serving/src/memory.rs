@@ -1,6 +1,10 @@
 //! The row of memory, in a process of its own.
 
-use crate::{lora::Folders, report::Row, served::Served};
+use crate::{
+    lora::{self, Folders},
+    report::Row,
+    served::Served,
+};
 use eyre::{Result, ensure, eyre};
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 use tributary_api::{Api, ApiConfig, ApiParts, FreeGate, StaticResolver, TextModel, types::ModelCard};
@@ -34,7 +38,7 @@ pub(crate) fn row(model: &Path, folder: &Path, threads: usize, registered: usize
 
 /// Prints the proportional set size of an idle server, what registering adapters adds, and the weights' size.
 pub(crate) fn measure(model: &Path, folder: &Path, threads: usize, registered: usize) -> Result<()> {
-    let served = Served::open(model, threads, EngineConfig::default())?;
+    let served = Served::open(model, threads, EngineConfig::default(), &lora::kept(folder))?;
     let folders = Folders::make(folder, &served.model.geometry, 8, registered, 128)?;
     let parts = |resolver| {
         Ok::<_, eyre::Report>(Api::new(ApiParts {

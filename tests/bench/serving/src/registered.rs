@@ -9,7 +9,11 @@ use crate::{
 use eyre::Result;
 use rand::{Rng, SeedableRng, distr::Distribution, distr::weighted::WeightedIndex};
 use rand_chacha::ChaCha8Rng;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tributary_adapters::Source;
 
 const STREAMS: usize = 16;
@@ -162,7 +166,7 @@ pub(crate) fn first_token(served: &Served, folder: &Path, amount: Amount) -> Res
         &format!("first token, {active} adapters on {SLOTS} places, 60 % load"),
         format!("p99 {paged_p99:.0} ms; all resident {resident_p99:.0} ms"),
     );
-    row.bound = format!("a load alone {alone:.1} ms");
+    row.bound = format!("a load alone {:.1} ms, the first time {:.1}", alone[1], alone[0]);
     row.rest = format!(
         "{rate:.1} requests/s, {:.0} % of them load; p50 {:.0} and {:.0} ms",
         loads * 100.0,
@@ -173,15 +177,23 @@ pub(crate) fn first_token(served: &Served, folder: &Path, amount: Amount) -> Res
     Ok(vec![row.most("ms more", paged_p99 - resident_p99, 25.0)])
 }
 
-/// Milliseconds from asking for an adapter that is on disk only until it can be used, nothing else running.
-fn load_alone(served: &Served, folder: &Path, folders: &Folders) -> Result<f64> {
-    let store = served.store(folder, 8 << 30)?;
-    let mut times = Vec::new();
-    for n in 0..16.min(folders.sources.len()) {
-        folders.forget(n)?;
-        let start = std::time::Instant::now();
-        served.warm(&store, &folders.sources[n..=n])?;
-        times.push(start.elapsed().as_secs_f64() * 1e3);
+/// Milliseconds from asking for an adapter that is on disk only until it can be used, nothing else running: from its artifact, and as it
+/// was kept then.
+fn load_alone(served: &Served, folder: &Path, folders: &Folders) -> Result<[f64; 2]> {
+    folders.unkeep()?;
+    let mut medians = [0.0; 2];
+    for median_of in &mut medians {
+        let store = served.store(folder, 8 << 30)?;
+        let mut times = Vec::new();
+        for n in 0..16.min(folders.sources.len()) {
+            folders.forget(n)?;
+            let start = Instant::now();
+            served.warm(&store, &folders.sources[n..=n])?;
+            times.push(start.elapsed().as_secs_f64() * 1e3);
+            // It is written while nobody waits.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        *median_of = median(&times);
     }
-    Ok(median(&times))
+    Ok(medians)
 }

@@ -54,12 +54,13 @@ pub(crate) struct Answer {
 }
 
 impl Served {
-    pub(crate) fn open(path: &Path, threads: usize, config: EngineConfig) -> Result<Self> {
+    /// The backend keeps what it prepares in `kept`, as a node's does.
+    pub(crate) fn open(path: &Path, threads: usize, config: EngineConfig, kept: &Path) -> Result<Self> {
         let model = Model::open(path)?;
         let tokenizer = Arc::clone(&model.tokenizer);
         let geometry = Geometry::from(&model.config);
         let parts = Parts { geometry, tokenizer, chat: model.chat.clone() };
-        let (path, mut first) = (path.to_owned(), Some(model));
+        let (path, kept, mut first) = (path.to_owned(), kept.to_owned(), Some(model));
         let factory = Box::new(move || {
             let start = |error: &dyn std::fmt::Display| BackendError::Start(error.to_string());
             let model = match first.take() {
@@ -67,7 +68,7 @@ impl Served {
                 None => Model::open(&path).map_err(|error| start(&error))?,
             };
             let options = Options { threads, ..Options::default() };
-            let backend = CpuBackend::new(model.config, model.weights, &model.hashes, &options)
+            let backend = CpuBackend::cached(model.config, model.weights, &model.hashes, &options, &kept)
                 .map_err(|error| start(&error))?;
             Ok(Box::new(backend) as Box<dyn InferenceBackend>)
         });
@@ -127,7 +128,7 @@ impl Served {
         })
     }
 
-    /// Asks each question at its time, whatever else runs. Its adapter's file is put out of the page cache first.
+    /// Asks each question at its time, whatever else runs. Its adapter's files are put out of the page cache first.
     pub(crate) fn open_loop(
         &self,
         store: &AdapterStore,

@@ -14,7 +14,7 @@ use crate::{
     float_mode,
     kernels::Kernels,
     kv::{Cache, HeadLayout, PAGE},
-    lora::{Prepared, Quantizer},
+    lora::{Kept, Prepared, Quantizer},
     pool::Pool,
     profile,
     rope::RopeTable,
@@ -68,6 +68,8 @@ pub struct CpuBackend {
     workspace: Workspace,
     /// By page, for [`race`].
     owners: Vec<u32>,
+    /// Prepared adapters on disk.
+    kept: Option<Arc<Kept>>,
 }
 
 /// What a step reads.
@@ -91,7 +93,8 @@ impl CpuBackend {
         Self::start(config, weights, hashes, options, None)
     }
 
-    /// The same with packed weights kept in a folder, under the hash of the weights: the next start reads them there.
+    /// The same with packed weights and prepared adapters kept in a folder, under the hashes of what they were made of: the next start
+    /// and the next load read them there.
     pub fn cached(
         config: Config,
         weights: Weights,
@@ -99,7 +102,7 @@ impl CpuBackend {
         options: &Options,
         folder: &std::path::Path,
     ) -> Result<Self, CpuError> {
-        Self::start(config, weights, hashes, options, Some(PackCache::new(folder, hashes.weights)))
+        Self::start(config, weights, hashes, options, Some(folder))
     }
 
     fn start(
@@ -107,7 +110,7 @@ impl CpuBackend {
         weights: Weights,
         hashes: &Hashes,
         options: &Options,
-        packed: Option<PackCache>,
+        folder: Option<&std::path::Path>,
     ) -> Result<Self, CpuError> {
         float_mode::check()?;
         check_sizes(&config)?;
@@ -119,17 +122,21 @@ impl CpuBackend {
             Identity { profile: profile::hash(&config, &weights, &table), weights: hashes.weights };
         let pages = options.cache_tokens.div_ceil(PAGE).max(1);
         let cache = Cache::new(config.layers, config.kv_heads, config.head_dim, pages)?;
+        let packed = folder.map(|folder| PackCache::new(folder, hashes.weights));
         let weights = PackedWeights::new(weights, packed.as_ref())?;
         let memory = (cache.page_bytes(), weights.memory());
         let limits = limits(&config, options, context, pages, memory)?;
         let pool = Pool::new(options.threads)?;
         let workspace = Workspace::new(&config, limits.step_tokens as usize, pool.threads());
         let geometry = geometry(&config);
+        let kept =
+            folder.map(|folder| Kept::new(&folder.join("adapters"), kernels, geometry, hashes.weights));
+        let kept = kept.transpose()?.map(Arc::new);
         let model = Model { weights: Arc::new(weights), config, table, kernels, geometry };
         let name = format!("cpu-{}", kernels.path());
         tracing::info!(backend = %name, threads = pool.threads(), profile = %identity.profile, "inference backend ready");
         let owners = vec![0; cache.pages()];
-        Ok(Self { name, limits, identity, model, cache, pool, workspace, owners })
+        Ok(Self { name, limits, identity, model, cache, pool, workspace, owners, kept })
     }
 
     /// The sizes that adapters must have.
@@ -244,6 +251,7 @@ impl InferenceBackend for CpuBackend {
             kernels: self.model.kernels,
             geometry: self.model.geometry,
             weights: Arc::clone(&self.model.weights),
+            kept: self.kept.clone(),
         })
     }
 

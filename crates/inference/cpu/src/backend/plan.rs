@@ -81,7 +81,7 @@ impl<'a> Plan<'a> {
 
     /// The largest rank of any adapter.
     pub(super) fn rank(&self) -> usize {
-        self.parts.iter().flatten().map(|group| group.adapter.rank()).max().unwrap_or(0)
+        self.parts.iter().flatten().map(|group| group.adapter.rank() as usize).max().unwrap_or(0)
     }
 
     /// Notes that a token's row cannot be computed.

@@ -1,6 +1,6 @@
 //! Each kernel compiled for each path: the functions that carry target features.
 
-use super::{Attend, Matmul, QBlock, attention, elementwise, matmul};
+use super::{Attend, Matmul, QBlock, attention, elementwise, folded, matmul};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::{blocks::BLOCK, simd::Scalar};
@@ -26,13 +26,14 @@ pub(super) struct Table {
     pub(super) matmul_six: MatmulEntry,
     pub(super) matmul_eight: MatmulEntry,
     pub(super) matmul_float: MatmulEntry,
+    pub(super) matmul_folded: MatmulEntry,
     pub(super) matmul_key: MatmulEntry,
 }
 
 macro_rules! path {
     ($table:ident, $module:ident, $simd:ty, #[$attribute:meta]) => {
         mod $module {
-            use super::{Attend, BLOCK, Matmul, QBlock, attention, elementwise, matmul};
+            use super::{Attend, BLOCK, Matmul, QBlock, attention, elementwise, folded, matmul};
 
             path!(@entries $simd, #[$attribute]
                 fn quantize(x: &[f32], out: &mut [QBlock]) -> bool = elementwise::quantize::<$simd>;
@@ -52,6 +53,7 @@ macro_rules! path {
                 fn matmul_six(job: &Matmul<'_>) -> () = matmul::run::<$simd, matmul::Six>;
                 fn matmul_eight(job: &Matmul<'_>) -> () = matmul::run::<$simd, matmul::Eight>;
                 fn matmul_float(job: &Matmul<'_>) -> () = matmul::run::<$simd, matmul::Float>;
+                fn matmul_folded(job: &Matmul<'_>) -> () = folded::run::<$simd>;
                 fn matmul_key(job: &Matmul<'_>) -> () = matmul::run::<$simd, matmul::Key>;
             );
         }
@@ -74,6 +76,7 @@ macro_rules! path {
             matmul_six: $module::matmul_six,
             matmul_eight: $module::matmul_eight,
             matmul_float: $module::matmul_float,
+            matmul_folded: $module::matmul_folded,
             matmul_key: $module::matmul_key,
         };
     };

@@ -2,7 +2,7 @@
 
 use super::QBlock;
 use crate::{
-    packed::{Layout, Packed, Scale, Shape},
+    packed::{Layout, Packed, SEGMENT, Scale, Shape},
     simd::{LANES, Simd},
 };
 use std::ops::Range;
@@ -169,7 +169,7 @@ unsafe fn step<S: Simd, K: Kind, const T: usize>(
 
 /// Bias, what is there already, and the place.
 #[inline(always)]
-unsafe fn put<S: Simd>(job: &Matmul<'_>, tile: usize, token: u32, sum: S::F) {
+pub(super) unsafe fn put<S: Simd>(job: &Matmul<'_>, tile: usize, token: u32, sum: S::F) {
     let first = tile * LANES;
     let lanes = LANES.min(job.weights.shape.rows - first);
     // SAFETY: as `step`.
@@ -222,7 +222,7 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
         let stride = shape.tile_bytes() / shape.blocks;
         let mut b = 0;
         while b < shape.blocks {
-            let end = shape.blocks.min(b + 8);
+            let end = shape.blocks.min(b + SEGMENT);
             let mut segment = [S::splat(0.0); T];
             while b < end {
                 if ahead > 0 {

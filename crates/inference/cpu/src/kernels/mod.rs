@@ -3,6 +3,7 @@
 mod attention;
 mod elementwise;
 mod entry;
+mod folded;
 mod matmul;
 
 use crate::CpuError;
@@ -208,6 +209,7 @@ impl Kernels {
             Layout::Six => self.table.matmul_six,
             Layout::Eight => self.table.matmul_eight,
             Layout::Float => self.table.matmul_float,
+            Layout::Folded => self.table.matmul_folded,
             Layout::Key => self.table.matmul_key,
         };
         // SAFETY: `new` checked the features; the rest is the caller's promise.

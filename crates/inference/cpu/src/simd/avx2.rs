@@ -149,6 +149,10 @@ impl Simd for Avx2 {
             let bytes = _mm_packs_epi16(_mm256_castsi256_si128(clamped), _mm256_extracti128_si256::<1>(clamped));
             _mm_storeu_si128(to.cast(), bytes)
         }
+        fn eights(low: f32, high: f32) -> F { (_mm256_set1_ps(low), _mm256_set1_ps(high)) }
+        fn eights_i(low: i32, high: i32) -> I { (_mm256_set1_epi32(low), _mm256_set1_epi32(high)) }
+        fn low(a: F) -> F { (a.0, _mm256_setzero_ps()) }
+        fn high(a: F) -> F { (a.1, _mm256_setzero_ps()) }
         fn load_codes(from: *const u8) -> I {
             (_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast()))
         }
@@ -163,8 +167,10 @@ impl Simd for Avx2 {
             (pairs(sum.0, codes.0, x), pairs(sum.1, codes.1, x))
         }
         fn dot_wide(sum: I, codes: I, x: i32) -> I {
-            let x = _mm256_set1_epi32(x);
-            (signed_pairs(sum.0, codes.0, x), signed_pairs(sum.1, codes.1, x))
+            Self::dot_wide_each(sum, codes, Self::splat_i(x))
+        }
+        fn dot_wide_each(sum: I, codes: I, x: I) -> I {
+            (signed_pairs(sum.0, codes.0, x.0), signed_pairs(sum.1, codes.1, x.1))
         }
     }
 }

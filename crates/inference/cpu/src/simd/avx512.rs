@@ -7,6 +7,9 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512;
 
+/// The high eight lanes.
+const HIGH: __mmask16 = 0xff00;
+
 macro_rules! methods {
     ($($(#[$doc:meta])* fn $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)? $body:block)*) => {
         $(
@@ -79,6 +82,14 @@ impl Simd for Avx512 {
             let clamped = _mm512_min_epi32(_mm512_max_epi32(value, _mm512_set1_epi32(-127)), _mm512_set1_epi32(127));
             _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(clamped))
         }
+        fn eights(low: f32, high: f32) -> __m512 {
+            _mm512_mask_mov_ps(_mm512_set1_ps(low), HIGH, _mm512_set1_ps(high))
+        }
+        fn eights_i(low: i32, high: i32) -> __m512i { _mm512_mask_set1_epi32(_mm512_set1_epi32(low), HIGH, high) }
+        fn low(a: __m512) -> __m512 { _mm512_maskz_mov_ps(!HIGH, a) }
+        fn high(a: __m512) -> __m512 {
+            _mm512_castpd_ps(_mm512_zextpd256_pd512(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a))))
+        }
         fn load_codes(from: *const u8) -> __m512i { _mm512_loadu_si512(from.cast()) }
         fn load_nibbles(from: *const u8) -> (__m512i, __m512i) {
             let (bytes, mask) = (_mm512_loadu_si512(from.cast()), _mm512_set1_epi8(15));
@@ -90,5 +101,6 @@ impl Simd for Avx512 {
         fn dot_wide(sum: __m512i, codes: __m512i, x: i32) -> __m512i {
             _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(x))
         }
+        fn dot_wide_each(sum: __m512i, codes: __m512i, x: __m512i) -> __m512i { _mm512_dpbusd_epi32(sum, codes, x) }
     }
 }

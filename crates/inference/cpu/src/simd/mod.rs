@@ -89,6 +89,14 @@ pub(crate) trait Simd: Copy + 'static {
     /// Clamps to ±127 and stores the low bytes.
     unsafe fn store_i8(to: *mut i8, value: Self::I);
 
+    /// One value in the low eight lanes, one in the high eight.
+    unsafe fn eights(low: f32, high: f32) -> Self::F;
+    unsafe fn eights_i(low: i32, high: i32) -> Self::I;
+    /// The low eight lanes, above them zeros.
+    unsafe fn low(a: Self::F) -> Self::F;
+    /// The high eight lanes in the low ones, above them zeros.
+    unsafe fn high(a: Self::F) -> Self::F;
+
     unsafe fn load_codes(from: *const u8) -> Self::Codes;
     /// The low and the high nibble of each byte.
     unsafe fn load_nibbles(from: *const u8) -> (Self::Codes, Self::Codes);
@@ -97,4 +105,6 @@ pub(crate) trait Simd: Copy + 'static {
     /// The same for codes of the whole byte: with the code itself, or with the code less 128, as
     /// [`WIDE_IS_OFFSET`](Self::WIDE_IS_OFFSET) says.
     unsafe fn dot_wide(sum: Self::I, codes: Self::Codes, x: i32) -> Self::I;
+    /// The same with four bytes of its own for each lane.
+    unsafe fn dot_wide_each(sum: Self::I, codes: Self::Codes, x: Self::I) -> Self::I;
 }

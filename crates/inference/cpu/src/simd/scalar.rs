@@ -163,6 +163,23 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn eights(low: f32, high: f32) -> F {
+        lanes(|l| if l < 8 { low } else { high })
+    }
+    #[inline(always)]
+    unsafe fn eights_i(low: i32, high: i32) -> I {
+        lanes(|l| if l < 8 { low } else { high })
+    }
+    #[inline(always)]
+    unsafe fn low(a: F) -> F {
+        lanes(|l| if l < 8 { a[l] } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn high(a: F) -> F {
+        lanes(|l| if l < 8 { a[l + 8] } else { 0.0 })
+    }
+
+    #[inline(always)]
     unsafe fn load_codes(from: *const u8) -> [u8; 64] {
         // SAFETY: valid for 64 bytes by the trait's contract.
         unsafe { from.cast::<[u8; 64]>().read_unaligned() }
@@ -180,8 +197,13 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     unsafe fn dot_wide(sum: I, codes: [u8; 64], x: i32) -> I {
-        let x = x.to_le_bytes();
+        // SAFETY: no CPU feature is needed.
+        unsafe { Self::dot_wide_each(sum, codes, [x; LANES]) }
+    }
+    #[inline(always)]
+    unsafe fn dot_wide_each(sum: I, codes: [u8; 64], x: I) -> I {
         lanes(|l| {
+            let x = x[l].to_le_bytes();
             (0..4).fold(sum[l], |sum, k| sum + (i32::from(codes[l * 4 + k]) - 128) * i32::from(x[k] as i8))
         })
     }

@@ -8,7 +8,7 @@ use crate::{
     kernels::{Attend, AttendRow, Kernels, Matmul, Output, QBlock},
     kv::{Cache, PAGE},
     lora::quantized,
-    packed::{Layout, Packed, Shape},
+    packed::{HALF, Layout, Packed, Shape},
     reference,
 };
 use tributary_adapters::LoraModule;
@@ -145,16 +145,16 @@ impl Ops for KernelOps {
     fn lora(&self, a: &[f32], b: &[f32], x: &[QBlock], y: &mut [f32]) {
         let inputs = x.len() * BLOCK;
         let rank = a.len() / inputs;
-        let shape = Shape::new(Layout::Float, rank, inputs);
         let mut u = vec![0.0; rank];
-        self.matmul(
-            &packed(shape, |row, block| quantized(a, inputs, row, block)),
-            None,
-            x,
-            x.len(),
-            false,
-            &mut u,
-        );
+        let shrink = |layout, a: &[f32], u: &mut [f32]| {
+            let weights = packed(Shape::new(layout, u.len(), inputs), |row, b| quantized(a, inputs, row, b));
+            self.matmul(&weights, None, x, x.len(), false, u);
+        };
+        shrink(Layout::Float, a, &mut u);
+        // Eight rows may lie folded: every other eight do here, so that both kernels are checked.
+        for (rows, u) in a.chunks(HALF * inputs).zip(u.chunks_mut(HALF)).step_by(2) {
+            shrink(Layout::Folded, rows, u);
+        }
         u.resize(rank.next_multiple_of(BLOCK), 0.0);
         let q = self.quantize(&u).unwrap_or_default();
         let shape = Shape::new(Layout::Float, y.len(), rank);

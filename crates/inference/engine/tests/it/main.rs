@@ -7,6 +7,7 @@ mod drafts_source;
 mod equality;
 mod failures;
 mod grammar;
+mod kept;
 mod memory;
 mod prefix;
 mod prompt;

@@ -1,7 +1,7 @@
 //! A tiny model behind an engine.
 
 use alloy_primitives::B256;
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tributary_adapters::{
     CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Memory, ResidencyConfig, Source, TENSORS_FILE,
@@ -48,6 +48,15 @@ impl Tiny {
         let model = self.model();
         let options = Options { threads: 2, cache_tokens: pages as usize * PAGE, ..Options::default() };
         CpuBackend::new(model.config, model.weights, &model.hashes, &options).unwrap()
+    }
+
+    /// An engine whose backend keeps what it prepares, as a node's does.
+    pub(crate) fn keeping(&self, kept: &Path) -> Engine {
+        let model = self.model();
+        let options = Options { threads: 2, cache_tokens: 64 * PAGE, ..Options::default() };
+        let backend = CpuBackend::cached(model.config, model.weights, &model.hashes, &options, kept).unwrap();
+        let mut backend = Some(backend);
+        self.engine_over(quick(), Box::new(move || Ok(Box::new(backend.take().unwrap()) as _)))
     }
 
     /// A source for an adapter, written to disk.

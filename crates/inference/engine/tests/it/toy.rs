@@ -28,6 +28,9 @@ impl PreparedAdapter for Prepared {
     fn bytes(&self) -> usize {
         1000
     }
+    fn rank(&self) -> u32 {
+        8
+    }
     fn as_any(&self) -> &dyn Any {
         self
     }
