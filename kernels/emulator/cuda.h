@@ -45,7 +45,7 @@ extern emulator::Index threadIdx, blockIdx, blockDim;
     static void name##_body(const Params& p);                                                                          \
     static emulator::Kernel name##_kernel(#name, sizeof(Params), threads,                                              \
                                           [](const void* p) { name##_body(*static_cast<const Params*>(p)); });         \
-    static void name##_body(const Params& p)
+    static void name##_body([[maybe_unused]] const Params& p)
 #define UNROLL
 
 DEVICE float fma_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

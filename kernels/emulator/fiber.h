@@ -62,7 +62,7 @@ inline void prepare(Fiber& fiber, size_t size, void (*entry)()) {
 #if defined(__x86_64__)
     // As if `entry` had been called: the stack is 16-byte aligned before the return address.
     uintptr_t top = reinterpret_cast<uintptr_t>(fiber.stack + fiber.size) & ~static_cast<uintptr_t>(15);
-    void** sp = reinterpret_cast<void**>(top - 16);
+    void** sp = reinterpret_cast<void**>(top - 8);
     *sp-- = nullptr;
     *sp = reinterpret_cast<void*>(entry);
     for (int i = 0; i < 6; i++) *--sp = nullptr;

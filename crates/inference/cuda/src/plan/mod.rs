@@ -10,4 +10,4 @@ pub use arena::{Arena, Region};
 pub use bucket::{Bucket, HEADER_WORDS};
 pub use metadata::{Metadata, Sections, encode};
 pub use slots::{Placement, Slots};
-pub use work::{Group, Limits, RowPart, Work};
+pub use work::{Group, Limits, RowPart, Token, Work};
