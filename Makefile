@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := $(CACHE)/venv
 
-.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench bench-chain soak genesis clean-dev
+.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench bench-chain soak test-gpu bench-gpu genesis clean-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -58,6 +58,15 @@ bench-chain: setup ## this node and op-geth on the same blocks (BENCH_ARGS="--he
 	$(CARGO) build --release --locked --bin tributary
 	$(CARGO) run --release --locked -p tributary-bench-chain -- --tributary $(TARGET)/release/tributary \
 	  --op-geth $(CACHE)/interop/bin/op-geth --folder $(CACHE)/bench-chain $(BENCH_ARGS)
+
+test-gpu: ## the GPU against the definition and the CPU; fails where there is none
+	$(CARGO) build --release --locked --bin tributary
+	$(TARGET)/release/tributary model pull
+	$(CARGO) run --release --locked -p tributary-cuda --example gpu -- check
+	! command -v compute-sanitizer >/dev/null || compute-sanitizer --error-exitcode 1 $(TARGET)/release/examples/gpu check
+
+bench-gpu: ## steps on the GPU beside their bounds; fails where there is none
+	$(CARGO) run --release --locked -p tributary-cuda --example gpu -- bench
 
 genesis: ## remake genesis/dev.json
 	$(CARGO) run --locked -p tributary-genesis

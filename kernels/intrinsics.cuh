@@ -61,13 +61,6 @@ DEVICE void mma_s8_16(int (&d)[4], u32 a0, u32 a1, u32 b) {
         : "r"(a0), "r"(a1), "r"(b), "r"(0));
 }
 
-// D += A · B over bf16 pairs, A 16 × 16, B 16 × 8, sums in f32 in the tensor cores' own order: the fast tier only.
-DEVICE void mma_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 #endif
 
 // Sixteen bytes at once.

@@ -11,7 +11,7 @@ struct Index {
 };
 
 // What the lanes of a warp do together; the scheduler does it once all 32 have come.
-enum class Collective { exchange, sync, mma_s8_32, mma_s8_16, mma_bf16 };
+enum class Collective { exchange, sync, mma_s8_32, mma_s8_16 };
 
 unsigned exchange_xor(unsigned value, int mask);
 void sync_warp();
@@ -95,10 +95,4 @@ DEVICE void mma_s8_32(int (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 DEVICE void mma_s8_16(int (&d)[4], u32 a0, u32 a1, u32 b) {
     u32 a[2] = {a0, a1};
     emulator::mma(emulator::Collective::mma_s8_16, (unsigned*)d, a, 2, &b, 1);
-}
-DEVICE void mma_bf16(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-    u32 b[2] = {b0, b1}, sums[4];
-    __builtin_memcpy(sums, d, 16);
-    emulator::mma(emulator::Collective::mma_bf16, sums, a, 4, b, 2);
-    __builtin_memcpy(d, sums, 16);
 }

@@ -120,7 +120,6 @@ void mma(Collective which, unsigned* d, const unsigned* a, int a_words, const un
     lanes[me].which = which;
     memcpy(lanes[me].a, a, a_words * 4);
     memcpy(lanes[me].b, b, b_words * 4);
-    memcpy(lanes[me].d, d, 16);
     pause(State::collective);
     memcpy(d, lanes[me].d, 16);
 }
@@ -129,57 +128,26 @@ static signed char byte_of(const unsigned* words, int index) {
     return static_cast<signed char>(words[index / 4] >> (index % 4 * 8));
 }
 
-static float brain(const unsigned* words, int index) {
-    unsigned bits = (words[index / 2] >> (index % 2 * 16) & 0xffff) << 16;
-    float value;
-    memcpy(&value, &bits, 4);
-    return value;
-}
-
 // The shares of the lanes, from the tables of PTX's "matrix fragments for mma": lane = group · 4 + place.
 static void multiply(Lane* warp, Collective which) {
     const int depth = which == Collective::mma_s8_32 ? 32 : 16;
-    const bool floats = which == Collective::mma_bf16;
     static signed char a[16][32], b[32][8];
-    static float fa[16][16], fb[16][8];
     for (int lane = 0; lane < 32; lane++) {
         int group = lane / 4, place = lane % 4;
-        if (floats) {
-            for (int i = 0; i < 8; i++) {
-                fa[group + (i / 2 % 2) * 8][place * 2 + i % 2 + i / 4 * 8] = brain(warp[lane].a, i);
-            }
-            for (int i = 0; i < 4; i++) fb[place * 2 + i % 2 + i / 2 * 8][group] = brain(warp[lane].b, i);
-            continue;
-        }
         for (int i = 0; i < depth / 2; i++) {
             a[group + (i / 4 % 2) * 8][place * 4 + i % 4 + i / 8 * 16] = byte_of(warp[lane].a, i);
         }
         for (int i = 0; i < depth / 4; i++) b[place * 4 + i % 4 + i / 4 * 16][group] = byte_of(warp[lane].b, i);
     }
     int product[16][8] = {};
-    float sums[16][8] = {};
     for (int row = 0; row < 16; row++) {
         for (int k = 0; k < depth; k++) {
-            for (int column = 0; column < 8; column++) {
-                if (floats) {
-                    sums[row][column] += fa[row][k] * fb[k][column];
-                } else {
-                    product[row][column] += a[row][k] * b[k][column];
-                }
-            }
+            for (int column = 0; column < 8; column++) product[row][column] += a[row][k] * b[k][column];
         }
     }
     for (int lane = 0; lane < 32; lane++) {
         for (int i = 0; i < 4; i++) {
-            int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-            if (floats) {
-                float d;
-                memcpy(&d, &warp[lane].d[i], 4);
-                d += sums[row][column];
-                memcpy(&warp[lane].d[i], &d, 4);
-            } else {
-                memcpy(&warp[lane].d[i], &product[row][column], 4);
-            }
+            memcpy(&warp[lane].d[i], &product[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2], 4);
         }
     }
 }

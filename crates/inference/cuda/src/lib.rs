@@ -4,6 +4,7 @@ mod backend;
 mod device;
 mod driver;
 mod error;
+mod start;
 
 pub mod launch;
 pub mod pack;
@@ -14,3 +15,4 @@ pub use backend::{CudaBackend, Options};
 pub use device::{CopyId, Device, HostBytes, HostMemory, ProgramId};
 pub use driver::{CudaDevice, Nvrtc};
 pub use error::{CudaError, DeviceError};
+pub use start::{DeviceChoice, OpenDevice, Starter};

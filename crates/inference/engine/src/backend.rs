@@ -70,6 +70,12 @@ pub trait Preparer: Send + Sync + fmt::Debug {
     /// Quantises `weight · scale · B` and `A`. An adapter that does not fit the model, or uses what the
     /// backend lacks, is an error that names it.
     fn prepare(&self, adapter: &Adapter, weight: f32) -> Result<Arc<dyn PreparedAdapter>, PrepareError>;
+
+    /// The name of the form. What was prepared in one form is of no use to a backend of another, so that after a change of
+    /// backends adapters are prepared anew.
+    fn form(&self) -> &'static str {
+        "cpu"
+    }
 }
 
 /// Why an adapter cannot be used with this backend.

@@ -83,6 +83,10 @@ impl Preparer for Quantizer {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(Prepared { id, geometry: self.geometry, rank, host: Arc::from(host) }))
     }
+
+    fn form(&self) -> &'static str {
+        "cuda"
+    }
 }
 
 /// Where a module's parts go.

@@ -109,6 +109,9 @@ impl OnDevice<'_> {
         outputs: &[(u64, usize)],
         launches: impl FnOnce(u64) -> Vec<Launch>,
     ) -> Option<Vec<Vec<u8>>> {
+        if self.failed.borrow().is_some() {
+            return None;
+        }
         let mut device = self.device.borrow_mut();
         let result = run(&mut **device, case, outputs, launches);
         result.map_err(|error| self.failed.borrow_mut().get_or_insert(error).clone()).ok()
@@ -224,7 +227,7 @@ impl Primitives for OnDevice<'_> {
 
     fn lora(&self, a: &[f32], b: &[f32], x: &[Q8], y: &mut [f32]) {
         let inputs = x.len() * BLOCK;
-        let rank = a.len() / inputs;
+        let Some(rank) = a.len().checked_div(inputs) else { return };
         let Some(adapter) = packed_adapter(a, b, inputs, y.len()) else { return };
         let mut case = Case::default();
         let blob = case.input(adapter);

@@ -3,6 +3,7 @@
 //! `kernels/emulator` says what CUDA's builtins mean; the system's C++ compiler makes a library of it all, once for each way of
 //! checking. Everything above [`Device`] is the code that drives a GPU.
 
+use crate::model::backend_on;
 use libloading::{Library, Symbol};
 use std::{
     collections::HashMap,
@@ -10,14 +11,18 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tributary_cuda::{
-    CopyId, Device, DeviceError, HostBytes, HostMemory, ProgramId,
+    CopyId, CudaBackend, Device, DeviceError, HostBytes, HostMemory, ProgramId,
     launch::Launch,
     plan::{Arena, Region},
     sources::SOURCES,
 };
+use tributary_weights::{Config, Weights};
 
 /// How the kernels are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +228,8 @@ pub(crate) struct Emulator {
     programs: HashMap<ProgramId, Vec<Launch>>,
     copies: HashMap<CopyId, Copying>,
     next: u64,
-    runs: usize,
+    /// Programs that were run.
+    pub(crate) runs: Arc<AtomicUsize>,
     /// Copies that were begun, for tests.
     pub(crate) staged: Arc<Mutex<usize>>,
 }
@@ -249,7 +255,7 @@ impl Emulator {
             programs: HashMap::new(),
             copies: HashMap::new(),
             next: 0,
-            runs: 0,
+            runs: Arc::default(),
             staged: Arc::default(),
         }
     }
@@ -261,6 +267,11 @@ impl Emulator {
     fn fail(call: &'static str, reason: String) -> DeviceError {
         DeviceError::Call { call, reason }
     }
+}
+
+/// A backend on the emulated device.
+pub(crate) fn backend(config: &Config, weights: &Weights) -> CudaBackend {
+    backend_on(Emulator::new(Watch::Shadow), config, weights)
 }
 
 /// Copies to device memory.
@@ -329,8 +340,8 @@ impl Device for Emulator {
     }
 
     fn run(&mut self, program: ProgramId) -> Result<(), DeviceError> {
-        self.runs += 1;
-        if self.trouble.lost_at.is_some_and(|at| self.runs >= at) {
+        let runs = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.trouble.lost_at.is_some_and(|at| runs >= at) {
             return Err(DeviceError::Lost("pulled out".to_owned()));
         }
         for each in &self.programs[&program] {

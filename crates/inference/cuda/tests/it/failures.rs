@@ -1,8 +1,8 @@
 //! What is refused, what fails alone, and what fails with the device.
 
 use crate::{
-    emulator::{Emulator, Trouble, Watch},
-    model::{HASHES, OPTIONS, Sequence, adapter, backend, backend_on, config, expected, part, results, small},
+    emulator::{Emulator, Trouble, Watch, backend},
+    model::{HASHES, OPTIONS, Sequence, adapter, backend_on, config, expected, part, results, small},
 };
 use tributary_adapters::Projection;
 use tributary_cuda::{CudaBackend, CudaDevice, CudaError, DeviceError, Nvrtc, Options};
@@ -37,9 +37,9 @@ fn an_overflow_fails_its_row_only() {
 fn rows_that_cannot_run_leave_the_others_alone() {
     let config = config(Architecture::Llama, 64, 64);
     let weights = small(25, Format::Q8_0, &config);
-    let mut backend = backend(&config, &weights);
     let other = Config { layers: 1, ..config.clone() };
-    let foreign = part(&crate::model::backend(&other, &small(25, Format::Q8_0, &other)), &adapter(&other, 1, 4, &[Projection::Q]), 1.0);
+    let foreign = part(&backend(&other, &small(25, Format::Q8_0, &other)), &adapter(&other, 1, 4, &[Projection::Q]), 1.0);
+    let mut backend = backend(&config, &weights);
     let sequence = |id, token, lora| Sequence { id, tokens: vec![token], pages: vec![id as u32], lora };
     let rows = [sequence(1, 100, vec![]), sequence(2, 1, vec![foreign]), sequence(3, 1, vec![])];
     let mut out = StepOutput::default();
@@ -105,31 +105,21 @@ fn a_lost_device_fails_the_step() {
     let config = config(Architecture::Llama, 64, 64);
     let weights = small(29, Format::Q8_0, &config);
     let sequence = Sequence { id: 1, tokens: vec![1, 2], pages: vec![0], lora: vec![] };
-    // The self-test runs programs too; find where the first step's is.
-    let mut found = false;
-    for lost_at in [1, 1000] {
-        let trouble = Trouble { lost_at: Some(lost_at), ..Trouble::default() };
-        let device = Emulator::with(Watch::Shadow, trouble, false);
-        if lost_at == 1 {
-            let error = CudaBackend::new(Box::new(device), &config, &weights, &HASHES, &OPTIONS).unwrap_err();
-            assert_eq!(error, CudaError::Device(DeviceError::Lost("pulled out".to_owned())));
-            continue;
-        }
-        let mut backend = backend_on(device, &config, &weights);
-        let mut out = StepOutput::default();
-        for _ in 0..lost_at {
-            match backend.step(&[sequence.row(0, 2)], &mut out) {
-                Ok(()) => {}
-                Err(BackendError::Failed(reason)) => {
-                    assert!(reason.contains("lost"), "{reason}");
-                    found = true;
-                    break;
-                }
-                Err(other) => panic!("{other}"),
-            }
-        }
+    let lost = Trouble { lost_at: Some(1), ..Trouble::default() };
+    let device = Box::new(Emulator::with(Watch::Shadow, lost, false));
+    let error = CudaBackend::new(device, &config, &weights, &HASHES, &OPTIONS).unwrap_err();
+    assert_eq!(error, CudaError::Device(DeviceError::Lost("pulled out".to_owned())));
+    let mut out = StepOutput::default();
+    let device = Emulator::new(Watch::Shadow);
+    let runs = std::sync::Arc::clone(&device.runs);
+    backend_on(device, &config, &weights).step(&[sequence.row(0, 2)], &mut out).unwrap();
+    // The last of these was the step.
+    let trouble = Trouble { lost_at: Some(runs.load(std::sync::atomic::Ordering::Relaxed)), ..lost };
+    let mut backend = backend_on(Emulator::with(Watch::Shadow, trouble, false), &config, &weights);
+    match backend.step(&[sequence.row(0, 2)], &mut out) {
+        Err(BackendError::Failed(reason)) => assert!(reason.contains("lost"), "{reason}"),
+        other => panic!("{other:?}"),
     }
-    assert!(found);
 }
 
 /// What this machine lacks is said, not panicked about.

@@ -2,6 +2,7 @@
 
 mod compile;
 mod emulator;
+mod engine;
 mod failures;
 mod forward;
 mod model;

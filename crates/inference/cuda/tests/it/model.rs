@@ -1,6 +1,5 @@
 //! Small models with random weights, adapters for them, and ways to run them.
 
-use crate::emulator::{Emulator, Watch};
 use alloy_primitives::B256;
 use tributary_adapters::{Adapter, LoraModule, Projection};
 use tributary_cpu::reference::{Lora, Reference};
@@ -143,10 +142,6 @@ pub(crate) const OPTIONS: Options = Options {
 
 pub(crate) fn backend_on(device: impl Device + 'static, config: &Config, weights: &Weights) -> CudaBackend {
     CudaBackend::new(Box::new(device), config, weights, &HASHES, &OPTIONS).unwrap()
-}
-
-pub(crate) fn backend(config: &Config, weights: &Weights) -> CudaBackend {
-    backend_on(Emulator::new(Watch::Shadow), config, weights)
 }
 
 pub(crate) fn part(backend: &CudaBackend, adapter: &Adapter, weight: f32) -> LoraPart {
