@@ -57,7 +57,10 @@ pub struct Starter {
 
 impl fmt::Debug for Starter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Starter").field("choice", &self.choice).field("started", &self.started).finish_non_exhaustive()
+        f.debug_struct("Starter")
+            .field("choice", &self.choice)
+            .field("started", &self.started)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,7 +78,9 @@ impl Starter {
             DeviceChoice::Cuda(ordinal) => ordinal,
         };
         if std::mem::replace(&mut self.started, true) {
-            tracing::error!("The CUDA backend broke; the CPU goes on serving until the node is started again");
+            tracing::error!(
+                "The CUDA backend broke; the CPU goes on serving until the node is started again"
+            );
             return None;
         }
         let backend = (self.open)(ordinal)

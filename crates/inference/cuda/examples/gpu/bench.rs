@@ -17,7 +17,14 @@ use tributary_weights::{Architecture, Config, Format, Layer, Matrix, Weights};
 const BEHIND: u32 = 128;
 const STEPS: u32 = 50;
 
-const fn shape(layers: usize, hidden: usize, intermediate: usize, heads: usize, kv_heads: usize, head_dim: usize) -> Config {
+const fn shape(
+    layers: usize,
+    hidden: usize,
+    intermediate: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+) -> Config {
     Config {
         architecture: Architecture::Llama,
         layers,
@@ -39,7 +46,12 @@ const ONE: Config = shape(16, 2048, 8192, 32, 8, 64);
 
 fn weights(config: &Config, format: Format) -> Result<Weights, tributary_weights::WeightsError> {
     let matrix = |rows: usize, columns: usize| {
-        Matrix::new(format, rows, columns, vec![0; rows * columns / format.block_len() * format.block_bytes()])
+        Matrix::new(
+            format,
+            rows,
+            columns,
+            vec![0; rows * columns / format.block_len() * format.block_bytes()],
+        )
     };
     let (hidden, wide) = (config.hidden, config.intermediate);
     let layer = || -> Result<Layer, tributary_weights::WeightsError> {
@@ -84,7 +96,8 @@ fn bandwidth() -> Result<f64, DeviceError> {
 fn step(backend: &mut CudaBackend, lora: &[Vec<LoraPart>]) -> Result<Duration, Box<dyn std::error::Error>> {
     let rows = lora.len();
     let each = BEHIND as usize / 16 + 1;
-    let pages: Vec<Vec<u32>> = (0..rows).map(|row| (0..each).map(|page| (row * each + page) as u32).collect()).collect();
+    let pages: Vec<Vec<u32>> =
+        (0..rows).map(|row| (0..each).map(|page| (row * each + page) as u32).collect()).collect();
     for (row, lora) in lora.iter().enumerate() {
         while backend.admit(SeqId(row as u64), lora)? == Admission::Loading {
             std::thread::yield_now();
@@ -110,11 +123,14 @@ fn step(backend: &mut CudaBackend, lora: &[Vec<LoraPart>]) -> Result<Duration, B
 }
 
 fn streamed(weights: &Weights) -> f64 {
-    weights.tensors().iter().map(|(_, tensor)| match tensor {
-        tributary_weights::TensorRef::Matrix(matrix) => matrix.data().len() as f64,
-        tributary_weights::TensorRef::Vector(values) => values.len() as f64 * 4.0,
-    })
-    .sum()
+    weights
+        .tensors()
+        .iter()
+        .map(|(_, tensor)| match tensor {
+            tributary_weights::TensorRef::Matrix(matrix) => matrix.data().len() as f64,
+            tributary_weights::TensorRef::Vector(values) => values.len() as f64 * 4.0,
+        })
+        .sum()
 }
 
 fn report(what: &str, rows: usize, time: Duration, bytes: f64, bandwidth: f64) {
@@ -132,9 +148,11 @@ fn report(what: &str, rows: usize, time: Duration, bytes: f64, bandwidth: f64) {
 pub(crate) fn run() -> Outcome {
     let bandwidth = bandwidth()?;
     println!("bandwidth of a copy within the device: {:.0} GB/s", bandwidth / 1e9);
-    for (name, config, format) in
-        [("1B Q8_0", &ONE, Format::Q8_0), ("8B Q4_1", &EIGHT, Format::Q4_1), ("8B Q8_0", &EIGHT, Format::Q8_0)]
-    {
+    for (name, config, format) in [
+        ("1B Q8_0", &ONE, Format::Q8_0),
+        ("8B Q4_1", &EIGHT, Format::Q4_1),
+        ("8B Q8_0", &EIGHT, Format::Q8_0),
+    ] {
         let weights = weights(config, format)?;
         let bytes = streamed(&weights);
         let options = Options { cache_tokens: 1 << 16, adapter_bytes: 8 << 30, ..Options::default() };
@@ -150,7 +168,8 @@ pub(crate) fn run() -> Outcome {
 
 /// Sixty-four rows with adapters of their own; the time of an upload; a thousand adapters in turn.
 fn adapters(name: &str, backend: &mut CudaBackend, config: &Config, base: f64, bandwidth: f64) -> Outcome {
-    let kinds: [(&str, &[Projection]); 2] = [("q, v", &[Projection::Q, Projection::V]), ("all-linear", &Projection::ALL)];
+    let kinds: [(&str, &[Projection]); 2] =
+        [("q, v", &[Projection::Q, Projection::V]), ("all-linear", &Projection::ALL)];
     for (kind, projections) in kinds {
         let all = adapter(config, 1, 16, projections);
         let part = |backend: &CudaBackend| -> Result<LoraPart, tributary_engine::PrepareError> {
@@ -161,11 +180,21 @@ fn adapters(name: &str, backend: &mut CudaBackend, config: &Config, base: f64, b
         let bytes = distinct[0].prepared.bytes() as f64;
         let start = Instant::now();
         while backend.admit(SeqId(1 << 40), &distinct[..1])? == Admission::Loading {}
-        println!("{name}, upload of r16 {kind}, {:.1} MB: {:.2} ms", bytes / 1e6, start.elapsed().as_secs_f64() * 1e3);
+        println!(
+            "{name}, upload of r16 {kind}, {:.1} MB: {:.2} ms",
+            bytes / 1e6,
+            start.elapsed().as_secs_f64() * 1e3
+        );
         backend.release(SeqId(1 << 40));
         let lora: Vec<Vec<LoraPart>> = distinct.iter().map(|part| vec![part.clone()]).collect();
         let time = step(backend, &lora)?;
-        report(&format!("{name}, 64 streams, 64 adapters r16 {kind}"), 64, time, base + 64.0 * bytes, bandwidth);
+        report(
+            &format!("{name}, 64 streams, 64 adapters r16 {kind}"),
+            64,
+            time,
+            base + 64.0 * bytes,
+            bandwidth,
+        );
     }
     many(name, backend, config)
 }
@@ -181,15 +210,25 @@ fn many(name: &str, backend: &mut CudaBackend, config: &Config) -> Outcome {
         let mut random = Random(7);
         let mut draw = || {
             // Ranks r with weight 1/r, by inversion of the harmonic sum.
-            let mut left = random.below(1 << 20) as f64 / f64::from(1 << 20) * (1..=count).map(|r| 1.0 / r as f64).sum::<f64>();
-            (1..=count).find(|r| { left -= 1.0 / *r as f64; left <= 0.0 }).unwrap_or(1) - 1
+            let mut left = random.below(1 << 20) as f64 / f64::from(1 << 20)
+                * (1..=count).map(|r| 1.0 / r as f64).sum::<f64>();
+            (1..=count)
+                .find(|r| {
+                    left -= 1.0 / *r as f64;
+                    left <= 0.0
+                })
+                .unwrap_or(1)
+                - 1
         };
         let mut total = Duration::ZERO;
         for _ in 0..8 {
             let lora: Vec<Vec<LoraPart>> = (0..64).map(|_| vec![all[draw()].clone()]).collect();
             total += step(backend, &lora)?;
         }
-        println!("{name}, 64 streams, Zipf over {count} adapters: {:.3} ms a step", total.as_secs_f64() * 1e3 / 8.0);
+        println!(
+            "{name}, 64 streams, Zipf over {count} adapters: {:.3} ms a step",
+            total.as_secs_f64() * 1e3 / 8.0
+        );
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::{
 use std::path::Path;
 use tributary_adapters::Projection;
 use tributary_cpu::{CpuBackend, reference::Lora};
-use tributary_cuda::{CudaBackend, Device, Options};
+use tributary_cuda::{CudaBackend, Options};
 use tributary_engine::{InferenceBackend, LoraPart, StepOutput};
 use tributary_weights::{Architecture, DEFAULT_MODEL, Format, Model, cache_dir};
 
@@ -39,7 +39,7 @@ pub(crate) fn run() -> Outcome {
 fn forward(seed: u64, format: Format) -> Outcome {
     let mut random = Random(seed);
     let sizes = [256, 512, 768];
-    let architecture = if seed % 3 == 0 { Architecture::Qwen2 } else { Architecture::Llama };
+    let architecture = if seed.is_multiple_of(3) { Architecture::Qwen2 } else { Architecture::Llama };
     let config = config(architecture, sizes[random.below(3)], sizes[random.below(3)] * 4);
     let weights = small(seed, format, &config);
     let ranks: Vec<u32> = (0..random.below(3)).map(|_| 1 + random.below(70) as u32).collect();
@@ -55,7 +55,9 @@ fn forward(seed: u64, format: Format) -> Outcome {
         let count = (1 + random.below(80)).min(sequence.tokens.len() - at);
         backend.step(&[sequence.row(at, count)], &mut out)?;
         if results(&out, 0)? != wanted[at..at + count] {
-            return Err(format!("seed {seed}, {format}, ranks {ranks:?}: positions {at} and on differ").into());
+            return Err(
+                format!("seed {seed}, {format}, ranks {ranks:?}: positions {at} and on differ").into()
+            );
         }
         at += count;
     }
@@ -65,15 +67,19 @@ fn forward(seed: u64, format: Format) -> Outcome {
 /// Greedy answers to random prompts, with adapters that come and go; sixteen at a time here, one at a time on the CPU.
 fn answers(path: &Path) -> Outcome {
     let model = Model::open(path)?;
-    let options = Options { cache_tokens: 16_384, adapter_bytes: 64 << 20, context: 512, ..Options::default() };
-    let mut gpu = CudaBackend::new(Box::new(open()?), &model.config, &model.weights, &model.hashes, &options)?;
+    let options =
+        Options { cache_tokens: 16_384, adapter_bytes: 64 << 20, context: 512, ..Options::default() };
+    let mut gpu =
+        CudaBackend::new(Box::new(open()?), &model.config, &model.weights, &model.hashes, &options)?;
     let (config, hashes) = (model.config.clone(), model.hashes);
     let mut cpu = CpuBackend::new(model.config, model.weights, &hashes, &tributary_cpu::Options::default())?;
-    let adapters: Vec<_> = (0..12).map(|seed| adapter(&config, seed, 4 + seed as u32 * 3, &Projection::ALL)).collect();
+    let adapters: Vec<_> =
+        (0..12).map(|seed| adapter(&config, seed, 4 + seed as u32 * 3, &Projection::ALL)).collect();
     let mut random = Random(1);
     let mut free = Vec::new();
     for first in (0..ANSWERS).step_by(16) {
-        let chosen: Vec<Option<usize>> = (0..16).map(|_| (random.below(4) > 0).then(|| random.below(12))).collect();
+        let chosen: Vec<Option<usize>> =
+            (0..16).map(|_| (random.below(4) > 0).then(|| random.below(12))).collect();
         let prompts: Vec<Vec<u32>> = chosen
             .iter()
             .map(|_| (0..1 + random.below(40)).map(|_| random.below(config.vocab) as u32).collect())
@@ -81,18 +87,23 @@ fn answers(path: &Path) -> Outcome {
         let lora = |backend: &dyn InferenceBackend, which: &Option<usize>| -> Result<Vec<LoraPart>, _> {
             let prepare = |index: &usize| {
                 let prepared = backend.preparer().prepare(&adapters[*index], 1.0)?;
-                Ok::<_, tributary_engine::PrepareError>(LoraPart { hash: adapters[*index].hash, weight: 1.0, prepared })
+                Ok::<_, tributary_engine::PrepareError>(LoraPart {
+                    hash: adapters[*index].hash,
+                    weight: 1.0,
+                    prepared,
+                })
             };
             which.iter().map(prepare).collect()
         };
-        let sequences = |backend: &dyn InferenceBackend| -> Result<Vec<Sequence>, tributary_engine::PrepareError> {
-            let one = |(index, (prompt, which)): (usize, (&Vec<u32>, &Option<usize>))| {
-                let pages = (0..5).map(|page| (index * 5 + page) as u32).collect();
-                let id = (first + index) as u64;
-                Ok(Sequence { id, tokens: prompt.clone(), pages, lora: lora(backend, which)? })
+        let sequences =
+            |backend: &dyn InferenceBackend| -> Result<Vec<Sequence>, tributary_engine::PrepareError> {
+                let one = |(index, (prompt, which)): (usize, (&Vec<u32>, &Option<usize>))| {
+                    let pages = (0..5).map(|page| (index * 5 + page) as u32).collect();
+                    let id = (first + index) as u64;
+                    Ok(Sequence { id, tokens: prompt.clone(), pages, lora: lora(backend, which)? })
+                };
+                prompts.iter().zip(&chosen).enumerate().map(one).collect()
             };
-            prompts.iter().zip(&chosen).enumerate().map(one).collect()
-        };
         let mut together = sequences(&gpu)?;
         decode(&mut gpu, &mut together)?;
         let mut alone = sequences(&cpu)?;
@@ -126,8 +137,11 @@ fn decode(backend: &mut dyn InferenceBackend, sequences: &mut [Sequence]) -> Out
         }
     }
     for _ in 0..TOKENS {
-        let rows: Vec<_> =
-            sequences.iter().zip(&at).map(|(sequence, at)| sequence.row(*at, sequence.tokens.len() - at)).collect();
+        let rows: Vec<_> = sequences
+            .iter()
+            .zip(&at)
+            .map(|(sequence, at)| sequence.row(*at, sequence.tokens.len() - at))
+            .collect();
         backend.step(&rows, &mut out)?;
         for (row, sequence) in sequences.iter_mut().enumerate() {
             if let Some(error) = out.error(row) {
@@ -135,7 +149,8 @@ fn decode(backend: &mut dyn InferenceBackend, sequences: &mut [Sequence]) -> Out
             }
             at[row] = sequence.tokens.len();
             let logits = out.logits(row, out.count(row) - 1);
-            let best = (0..logits.len()).fold(0, |best, index| if logits[index] > logits[best] { index } else { best });
+            let best = (0..logits.len())
+                .fold(0, |best, index| if logits[index] > logits[best] { index } else { best });
             sequence.tokens.push(best as u32);
         }
     }

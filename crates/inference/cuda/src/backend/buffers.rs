@@ -15,7 +15,12 @@ struct Growing {
 
 impl Growing {
     /// Whether it had to move.
-    fn ensure(&mut self, device: &mut dyn Device, name: &'static str, bytes: usize) -> Result<bool, DeviceError> {
+    fn ensure(
+        &mut self,
+        device: &mut dyn Device,
+        name: &'static str,
+        bytes: usize,
+    ) -> Result<bool, DeviceError> {
         if bytes as u64 <= self.bytes {
             return Ok(false);
         }

@@ -104,7 +104,8 @@ fn plan(geometry: &Geometry, modules: &[LoraModule]) -> (Vec<Plan>, usize) {
     let plans = modules
         .iter()
         .map(|module| {
-            let (rank, inputs, outputs) = (module.rank as usize, module.inputs as usize, module.outputs as usize);
+            let (rank, inputs, outputs) =
+                (module.rank as usize, module.inputs as usize, module.outputs as usize);
             let narrow = if rank <= 16 { Layout::Narrow } else { Layout::Float };
             let a = Shape { layout: Layout::Float, rows: rank, columns: inputs };
             let b = Shape { layout: narrow, rows: outputs, columns: rank };

@@ -133,7 +133,11 @@ impl CudaBackend {
         let mut at = 0;
         while at < count {
             let first = work.outputs[at];
-            let run = work.outputs[at..].iter().zip(first..).take_while(|(place, expected)| *place == expected).count();
+            let run = work.outputs[at..]
+                .iter()
+                .zip(first..)
+                .take_while(|(place, expected)| *place == expected)
+                .count();
             let (_, after) = rest.split_at_mut((first - taken) * vocab * 4);
             let (here, after) = after.split_at_mut(run * vocab * 4);
             parts.push((buffers.logits + (at * vocab * 4) as u64, here));

@@ -11,7 +11,9 @@ use crate::{
     launch::{
         Kernel, Launch,
         group::{Adapters, Linears},
-        params::{ActivateParams, AttendParams, Matrix as MatrixParams, NormParams, RotateParams, VectorParams},
+        params::{
+            ActivateParams, AttendParams, Matrix as MatrixParams, NormParams, RotateParams, VectorParams,
+        },
     },
     pack::{Layout, Shape, pack},
     plan::{Arena, Bucket},
@@ -118,7 +120,13 @@ impl OnDevice<'_> {
     }
 
     /// The same for one output of floats; nothing if the device failed.
-    fn run_floats(&self, case: &Case, out: u64, count: usize, launches: impl FnOnce(u64) -> Vec<Launch>) -> Vec<f32> {
+    fn run_floats(
+        &self,
+        case: &Case,
+        out: u64,
+        count: usize,
+        launches: impl FnOnce(u64) -> Vec<Launch>,
+    ) -> Vec<f32> {
         self.run(case, &[(out, count * 4)], launches).map(|parts| floats(&parts[0])).unwrap_or_default()
     }
 }
@@ -197,7 +205,8 @@ impl Primitives for OnDevice<'_> {
     }
 
     fn linear(&self, matrix: &Matrix, bias: Option<&[f32]>, tokens: &[Vec<Q8>]) -> Vec<f32> {
-        let shape = Shape { layout: Layout::of(matrix.format()), rows: matrix.rows(), columns: matrix.columns() };
+        let shape =
+            Shape { layout: Layout::of(matrix.format()), rows: matrix.rows(), columns: matrix.columns() };
         let mut packed = vec![0; shape.bytes()];
         pack(shape, &mut packed, &|row, b| block(matrix, row, b));
         let mut case = Case::default();
@@ -247,7 +256,11 @@ impl Primitives for OnDevice<'_> {
         let groups = case.words(&[0, 0, 0, 1]);
         case.pointers.push((groups, blob));
         let found = self.run_floats(&case, out, y.len(), |base| {
-            let matrix = MatrixParams { rows: y.len() as u32, blocks: (inputs / BLOCK) as u32, ..MatrixParams::default() };
+            let matrix = MatrixParams {
+                rows: y.len() as u32,
+                blocks: (inputs / BLOCK) as u32,
+                ..MatrixParams::default()
+            };
             let matrices = [matrix];
             let linears = linears(&matrices, base, &x, out, 1, Some(0));
             let adapters = Adapters {
@@ -393,8 +406,11 @@ impl Primitives for OnDevice<'_> {
         let (counts, failed) = (case.words(&counts), case.words(&[0]));
         let room = [64, 1, width, 1].map(|each| case.output(count * segments * each));
         let padded = width.next_multiple_of(256);
-        let (codes, scales, weighted) =
-            (case.arena.add("codes", count * padded), case.output(count * padded / 32), case.output(count * padded / 32));
+        let (codes, scales, weighted) = (
+            case.arena.add("codes", count * padded),
+            case.output(count * padded / 32),
+            case.output(count * padded / 32),
+        );
         let out = case.output(count * width);
         let params = |base: u64, work: u64| AttendParams {
             header: base + counts,

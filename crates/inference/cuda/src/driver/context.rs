@@ -35,7 +35,8 @@ impl Context {
     pub(super) fn open(ordinal: i32) -> Result<Arc<Self>, DeviceError> {
         // A driver that lacks a function makes the bindings panic; here that is one more way of not being there.
         let opened = catch_unwind(AssertUnwindSafe(|| Self::open_present(ordinal)));
-        opened.unwrap_or_else(|_| Err(DeviceError::Absent("the driver lacks functions of CUDA 12".to_owned())))
+        opened
+            .unwrap_or_else(|_| Err(DeviceError::Absent("the driver lacks functions of CUDA 12".to_owned())))
     }
 
     fn open_present(ordinal: i32) -> Result<Arc<Self>, DeviceError> {
@@ -56,7 +57,8 @@ impl Context {
         }
         let device = result::device::get(ordinal).map_err(failed("cuDeviceGet"))?;
         // SAFETY: the device is one that the driver gave.
-        let context = unsafe { result::primary_ctx::retain(device) }.map_err(failed("cuDevicePrimaryCtxRetain"))?;
+        let context =
+            unsafe { result::primary_ctx::retain(device) }.map_err(failed("cuDevicePrimaryCtxRetain"))?;
         let context = Arc::new(Self { device, context, driver });
         let (major, minor) = context.capability()?;
         if major < 8 {
@@ -78,7 +80,8 @@ impl Context {
 
     pub(super) fn capability(&self) -> Result<(i32, i32), DeviceError> {
         use sys::CUdevice_attribute::{
-            CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
+            CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR as MAJOR,
+            CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR as MINOR,
         };
         // SAFETY: the device is one that the driver gave.
         let get = |which| unsafe { result::device::get_attribute(self.device, which) };
@@ -189,4 +192,3 @@ impl HostMemory for PinnedMemory {
         Ok(Box::new(Pinned::new(&self.0, bytes)?))
     }
 }
-

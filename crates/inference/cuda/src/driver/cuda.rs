@@ -110,7 +110,8 @@ impl CudaDevice {
                 }
             };
             // SAFETY: the image is a whole cubin, or PTX ending in a zero, straight from the compiler or verified by its hash.
-            let module = unsafe { result::module::load_data(image.as_ptr().cast()) }.map_err(failed("cuModuleLoadData"))?;
+            let module = unsafe { result::module::load_data(image.as_ptr().cast()) }
+                .map_err(failed("cuModuleLoadData"))?;
             self.modules.push(module);
             for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.source() == index) {
                 self.functions.insert(kernel, function(module, kernel)?);
@@ -134,17 +135,21 @@ impl CudaDevice {
         let mut params = [words.as_mut_ptr().cast()];
         // SAFETY: the kernel has one parameter of this size, copied by the call; its addresses come from arenas of this device,
         // by the contract of `Device`.
-        unsafe { result::launch_kernel(function, (x, y, z), (launch.threads, 1, 1), 0, self.compute.0, &mut params) }
-            .map_err(failed(call))
+        unsafe {
+            result::launch_kernel(function, (x, y, z), (launch.threads, 1, 1), 0, self.compute.0, &mut params)
+        }
+        .map_err(failed(call))
     }
 
     fn capture(&self, launches: &[Launch]) -> Result<sys::CUgraphExec, DeviceError> {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream is alive and not being captured.
-        unsafe { result::stream::begin_capture(self.compute.0, mode) }.map_err(failed("cuStreamBeginCapture"))?;
+        unsafe { result::stream::begin_capture(self.compute.0, mode) }
+            .map_err(failed("cuStreamBeginCapture"))?;
         let launched = launches.iter().try_for_each(|launch| self.launch(launch));
         // SAFETY: the capture began above; it is ended whatever came of the launches.
-        let graph = unsafe { result::stream::end_capture(self.compute.0) }.map_err(failed("cuStreamEndCapture"));
+        let graph =
+            unsafe { result::stream::end_capture(self.compute.0) }.map_err(failed("cuStreamEndCapture"));
         launched?;
         let graph = graph?;
         // SAFETY: the graph is alive until it is destroyed below; what was instantiated does not need it.
@@ -198,9 +203,11 @@ impl Device for CudaDevice {
         self.context.enter()?;
         let wanted = arena.bytes().max(1);
         // SAFETY: kernels only read what they or the host wrote before.
-        let address = unsafe { result::malloc_sync(wanted as usize) }.map_err(|error| match failed("cuMemAlloc")(error) {
-            DeviceError::OutOfMemory { free, .. } => DeviceError::OutOfMemory { wanted, free },
-            other => other,
+        let address = unsafe { result::malloc_sync(wanted as usize) }.map_err(|error| {
+            match failed("cuMemAlloc")(error) {
+                DeviceError::OutOfMemory { free, .. } => DeviceError::OutOfMemory { wanted, free },
+                other => other,
+            }
         })?;
         self.allocations.push(address);
         Ok(address)
@@ -218,7 +225,8 @@ impl Device for CudaDevice {
     fn clear(&mut self, address: u64, bytes: u64) -> Result<(), DeviceError> {
         self.context.enter()?;
         // SAFETY: the range is the caller's, from `allocate`.
-        unsafe { result::memset_d8_async(address, 0, bytes as usize, self.compute.0) }.map_err(failed("cuMemsetD8"))
+        unsafe { result::memset_d8_async(address, 0, bytes as usize, self.compute.0) }
+            .map_err(failed("cuMemsetD8"))
     }
 
     fn write(&mut self, to: u64, bytes: &[u8]) -> Result<(), DeviceError> {
@@ -232,7 +240,8 @@ impl Device for CudaDevice {
             staging.copy_from_slice(piece);
             let to = to + (index * STAGING) as u64;
             // SAFETY: this part of the staging memory is not touched before the stream was synchronised.
-            unsafe { result::memcpy_htod_async(to, staging, self.compute.0) }.map_err(failed("cuMemcpyHtoD"))?;
+            unsafe { result::memcpy_htod_async(to, staging, self.compute.0) }
+                .map_err(failed("cuMemcpyHtoD"))?;
             self.used += piece.len();
         }
         Ok(())
@@ -241,7 +250,8 @@ impl Device for CudaDevice {
     fn copy(&mut self, from: u64, to: u64, bytes: u64) -> Result<(), DeviceError> {
         self.context.enter()?;
         // SAFETY: both ranges are the caller's, from `allocate`.
-        unsafe { result::memcpy_dtod_async(to, from, bytes as usize, self.compute.0) }.map_err(failed("cuMemcpyDtoD"))
+        unsafe { result::memcpy_dtod_async(to, from, bytes as usize, self.compute.0) }
+            .map_err(failed("cuMemcpyDtoD"))
     }
 
     fn read(&mut self, parts: &mut [(u64, &mut [u8])]) -> Result<(), DeviceError> {
@@ -258,7 +268,8 @@ impl Device for CudaDevice {
                 continue;
             }
             // SAFETY: the memory is not touched before the stream was synchronised below.
-            unsafe { result::memcpy_dtoh_async(here, *from, self.compute.0) }.map_err(failed("cuMemcpyDtoH"))?;
+            unsafe { result::memcpy_dtoh_async(here, *from, self.compute.0) }
+                .map_err(failed("cuMemcpyDtoH"))?;
         }
         self.compute.synchronize()?;
         self.used = 0;
@@ -301,11 +312,13 @@ impl Device for CudaDevice {
 
     fn stage(&mut self, from: &Arc<dyn HostBytes>, to: u64) -> Result<CopyId, DeviceError> {
         self.context.enter()?;
-        let event = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(failed("cuEventCreate"))?;
+        let event = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
+            .map_err(failed("cuEventCreate"))?;
         let id = CopyId(self.id());
         self.staged.insert(id, (event, Arc::clone(from)));
         // SAFETY: the source is kept until the event has come; nothing uses the target, by the contract.
-        unsafe { result::memcpy_htod_async(to, from.bytes(), self.copies.0) }.map_err(failed("cuMemcpyHtoD"))?;
+        unsafe { result::memcpy_htod_async(to, from.bytes(), self.copies.0) }
+            .map_err(failed("cuMemcpyHtoD"))?;
         // SAFETY: event and stream are alive.
         unsafe { result::event::record(event, self.copies.0) }.map_err(failed("cuEventRecord"))?;
         Ok(id)

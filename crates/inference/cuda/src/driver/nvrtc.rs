@@ -14,7 +14,8 @@ use std::{
 /// What it is called, newest first.
 const NAMES: [&str; 3] = ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"];
 /// Where it may be besides the linker's own folders.
-const FOLDERS: [&str; 3] = ["/usr/local/cuda/lib64", "/opt/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib"];
+const FOLDERS: [&str; 3] =
+    ["/usr/local/cuda/lib64", "/opt/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib"];
 
 type Program = *mut c_void;
 type Create = unsafe extern "C" fn(
@@ -46,7 +47,8 @@ impl Nvrtc {
             Some(path) => vec![path.to_owned()],
             None => {
                 let named = NAMES.iter().map(PathBuf::from);
-                let placed = FOLDERS.iter().flat_map(|folder| NAMES.iter().map(|name| Path::new(folder).join(name)));
+                let placed =
+                    FOLDERS.iter().flat_map(|folder| NAMES.iter().map(|name| Path::new(folder).join(name)));
                 named.chain(placed).collect()
             }
         };
@@ -103,7 +105,11 @@ impl Nvrtc {
         let pointers: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
         // SAFETY: the symbol has this type, the program is alive, and the options outlive the call.
         let code = unsafe {
-            self.symbol::<Compile>("nvrtcCompileProgram")?(program.handle, pointers.len() as c_int, pointers.as_ptr())
+            self.symbol::<Compile>("nvrtcCompileProgram")?(
+                program.handle,
+                pointers.len() as c_int,
+                pointers.as_ptr(),
+            )
         };
         if code != 0 {
             let log = self.output(&program, "nvrtcGetProgramLogSize", "nvrtcGetProgramLog")?;
@@ -140,7 +146,12 @@ impl Nvrtc {
         Ok(Owned { nvrtc: self, handle })
     }
 
-    fn output(&self, program: &Owned<'_>, size: &'static str, get: &'static str) -> Result<Vec<u8>, DeviceError> {
+    fn output(
+        &self,
+        program: &Owned<'_>,
+        size: &'static str,
+        get: &'static str,
+    ) -> Result<Vec<u8>, DeviceError> {
         let mut bytes = 0;
         // SAFETY: the symbol has this type, and the program is alive.
         check(size, unsafe { self.symbol::<Size>(size)?(program.handle, &raw mut bytes) })?;
@@ -176,7 +187,8 @@ impl Drop for Owned<'_> {
 }
 
 fn text(value: String) -> Result<CString, DeviceError> {
-    CString::new(value).map_err(|error| DeviceError::Call { call: "nvrtcCreateProgram", reason: error.to_string() })
+    CString::new(value)
+        .map_err(|error| DeviceError::Call { call: "nvrtcCreateProgram", reason: error.to_string() })
 }
 
 fn check(call: &'static str, code: c_int) -> Result<(), DeviceError> {

@@ -87,12 +87,22 @@ impl Linears<'_> {
         let shrinks = params.group_bound * params.projections * params.rank_tiles;
         if Bucket::is_wide(self.vectors) {
             let grid = [params.tiles.div_ceil(WIDE_TILES), self.vectors.div_ceil(WIDE_VECTORS), 1];
-            out.push(Launch { kernel: Kernel::LinearWide, grid, threads: 32 * WARPS, params: params.bytes() });
+            out.push(Launch {
+                kernel: Kernel::LinearWide,
+                grid,
+                threads: 32 * WARPS,
+                params: params.bytes(),
+            });
             self.shrink(adapters, bucket, out);
         } else {
             let eights = Bucket::eights(self.vectors);
             let grid = [params.tiles + shrinks, self.vectors.div_ceil(eights * 8), 1];
-            out.push(Launch { kernel: linear(eights), grid, threads: threads(&params), params: params.bytes() });
+            out.push(Launch {
+                kernel: linear(eights),
+                grid,
+                threads: threads(&params),
+                params: params.bytes(),
+            });
         }
         self.expands(adapters, bucket, out);
     }
@@ -103,7 +113,12 @@ impl Linears<'_> {
         let shrinks = params.group_bound * params.projections * params.rank_tiles;
         if shrinks > 0 {
             let kernel = linear(Bucket::eights(self.vectors));
-            out.push(Launch { kernel, grid: [shrinks, 1, 1], threads: threads(&params), params: params.bytes() });
+            out.push(Launch {
+                kernel,
+                grid: [shrinks, 1, 1],
+                threads: threads(&params),
+                params: params.bytes(),
+            });
         }
     }
 

@@ -190,7 +190,14 @@ impl Program<'_> {
         self.push(Kernel::RmsNorm, [count, 1, 1], NORM_THREADS, params.bytes());
     }
 
-    fn linear(&mut self, matrices: &[Matrix], layer: u32, projection: Option<u32>, out: u64, out_stride: u32) {
+    fn linear(
+        &mut self,
+        matrices: &[Matrix],
+        layer: u32,
+        projection: Option<u32>,
+        out: u64,
+        out_stride: u32,
+    ) {
         let adapters = Adapters {
             header: self.b.metadata,
             groups: self.meta(self.s.groups),

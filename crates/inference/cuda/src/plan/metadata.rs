@@ -102,7 +102,8 @@ pub fn encode(work: &Work, bucket: &Bucket, reuse: Vec<u8>) -> Metadata {
             to.copy_from_slice(&word.to_le_bytes());
         }
     };
-    let counts = [&work.tokens.len(), &work.wanted.len(), &work.groups.len(), &work.splits.len(), &work.tiles.len()];
+    let counts =
+        [&work.tokens.len(), &work.wanted.len(), &work.groups.len(), &work.splits.len(), &work.tiles.len()];
     put(0, &mut counts.into_iter().map(|count| *count as u32));
     put(sections.ids, &mut work.tokens.iter().map(|token| token.id));
     put(sections.positions, &mut work.tokens.iter().map(|token| token.position));
@@ -110,7 +111,8 @@ pub fn encode(work: &Work, bucket: &Bucket, reuse: Vec<u8>) -> Metadata {
     put(sections.rows, &mut work.tokens.iter().map(|token| token.row));
     put(sections.tables, &mut work.tokens.iter().map(|token| token.table));
     put(sections.wanted, &mut work.wanted.iter().copied());
-    let group = |group: &super::Group| [group.adapter as u32, (group.adapter >> 32) as u32, group.first, group.count];
+    let group =
+        |group: &super::Group| [group.adapter as u32, (group.adapter >> 32) as u32, group.first, group.count];
     put(sections.groups, &mut work.groups.iter().flat_map(group));
     put(sections.entries, &mut work.entries.iter().copied());
     put(sections.places, &mut work.places.iter().copied());

@@ -79,7 +79,8 @@ impl Slots {
             if !self.could_fit(bytes) {
                 return Placement::Full;
             }
-            let oldest = self.held.iter().filter(|(_, held)| held.users == 0).min_by_key(|(_, held)| held.used);
+            let oldest =
+                self.held.iter().filter(|(_, held)| held.users == 0).min_by_key(|(_, held)| held.used);
             let Some(oldest) = oldest.map(|(id, _)| *id) else { return Placement::Full };
             self.remove(oldest);
             evicted.push(oldest);

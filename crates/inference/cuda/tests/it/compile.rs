@@ -10,7 +10,8 @@ use tributary_cuda::{
 /// Where `make setup` puts NVRTC, or what `TRIBUTARY_NVRTC` names.
 fn nvrtc() -> Nvrtc {
     let path = std::env::var_os("TRIBUTARY_NVRTC").map(PathBuf::from).or_else(installed);
-    Nvrtc::open(Some(&path.expect("NVRTC in the tests' virtual environment; make setup installs it"))).unwrap()
+    Nvrtc::open(Some(&path.expect("NVRTC in the tests' virtual environment; make setup installs it")))
+        .unwrap()
 }
 
 fn installed() -> Option<PathBuf> {
@@ -32,7 +33,9 @@ fn check(arch: &str) {
         for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.source() == index) {
             assert!(ptx.contains(&format!(".entry {}(", kernel.name())), "{} for {arch}", kernel.name());
         }
-        for loose in [".ftz", "div.full", ".approx", "mad.f32", "add.f32", "mul.f32", "sub.f32", "atom.global.add.f32"] {
+        for loose in
+            [".ftz", "div.full", ".approx", "mad.f32", "add.f32", "mul.f32", "sub.f32", "atom.global.add.f32"]
+        {
             assert!(!ptx.contains(loose), "{} has {loose} for {arch}", source.0);
         }
     }
@@ -72,12 +75,21 @@ fn hopper_machine_code() {
 #[test]
 fn what_does_not_compile_is_reported_with_the_compilers_words() {
     let nvrtc = nvrtc();
-    let broken = ("broken.cu", "#include \"params.cuh\"\nKERNEL(broken, EmbedParams, 32) { u32 unused = nothing; }");
+    let broken =
+        ("broken.cu", "#include \"params.cuh\"\nKERNEL(broken, EmbedParams, 32) { u32 unused = nothing; }");
     match nvrtc.compile(&broken, "compute_90") {
-        Err(DeviceError::Compile { source_file: "broken.cu", log, .. }) => assert!(log.contains("nothing"), "{log}"),
+        Err(DeviceError::Compile { source_file: "broken.cu", log, .. }) => {
+            assert!(log.contains("nothing"), "{log}")
+        }
         other => panic!("{other:?}"),
     }
-    let careless = ("careless.cu", "#include \"params.cuh\"\nKERNEL(careless, EmbedParams, 32) { u32 unused = p.width; }");
-    assert!(matches!(nvrtc.compile(&careless, "compute_90"), Err(DeviceError::Compile { .. })), "warnings are errors");
+    let careless = (
+        "careless.cu",
+        "#include \"params.cuh\"\nKERNEL(careless, EmbedParams, 32) { u32 unused = p.width; }",
+    );
+    assert!(
+        matches!(nvrtc.compile(&careless, "compute_90"), Err(DeviceError::Compile { .. })),
+        "warnings are errors"
+    );
     assert_ne!(digest(&broken), digest(&careless));
 }

@@ -9,7 +9,9 @@ use std::{
     },
     time::Duration,
 };
-use tributary_adapters::{CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, ResidencyConfig, Source, TENSORS_FILE};
+use tributary_adapters::{
+    CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, ResidencyConfig, Source, TENSORS_FILE,
+};
 use tributary_cpu::CpuBackend;
 use tributary_cuda::{Device, DeviceChoice, DeviceError, Options, Starter};
 use tributary_engine::{
@@ -43,7 +45,8 @@ fn engine(folder: &Path, choice: DeviceChoice, mut device: Option<Emulator>) -> 
             return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
         }
         counter.fetch_add(1, Ordering::Relaxed);
-        let options = tributary_cpu::Options { threads: 1, cache_tokens: 512, ..tributary_cpu::Options::default() };
+        let options =
+            tributary_cpu::Options { threads: 1, cache_tokens: 512, ..tributary_cpu::Options::default() };
         Ok(Box::new(CpuBackend::new(model.config, model.weights, &model.hashes, &options)?) as _)
     };
     let tokenizer = Model::open(folder).unwrap().tokenizer;
@@ -90,7 +93,8 @@ async fn answers_are_the_cpus_before_and_after_the_device_is_lost() {
     let (cpu, _) = engine(model.path(), DeviceChoice::Cpu, None);
     let identity = cpu.ready().await.unwrap().identity;
     // The self-test runs hundreds of programs; the device goes a while after it.
-    let trouble = Trouble { copy_polls: 1, lost_at: Some(programs_of_the_self_test() + 25), ..Trouble::default() };
+    let trouble =
+        Trouble { copy_polls: 1, lost_at: Some(programs_of_the_self_test() + 25), ..Trouble::default() };
     let device = Emulator::with(Watch::Shadow, trouble, false);
     let (gpu, started) = engine(model.path(), DeviceChoice::Cuda(0), Some(device));
     let info = gpu.ready().await.unwrap();

@@ -38,7 +38,11 @@ fn rows_that_cannot_run_leave_the_others_alone() {
     let config = config(Architecture::Llama, 64, 64);
     let weights = small(25, Format::Q8_0, &config);
     let other = Config { layers: 1, ..config.clone() };
-    let foreign = part(&backend(&other, &small(25, Format::Q8_0, &other)), &adapter(&other, 1, 4, &[Projection::Q]), 1.0);
+    let foreign = part(
+        &backend(&other, &small(25, Format::Q8_0, &other)),
+        &adapter(&other, 1, 4, &[Projection::Q]),
+        1.0,
+    );
     let mut backend = backend(&config, &weights);
     let sequence = |id, token, lora| Sequence { id, tokens: vec![token], pages: vec![id as u32], lora };
     let rows = [sequence(1, 100, vec![]), sequence(2, 1, vec![foreign]), sequence(3, 1, vec![])];
@@ -62,7 +66,9 @@ fn adapters_that_do_not_fit_are_refused_by_name() {
     let preparer = backend.preparer();
     let mut wrong = adapter(&config, 1, 4, &[Projection::Q]);
     wrong.modules[0].inputs = 96;
-    assert!(matches!(preparer.prepare(&wrong, 1.0), Err(PrepareError::Mismatch(why)) if why.contains("q_proj")));
+    assert!(
+        matches!(preparer.prepare(&wrong, 1.0), Err(PrepareError::Mismatch(why)) if why.contains("q_proj"))
+    );
     let mut large = adapter(&config, 1, 4, &[Projection::Q]);
     large.modules[0].b[0] = 3e38;
     assert!(matches!(preparer.prepare(&large, 1.0), Err(PrepareError::NonFinite(_))));
@@ -96,7 +102,10 @@ fn a_device_without_memory_is_an_error_that_says_how_much() {
         let device = Box::new(Emulator::with(Watch::Shadow, trouble, false));
         let options = Options { cache_tokens, ..OPTIONS };
         let error = CudaBackend::new(device, &config, &weights, &HASHES, &options).unwrap_err();
-        assert!(matches!(error, CudaError::Device(DeviceError::OutOfMemory { wanted, free }) if wanted > free), "{error}");
+        assert!(
+            matches!(error, CudaError::Device(DeviceError::OutOfMemory { wanted, free }) if wanted > free),
+            "{error}"
+        );
     }
 }
 

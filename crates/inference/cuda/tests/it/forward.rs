@@ -33,7 +33,8 @@ fn check(seed: u64, format: Format, config: &Config, ranks: &[u32], length: usiz
     let mut backend = backend(config, &weights);
     for chunk in chunks {
         let lora = adapters.iter().map(|adapter| part(&backend, adapter, 0.75)).collect();
-        let sequence = Sequence { id: 1, tokens: tokens.clone(), pages: (0..9).map(|p| p * 7 % 64).collect(), lora };
+        let sequence =
+            Sequence { id: 1, tokens: tokens.clone(), pages: (0..9).map(|p| p * 7 % 64).collect(), lora };
         let found = alone(&mut backend, &sequence, *chunk);
         let differs = found.iter().zip(&expected).position(|(found, expected)| found != expected);
         assert_eq!(differs, None, "{format}, chunks of {chunk}");
@@ -65,7 +66,8 @@ fn every_k_quant() {
 fn every_kernel_of_a_step() {
     let wide = Config { layers: 1, ..config(Architecture::Llama, 64, 2336) };
     check(11, Format::Q4_1, &wide, &[], 70, &[70, 20, 11, 33]);
-    let one_head = Config { layers: 1, heads: 3, kv_heads: 1, head_dim: 32, ..config(Architecture::Llama, 96, 96) };
+    let one_head =
+        Config { layers: 1, heads: 3, kv_heads: 1, head_dim: 32, ..config(Architecture::Llama, 96, 96) };
     check(12, Format::Q8_0, &one_head, &[], 140, &[1, 140]);
 }
 

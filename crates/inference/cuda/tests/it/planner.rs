@@ -45,7 +45,14 @@ fn work(rows: &[OneRow], limits: &Limits) -> Work {
         .map(|(index, (row, pages))| {
             let wanted = (row.wanted, output);
             output += row.wanted;
-            RowPart { row: index as u32, position: row.position, tokens: &row.tokens, pages, adapters: &row.adapters, wanted }
+            RowPart {
+                row: index as u32,
+                position: row.position,
+                tokens: &row.tokens,
+                pages,
+                adapters: &row.adapters,
+                wanted,
+            }
         })
         .collect();
     Work::new(rows.len(), &parts, limits)
@@ -124,9 +131,11 @@ fn written(work: &Work, bucket: &Bucket) {
         u32::from_le_bytes(metadata.bytes[at..at + 4].try_into().unwrap())
     };
     let read = |at: u32, count: usize| (0..count as u32).map(|index| word(at + index)).collect::<Vec<_>>();
-    let counts = [work.tokens.len(), work.wanted.len(), work.groups.len(), work.splits.len(), work.tiles.len()];
+    let counts =
+        [work.tokens.len(), work.wanted.len(), work.groups.len(), work.splits.len(), work.tiles.len()];
     assert_eq!(read(0, 5), counts.map(|count| count as u32));
-    let by_token = |field: fn(&tributary_cuda::plan::Token) -> u32| work.tokens.iter().map(field).collect::<Vec<_>>();
+    let by_token =
+        |field: fn(&tributary_cuda::plan::Token) -> u32| work.tokens.iter().map(field).collect::<Vec<_>>();
     let tokens = work.tokens.len();
     assert_eq!(read(sections.failed, work.rows), vec![0; work.rows]);
     assert_eq!(read(sections.ids, tokens), by_token(|token| token.id));
