@@ -83,14 +83,20 @@ pub(crate) fn library(watch: Watch) -> &'static Library {
     cell.get_or_init(|| {
         let kernels = kernels_folder();
         let sources: Vec<PathBuf> = SOURCES.iter().map(|(name, _)| kernels.join(name)).collect();
-        let path = build(watch, &sources);
-        // SAFETY: its initialisers only list kernels.
-        unsafe { Library::new(path) }.unwrap()
+        compiled(watch, &sources)
     })
 }
 
-/// Compiles kernels and the runtime; gives the library's path.
-pub(crate) fn build(watch: Watch, sources: &[PathBuf]) -> PathBuf {
+/// Compiles kernels and the runtime, and opens the library; its file is not needed after that.
+pub(crate) fn compiled(watch: Watch, sources: &[PathBuf]) -> Library {
+    let path = build(watch, sources);
+    // SAFETY: its initialisers only list kernels.
+    let library = unsafe { Library::new(&path) }.unwrap();
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    library
+}
+
+fn build(watch: Watch, sources: &[PathBuf]) -> PathBuf {
     let kernels = kernels_folder();
     let folder = tempfile::Builder::new()
         .prefix(&format!("emulator-{}-", watch.name()))

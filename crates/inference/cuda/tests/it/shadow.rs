@@ -1,6 +1,6 @@
 //! The emulator's checker sees what it is there for, and the parameters are laid out as the compiler has them.
 
-use crate::emulator::{Watch, allocate, build, launch, library, params_size};
+use crate::emulator::{Watch, allocate, compiled, launch, library, params_size};
 use libloading::Library;
 use std::path::Path;
 use tributary_cuda::{
@@ -13,8 +13,7 @@ const COUNT: u32 = 256;
 
 pub(crate) fn faults(watch: Watch) -> Library {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/faults.cu");
-    // SAFETY: its initialisers only list kernels.
-    unsafe { Library::new(build(watch, &[source])) }.unwrap()
+    compiled(watch, &[source])
 }
 
 pub(crate) fn run(library: &Library, kernel: &str, blocks: u32) -> Result<(), String> {
