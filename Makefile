@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := $(CACHE)/venv
 
-.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench bench-chain soak test-gpu bench-gpu genesis clean-dev
+.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench bench-chain bench-serving bench-gpu soak test-gpu genesis clean-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -53,11 +53,17 @@ bench: ## every figure of docs/STATUS.md
 soak: ## 20,000 requests through the engine while its adapter store and its clients misbehave
 	SOAK_REQUESTS=20000 $(CARGO) test --locked -p tributary-engine --test it soak -- --nocapture
 
-bench-chain: setup ## this node and op-geth on the same blocks (BENCH_ARGS="--help": sizes and cases)
+bench-chain: setup ## this node and op-geth on the same blocks (CASES="import build": only these; BENCH_ARGS: its flags)
 	PYTHON=$(VENV)/bin/python tests/interop/prepare.sh $(CACHE)/interop
+	$(CARGO) build --release --locked --bin tributary --bin tributary-bench-chain
+	$(TARGET)/release/tributary-bench-chain --tributary $(TARGET)/release/tributary \
+	  --op-geth $(CACHE)/interop/bin/op-geth --folder $(CACHE)/bench-chain $(BENCH_ARGS) $(CASES)
+
+bench-serving: setup ## the serving engine beside llama.cpp and the machine's bounds (BENCH_ARGS="--help": sizes and cases)
+	tests/bench/llama-venv.sh $(CACHE)/venv-llama
 	$(CARGO) build --release --locked --bin tributary
-	$(CARGO) run --release --locked -p tributary-bench-chain -- --tributary $(TARGET)/release/tributary \
-	  --op-geth $(CACHE)/interop/bin/op-geth --folder $(CACHE)/bench-chain $(BENCH_ARGS)
+	$(CARGO) run --release --locked -p tributary-bench-serving -- --model "$$($(TARGET)/release/tributary model pull)" \
+	  --tributary $(TARGET)/release/tributary --folder $(CACHE)/bench-serving --python $(CACHE)/venv-llama/bin/python $(BENCH_ARGS)
 
 test-gpu: ## the GPU against the definition and the CPU; fails where there is none
 	$(CARGO) build --release --locked --bin tributary

@@ -7,6 +7,7 @@ enum : u32 { WARPS = 8 };
 // What a block of `linear` computes: a tile of a matrix against up to N · 8 vectors.
 struct Job {
     Matrix matrix;
+    u32 which;  // matrix of the launch
     u32 tile, count;
     const u32* entries;  // which vectors, or null: from `first` on
     u32 first;
@@ -26,6 +27,7 @@ DEVICE bool find_job(const LinearParams& p, u32 vectors, Job& job) {
             tiles = (p.matrices[which].rows + TILE - 1) / TILE;
         }
         job.matrix = p.matrices[which];
+        job.which = which;
         job.tile = index;
         job.first = blockIdx.y * vectors;
         u32 all = header[p.count_word];
@@ -43,6 +45,7 @@ DEVICE bool find_job(const LinearParams& p, u32 vectors, Job& job) {
     Group g = at<Group>(p.groups)[group];
     u64 adapter = (u64)g.adapter_high << 32 | g.adapter_low;
     Module module = at<Module>(adapter)[p.layer * 7 + p.projection + projection];
+    job.which = 0;
     job.tile = rest % p.rank_tiles;
     if (job.tile * TILE >= module.rank) return false;
     job.matrix = {adapter + module.a_codes, adapter + module.a_scales, 0, 0, 0, FLOAT, module.rank, module.a_blocks, 0};
@@ -57,6 +60,13 @@ DEVICE bool find_job(const LinearParams& p, u32 vectors, Job& job) {
 DEVICE u32 vector_at(const Job& job, u32 index) {
     index = smaller(index, job.count - 1);
     return job.entries ? job.entries[index] : job.first + index;
+}
+
+// Whether a token's adapter scales what a matrix gives: then the bias comes after that, from `expand`.
+DEVICE bool bias_waits(const LinearParams& p, u32 token, u32 which) {
+    if (!p.scaled) return false;
+    u64 adapter = at<u64>(p.scaled)[token];
+    return adapter && at<Module>(adapter)[p.layer * 7 + p.projection + which].gains;
 }
 
 template <u32 N>
@@ -95,7 +105,8 @@ DEVICE void linear(const LinearParams& p, float* parts, float* y) {
     for (u32 e = threadIdx.x; e < N * 128; e += blockDim.x) {
         u32 row = job.tile * TILE + row_of_result(e / 32, e % 32), vector = vector_of_result(e / 32, e % 32);
         if (row >= job.matrix.rows || vector >= job.count) continue;
-        float value = bias ? add_rn(y[e], bias[row]) : y[e];
+        bool biased = bias && !bias_waits(p, job.first + vector, job.which);
+        float value = biased ? add_rn(y[e], bias[row]) : y[e];
         job.out[(u64)vector * job.out_stride + row] = value;
     }
 }
@@ -164,12 +175,14 @@ KERNEL(linear_wide, LinearParams, WARPS * 32) {
     UNROLL for (u32 i = 0; i < WIDE * 4; i++) {
         u32 row = tile * TILE + row_of_result(i, lane), vector = vector_of_result(i, lane);
         if (row >= m.rows || vector >= count) continue;
-        float value = bias ? add_rn(y[i / 4][i % 4], bias[row]) : y[i / 4][i % 4];
+        bool biased = bias && !bias_waits(p, first + vector, which);
+        float value = biased ? add_rn(y[i / 4][i % 4], bias[row]) : y[i / 4][i % 4];
         at_mut<float>(p.out)[(u64)(first + vector) * p.out_stride + m.column + row] = value;
     }
 }
 
-// δ = B · Q8(u), added to the output: for one place of the compositions, so that adapters add in request order.
+// δ = B · Q8(u), added to the output: for one place of the compositions, so that adapters add in request order. An adapter with
+// gains, which is alone on its tokens, then scales each row, and the bias follows.
 //
 // A block has up to eight vectors of one group and, of one projection, up to EACH tiles for each of its warps. Rank is one
 // segment at a time, quantised into shared memory.
@@ -206,6 +219,8 @@ KERNEL(expand, ExpandParams, WARPS * 32) {
     u64 adapter = (u64)g.adapter_high << 32 | g.adapter_low;
     Module module = at<Module>(adapter)[p.layer * 7 + p.projection + projection];
     if (module.rank == 0) return;
+    const float* gains = module.gains ? at<float>(adapter + module.gains) : nullptr;
+    const float* bias = gains ? at<float>(p.biases[projection]) : nullptr;
     u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, rows = p.rows[projection];
     Matrix m = {adapter + module.b_codes, adapter + module.b_scales, 0, 0, 0, module.b_layout, rows, module.b_blocks, 0};
     Vectors<1> x;
@@ -237,7 +252,9 @@ KERNEL(expand, ExpandParams, WARPS * 32) {
                 if (row >= rows || vector >= count) continue;
                 u64 place = (u64)entries[vector] * p.out_stride + p.columns[projection] + row;
                 float* out = at_mut<float>(p.out) + place;
-                *out = add_rn(*out, y[e][i]);
+                float value = add_rn(*out, y[e][i]);
+                if (gains) value = mul_rn(gains[row], value);
+                *out = bias ? add_rn(value, bias[row]) : value;
             }
         }
     }

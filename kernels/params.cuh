@@ -23,6 +23,7 @@ struct Module {
     u32 rank;  // 0: none
     u32 a_codes, a_scales, a_blocks;
     u32 b_codes, b_scales, b_blocks, b_layout;
+    u32 gains, pad;  // DoRA: f32 by row, what each is scaled by; 0: none
 };
 
 // Tokens that one adapter changes: `count` entries from `first`.
@@ -56,6 +57,7 @@ struct LinearParams {
     u64 codes, scales, weighted;
     u64 out;
     u64 header, groups, entries, u;
+    u64 scaled;  // by token: the address of a DoRA adapter, or 0; or 0, if no token has one
     u32 matrix_count, tiles, stride, scale_stride;
     u32 out_stride, count_word, layer, projection;
     u32 projections, group_bound, rank_tiles, u_stride;
@@ -64,6 +66,7 @@ struct LinearParams {
 
 struct ExpandParams {
     u64 u, out, header, groups, entries, places, row_of, failed;
+    u64 biases[3];  // for rows with gains: what the linear layer left out, or 0
     u32 rows[3], columns[3];
     u32 layer, projection, projections, place;
     u32 out_stride, u_stride, u_plane, pad;

@@ -69,6 +69,7 @@ impl Node {
             executor,
             tributary: Arc::new(NoWorker),
             sequencer: None,
+            pending: None,
             peers: Arc::new(NoPeers),
             config: EthConfig::default(),
             client_version: "tributary/fuzz".to_owned(),

@@ -5,13 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/tributary"
 venv=$cache/venv-llama
-if ! [ -e "$venv/.built" ]; then
-  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-  echo "building llama.cpp for this CPU, some minutes" >&2
-  CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF" CMAKE_BUILD_PARALLEL_LEVEL=$(nproc) \
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-binary llama-cpp-python -r tests/bench/requirements.txt
-  touch "$venv/.built"
-fi
+tests/bench/llama-venv.sh "$venv"
 cargo build --release --locked --quiet --bin tributary
 model=$("${CARGO_TARGET_DIR:-target}/release/tributary" model pull)
 bench=$(cargo bench --locked -p tributary-cpu --bench throughput --no-run --message-format json | jq -r 'select(.executable != null) | .executable' | tail -n 1)

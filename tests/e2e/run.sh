@@ -110,6 +110,25 @@ done
 for one in "${asking[@]}"; do wait "$one"; done
 [ "$(ledger outstanding)" = "$lost" ] && [ "$(ledger used)" -gt "$used" ]
 
+step "answers checked by one prefill: sampled, adapted, from the reply and from the record; a changed token is named"
+jq -cn '{model: "by-hand", max_tokens: 40, temperature: 0.8, messages: [{role: "user", content: "What is a river?"}]}' >"$work/body"
+curl -sf "http://127.0.0.1:$paying/v1/chat/completions" --data-binary @"$work/body" >"$work/checked"
+check() { "$TRIBUTARY" verify-answer "$work/body" --json "$@" 2>/dev/null; }
+check --reply "$work/checked" | jq -e '.verdict == "equal" and .tokens > 5' >/dev/null
+request=$(jq -r .tributary.requestId "$work/checked")
+check --record "$request" --channel "$channel" | jq -e '.verdict == "equal" and .sameBody' >/dev/null
+jq '.tributary.output[5] += 1' "$work/checked" >"$work/changed"
+status=0
+check --reply "$work/changed" >"$work/verdict" || status=$?
+[ "$status" = 1 ] && jq -e '.verdict == "token" and .index == 5' "$work/verdict" >/dev/null
+jq -c '.messages[0].content = "What is a lake?"' "$work/body" >"$work/other" && mv "$work/other" "$work/body"
+status=0
+check --reply "$work/checked" >"$work/verdict" || status=$?
+[ "$status" = 1 ] && jq -e '.verdict == "inputs"' "$work/verdict" >/dev/null
+status=0
+check --reply /dev/null >"$work/verdict" || status=$?
+[ "$status" = 2 ] && [ ! -s "$work/verdict" ]
+
 step "the demo, three times on one chain; the oracle after each"
 kill "$node" && wait "$node" || true
 rm -rf "$work/data"
@@ -119,6 +138,11 @@ for run in 1 2 3; do
   jq -r '"  run '"$run"': \(.answers | length) answers, \(.batches | length) batches, \([.checks[] | select(.ok)] | length) of \(.checks | length) checks"' "$work/run.json"
   (cd tests/oracle && "$PYTHON" demo.py --rpc "$rpc" --run "$work/run.json" --da "http://127.0.0.1:$da")
 done
+
+step "the dashboard"
+"$PYTHON" tests/e2e/dashboard.py "http://127.0.0.1:$metrics/metrics" "http://127.0.0.1:$api/metrics" \
+  --elsewhere tributary_p2p_peers tributary_chain_import_seconds
+
 step "bad circumstances"
 "$PYTHON" tests/e2e/trouble.py --binary "$TRIBUTARY"
 step "kill -9 at 20 random instants"

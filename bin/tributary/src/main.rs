@@ -18,7 +18,7 @@ use crate::{
     commands::{
         AdapterCommand, AgentCommand, ChannelCommand, ChatCommand, ClaimCommand, DatanetCommand, DbCommand,
         DemoCommand, ExplainCommand, InitCommand, ModelCommand, ProxyCommand, StatelessCommand,
-        WalletCommand,
+        VerifyAnswerCommand, WalletCommand,
     },
     node::{DevCommand, NodeCommand},
 };
@@ -62,6 +62,7 @@ enum Command {
     Channel(ChannelCommand),
     Chat(ChatCommand),
     Explain(ExplainCommand),
+    VerifyAnswer(VerifyAnswerCommand),
     Claim(ClaimCommand),
     Proxy(ProxyCommand),
     /// The database of a stopped node.
@@ -72,7 +73,7 @@ enum Command {
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     match run(cli) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("error: {failure:#}");
             std::process::ExitCode::FAILURE
@@ -80,7 +81,7 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+fn run(cli: Cli) -> Result<std::process::ExitCode> {
     // A node's log is its output; a command's output is its answer.
     let is_node = matches!(cli.command, Command::Dev(_) | Command::Node(_));
     // Whoever reads the answer may close the pipe, as `head` does. A peer that closes its end of a connection must not end the process so.
@@ -105,10 +106,12 @@ fn run(cli: Cli) -> Result<()> {
             Command::Channel(command) => command.run().await,
             Command::Chat(command) => command.run().await,
             Command::Explain(command) => command.run().await,
+            Command::VerifyAnswer(command) => return Ok(command.run().await),
             Command::Claim(command) => command.run().await,
             Command::Proxy(command) => command.run().await,
             Command::Db(command) => command.run(),
-        }
+        }?;
+        Ok(std::process::ExitCode::SUCCESS)
     })
 }
 

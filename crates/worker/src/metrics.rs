@@ -35,6 +35,9 @@ pub(crate) fn describe() {
     for state in ["committed", "final", "void"] {
         counter!("tributary_poster_batches_total", "state" => state).increment(0);
     }
+    for reason in ["invalid", "busy", "unavailable", "other"] {
+        counter!("tributary_worker_refusals_total", "reason" => reason).increment(0);
+    }
     waiting(0, 0);
 }
 

@@ -1,9 +1,11 @@
 """A fresh node catches up 1,000 blocks from a peer, then follows a real op-node's gossip; a replica needs no op-node at all."""
 
 import time
+import urllib.request
 
 from devnet.checks import same_chain, traffic_mined
 from devnet.genesis import SIGNER, SIGNER_KEY, Schedule
+from devnet.process import free_port
 from devnet.stack import Devnet
 from devnet.traffic import Traffic
 
@@ -19,7 +21,8 @@ def run(devnet: Devnet):
     enode = sequencer.rpc.call("admin_nodeInfo")["enode"]
 
     # Under an op-node: its gossip names a head, the client closes the gap from its peer.
-    follower = devnet.start_tributary("follower")
+    metrics = free_port()
+    follower = devnet.start_tributary("follower", extra=[f"--metrics=127.0.0.1:{metrics}"])
     assert follower.rpc.call("admin_addPeer", enode)
     gossip = ["--p2p.static", node.multiaddress()]
     under = devnet.start_op_node(follower, sequencer=False, extra=["--syncmode", "execution-layer"], p2p=gossip)
@@ -52,6 +55,9 @@ def run(devnet: Devnet):
     same_chain(sequencer.rpc, follower.rpc, head, max(0, head - 200))
     same_chain(sequencer.rpc, replica.rpc, head, max(0, head - 200))
     same_chain(sequencer.rpc, replica.rpc, 50)
+    measured = urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=10).read().decode()
+    for name in ("tributary_p2p_peers ", "tributary_chain_import_seconds{"):
+        assert f"\n{name}" in measured, f"{name} is on the dashboard and nowhere else"
     good, failed = traffic_mined(replica.rpc, traffic.sent)
     assert replica.rpc.number("safe") == -1, "no L1, no safe blocks"
     devnet.check()

@@ -92,9 +92,18 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "inference.threads", default_value_t = 0)]
     pub(crate) threads: usize,
 
-    /// Memory for adapters, in MiB.
-    #[arg(long = "inference.adapter-memory", default_value_t = 512)]
-    pub(crate) adapter_memory: usize,
+    /// Memory for weights, keys and values, and adapters together, in MiB. Default: a quarter of the machine's, and at least 1 GiB beside
+    /// the weights.
+    #[arg(long = "inference.memory", value_name = "MIB")]
+    pub(crate) memory: Option<usize>,
+
+    /// Of it at most for adapters, in MiB.
+    #[arg(long = "inference.adapter-memory", value_name = "MIB")]
+    pub(crate) adapter_memory: Option<usize>,
+
+    /// Of it at most for keys and values, in MiB.
+    #[arg(long = "inference.kv-memory", value_name = "MIB")]
+    pub(crate) kv_memory: Option<usize>,
 
     /// Folder that `file:` uris of adapters and documents may lead to; may be given several times. Default: none, on a dev
     /// chain any.

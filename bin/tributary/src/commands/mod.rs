@@ -13,6 +13,7 @@ mod init;
 mod model;
 mod proxy;
 mod stateless;
+mod verify_answer;
 mod wallet;
 
 pub(crate) use self::model::{model_path, open_model};
@@ -20,7 +21,7 @@ pub(crate) use self::{
     adapter::AdapterCommand, agent::AgentCommand, channel::ChannelCommand, chat::ChatCommand,
     claim::ClaimCommand, datanet::DatanetCommand, db::DbCommand, demo::DemoCommand, explain::ExplainCommand,
     init::InitCommand, model::ModelCommand, proxy::ProxyCommand, stateless::StatelessCommand,
-    wallet::WalletCommand,
+    verify_answer::VerifyAnswerCommand, wallet::WalletCommand,
 };
 
 use alloy_primitives::{Address, B256, U64};

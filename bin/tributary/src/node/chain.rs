@@ -14,6 +14,9 @@ use tributary_worker::NodeChain;
 use super::NodeCommand;
 use crate::args::Layout;
 
+/// Blocks that are executed again after a kill, at most.
+const MAX_UNWRITTEN: u64 = 16;
+
 /// The chain's half of a node.
 pub(super) struct ChainParts {
     pub(super) spec: Arc<ChainSpec>,
@@ -30,9 +33,13 @@ impl ChainParts {
     /// Opens the database and starts what follows the head.
     pub(super) fn open(node: &NodeCommand, spec: &Arc<ChainSpec>, layout: &Layout) -> Result<Self> {
         let executor = Executor::new(Arc::clone(spec));
-        // What the RPC acknowledges must survive a kill: the sequencer waits for the disk.
-        let config =
-            ChainConfig { durability: Durability::Acknowledged, sync: true, ..ChainConfig::default() };
+        // What is acknowledged must survive a kill and a power cut.
+        let config = ChainConfig {
+            durability: Durability::Acknowledged,
+            sync: true,
+            max_unwritten: MAX_UNWRITTEN,
+            ..ChainConfig::default()
+        };
         let path = layout.database();
         std::fs::create_dir_all(&path).wrap_err_with(|| path.display().to_string())?;
         let chain = Chain::open(executor.clone(), &path, config)?;

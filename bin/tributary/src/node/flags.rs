@@ -29,7 +29,6 @@ impl NodeCommand {
             ("--ipcpath", self.rpc.ipcpath.is_some()),
             ("--builder.extradata", self.builder.extra_data.is_some()),
             ("--rollup.disable-tx-pool-gossip", rollup.disable_tx_pool_gossip),
-            ("--rollup.compute-pending-block", rollup.compute_pending_block),
             ("--rollup.discovery.v4", rollup.discovery_v4),
             ("--rollup.historicalrpc", rollup.historical_rpc.is_some()),
             ("--rollup.interop-http", rollup.interop_http.is_some()),

@@ -17,6 +17,7 @@ mod chain;
 mod command;
 mod descriptors;
 mod flags;
+mod memory;
 mod metrics;
 mod servers;
 mod signals;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use eyre::Result;
+use tributary_builder::PendingBlocks;
 use tributary_engine_api::{
     AuthServer, ClientVersion, Engine, MinerApiServer, PayloadWitness, PayloadWitnessApiServer,
 };
@@ -39,6 +40,7 @@ impl Servers {
             executor: chain.executor.clone(),
             tributary,
             sequencer: node.forwarder()?,
+            pending: node.rollup.compute_pending_block.then(|| PendingBlocks::new(chain.builder.clone())),
             peers: network
                 .clone()
                 .map_or_else(|| Arc::new(NoPeers) as Arc<dyn Peers>, |network| Arc::new(network)),

@@ -11,20 +11,20 @@ use alloy_signer_local::PrivateKeySigner;
 use eyre::{Context, OptionExt, Result, bail, ensure};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::{info, warn};
-use tributary_adapters::{FetchPolicy, FileRoots, ResidencyConfig};
+use tributary_adapters::{FetchPolicy, FileRoots, Memory, ResidencyConfig};
 use tributary_api::{ApiConfig, ApiKey, MetricsHook, TextModel};
-use tributary_cpu::{CpuBackend, Options};
+use tributary_cpu::{CpuBackend, Options, page_size};
 use tributary_cuda::{CudaDevice, Device, Options as GpuOptions, Starter};
 use tributary_da::{
     DaBackend, DaChoice, ProxyClient, ProxyConfig,
     memstore::{Memstore, MemstoreConfig},
 };
 use tributary_embed::Embedder;
-use tributary_engine::{BackendError, BackendFactory, Engine, EngineConfig, InferenceBackend};
+use tributary_engine::{BackendError, BackendFactory, Engine, EngineConfig, InferenceBackend, Status};
 use tributary_weights::{DEFAULT_MODEL, EMBEDDING_MODEL, Model, cache_dir};
 use tributary_worker::{LocalBase, PaymentPolicy, PosterConfig, Worker, WorkerApi, WorkerParts};
 
-use super::{NodeCommand, chain::ChainParts, metrics};
+use super::{NodeCommand, chain::ChainParts, memory, metrics};
 use crate::{
     args::{Layout, Payments},
     commands::{model_path, open_model},
@@ -72,11 +72,16 @@ impl RunningWorker {
             chain_name(&model.name)
         };
         let vocabulary = Arc::clone(&model.tokenizer);
-        let engine = Engine::start(engine_config(node), vocabulary, backend(node, path, model))?;
+        let memory = memory::budget(&node.inference, &path);
+        let factory = backend(node, path, model, memory);
+        let engine = Engine::within(Memory::new(memory), engine_config(node), vocabulary, factory)?;
         let profile = engine
             .ready()
             .await
-            .map_err(|error| eyre::eyre!("the model cannot be served: {error}"))?
+            .map_err(|error| match engine.status() {
+                Status::Failed(reason) => eyre::eyre!("the model cannot be served: {reason}"),
+                _ => eyre::eyre!("the model cannot be served: {error}"),
+            })?
             .identity
             .profile;
         let address = operator.address();
@@ -94,7 +99,7 @@ impl RunningWorker {
             operator,
             fetch: fetch_policy(node, chain.spec.economy.dev),
             residency: ResidencyConfig {
-                budget: node.inference.adapter_memory << 20,
+                budget: memory::cap(node.inference.adapter_memory).min(memory),
                 ..ResidencyConfig::default()
             },
             api: api_config(node)?,
@@ -174,23 +179,30 @@ fn engine_config(node: &NodeCommand) -> EngineConfig {
 }
 
 /// Builds the backend; after it broke, from the file again.
-fn backend(node: &NodeCommand, path: PathBuf, model: Model) -> BackendFactory {
-    let mut options = Options::default();
+fn backend(node: &NodeCommand, path: PathBuf, model: Model, memory: usize) -> BackendFactory {
+    let (page, tokens) = page_size(&model.config);
+    let pages = memory::cap(node.inference.kv_memory).min(memory) / page.max(1);
+    let mut options = Options { cache_tokens: pages.max(1).saturating_mul(tokens), ..Options::default() };
     if node.inference.threads > 0 {
         options.threads = node.inference.threads;
     }
+    let packed = cache_dir().map(|cache| cache.join("packed"));
     let mut starter = starter(node);
     let mut loaded = Some(model);
     Box::new(move || {
-        let model = match loaded.take() {
+        let mut model = match loaded.take() {
             Some(model) => model,
             None => Model::open(&path).map_err(|error| BackendError::Start(error.to_string()))?,
         };
-        if let Some(backend) = starter.start(&model.config, &model.weights, &model.hashes) {
+        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes) {
             return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
         }
-        let backend = CpuBackend::new(model.config, model.weights, &model.hashes, &options)
-            .map_err(|error| BackendError::Start(error.to_string()))?;
+        let (config, weights, hashes) = (model.config, model.weights, &model.hashes);
+        let backend = match &packed {
+            Some(folder) => CpuBackend::cached(config, weights, hashes, &options, folder),
+            None => CpuBackend::new(config, weights, hashes, &options),
+        };
+        let backend = backend.map_err(|error| BackendError::Start(error.to_string()))?;
         Ok(Box::new(backend) as Box<dyn InferenceBackend>)
     })
 }

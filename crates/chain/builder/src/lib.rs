@@ -7,6 +7,7 @@ mod error;
 mod job;
 mod l1_attributes;
 mod payload;
+mod pending;
 mod source;
 
 pub use dev::{BlockTime, DevConfig, DevSequencer};
@@ -15,3 +16,4 @@ pub use error::{DevError, PayloadError};
 pub use job::Payload;
 pub use l1_attributes::{JOVIAN_ATTRIBUTES_LEN, L1Attributes};
 pub use payload::{PayloadBuilder, PayloadConfig};
+pub use pending::PendingBlocks;

@@ -10,10 +10,14 @@ use alloy_eips::{
     eip7685::EMPTY_REQUESTS_HASH,
 };
 use alloy_primitives::{Address, B256, Bloom, Bytes, Sealable, U256};
+use rayon::prelude::*;
 use serde::Deserialize;
 use tributary_spec::{BlockBody, ChainSpec, Header, OpHardfork, RecoveredBlock, SealedHeader, Tx};
 
 use crate::{EngineError, Version, version::Method};
+
+/// Transactions that one thread decodes before it is worth asking another.
+const DECODED_AT_ONCE: usize = 64;
 
 /// `executionPayload` of every version. Which of the optional fields must be there is the version's business.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -184,7 +188,8 @@ impl Sealed {
     pub(crate) fn recover(self) -> Result<RecoveredBlock, String> {
         let transactions = self
             .transactions
-            .iter()
+            .par_iter()
+            .with_min_len(DECODED_AT_ONCE)
             .enumerate()
             .map(|(index, bytes)| {
                 decode_transaction(bytes).map_err(|why| format!("transaction {index}: {why}"))

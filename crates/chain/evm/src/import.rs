@@ -5,7 +5,7 @@ use tributary_state::StateRef;
 
 use crate::{
     ExecutedBlock, Executor, ImportError, InvalidBlock,
-    header::{check_body, check_header},
+    header::{check_body, check_header, check_transactions_root},
     run::{BlockRun, RunError},
     seal::Outcome,
 };
@@ -19,17 +19,25 @@ impl Executor {
         block: RecoveredBlock,
         state: StateRef,
     ) -> Result<ExecutedBlock, ImportError> {
-        self.check(parent, &block)?;
-        let outcome = self.execute(&block, &state)?;
+        self.check_but_root(parent, &block)?;
+        // What the root does not bind is executed in vain, and refused all the same.
+        let (outcome, root) =
+            rayon::join(|| self.execute(&block, &state), || check_transactions_root(&block));
+        root.map_err(InvalidBlock::from)?;
+        let outcome = outcome?;
         self.compare(block.header(), &outcome)?;
         Ok(outcome.into_executed(block))
     }
 
     /// The checks of [`import`](Self::import) that need no execution.
     pub fn check(&self, parent: &SealedHeader, block: &RecoveredBlock) -> Result<(), InvalidBlock> {
+        self.check_but_root(parent, block)?;
+        Ok(check_transactions_root(block)?)
+    }
+
+    fn check_but_root(&self, parent: &SealedHeader, block: &RecoveredBlock) -> Result<(), InvalidBlock> {
         check_header(self.spec(), parent, block.header())?;
-        check_body(self.spec(), parent, block)?;
-        Ok(())
+        Ok(check_body(self.spec(), parent, block)?)
     }
 
     fn execute(&self, block: &RecoveredBlock, state: &StateRef) -> Result<Outcome, ImportError> {

@@ -46,9 +46,10 @@ impl Outcome {
         state: &StateRef,
         run: RunOutput,
     ) -> Result<Self, StateError> {
-        let (receipts_root, logs_bloom) = receipts_root(spec, timestamp, &run.receipts);
         let hashed = HashedPostState::from_bundle(&run.bundle);
-        let (state_root, trie) = state.state_root(&hashed)?;
+        let ((receipts_root, logs_bloom), root) =
+            rayon::join(|| receipts_root(spec, timestamp, &run.receipts), || state.state_root(&hashed));
+        let (state_root, trie) = root?;
         let isthmus = spec.forks().active(OpHardfork::Isthmus, timestamp);
         let withdrawals_root = isthmus.then(|| message_passer_root(state, &hashed, &trie)).transpose()?;
         Ok(Self {

@@ -5,6 +5,7 @@ use crate::{
     eth::Filters,
 };
 use std::{ops::Deref, sync::Arc};
+use tributary_builder::PendingBlocks;
 use tributary_evm::Executor;
 use tributary_pool::Pool;
 use tributary_spec::ChainSpec;
@@ -25,6 +26,8 @@ pub struct RpcParts {
     pub tributary: Arc<dyn TributaryApi>,
     /// Where transactions are sent on to, if this node does not make blocks.
     pub sequencer: Option<Forwarder>,
+    /// Blocks for `pending`; without them it is the head.
+    pub pending: Option<PendingBlocks>,
     /// The network.
     pub peers: Arc<dyn Peers>,
     /// Limits.

@@ -98,7 +98,7 @@ fn write(store: &Store, block: &RecoveredBlock, layer: &Layer) {
     batch.put_block(block, &[]).unwrap();
     batch.apply(&resolved.forward).unwrap();
     if block.number() > 0 {
-        batch.put_reverse(block.number(), &resolved.reverse).unwrap();
+        batch.put_reverse(block.number(), &resolved.forward, &resolved.reverse).unwrap();
     }
     batch.set_head(BlockNumHash::new(block.number(), block.hash())).unwrap();
     batch.commit(false).unwrap();

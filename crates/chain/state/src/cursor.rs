@@ -3,6 +3,7 @@
 use crate::StateError;
 use alloy_primitives::{B256, U256};
 use alloy_trie::{BranchNodeCompact, Nibbles};
+use std::sync::Arc;
 use tributary_store::{AccountCursor, AccountLeaf, AccountNodeCursor, SlotCursor, StorageNodeCursor};
 
 /// Entries in order of their keys.
@@ -12,6 +13,36 @@ pub(crate) trait Seek<K, V> {
 
     /// The entry after the one last given.
     fn next(&mut self) -> Result<Option<(K, V)>, StateError>;
+}
+
+/// More changed leaves than this under one path are not given at once.
+const LONGEST_TAIL: usize = 64;
+
+/// Leaves in order of their hashed keys.
+pub(crate) trait Leaves<V>: Seek<B256, V> {
+    /// Every leaf under a path; `None` if there are many. Afterwards the cursor must be sought anew.
+    fn under(&mut self, path: &Nibbles) -> Result<Option<Vec<(B256, V)>>, StateError>;
+}
+
+/// Leaves that readers share.
+pub(crate) type SharedLeaves<V> = Arc<[(B256, V)]>;
+
+/// Leaves of the store, some of which it has in memory.
+pub(crate) trait StoredLeaves<V>: Seek<B256, V> {
+    /// Every leaf under a path; `None` if there are many.
+    fn under(&mut self, path: &Nibbles) -> Result<Option<SharedLeaves<V>>, StateError>;
+}
+
+impl StoredLeaves<AccountLeaf> for AccountCursor<'_> {
+    fn under(&mut self, path: &Nibbles) -> Result<Option<SharedLeaves<AccountLeaf>>, StateError> {
+        Ok(Self::under(self, path)?)
+    }
+}
+
+impl StoredLeaves<U256> for SlotCursor<'_> {
+    fn under(&mut self, path: &Nibbles) -> Result<Option<SharedLeaves<U256>>, StateError> {
+        Ok(Self::under(self, path)?)
+    }
 }
 
 macro_rules! store_cursors {
@@ -137,6 +168,48 @@ impl<K: Ord + Copy, E: Entry, C: Seek<K, E::Value>> Seek<K, E::Value> for Merged
     fn next(&mut self) -> Result<Option<(K, E::Value)>, StateError> {
         self.settle()
     }
+}
+
+impl<E: Entry, C: StoredLeaves<E::Value>> Leaves<E::Value> for Merged<'_, B256, E, C>
+where
+    E::Value: Clone,
+{
+    fn under(&mut self, path: &Nibbles) -> Result<Option<Vec<(B256, E::Value)>>, StateError> {
+        let stored = match &mut self.store {
+            Some(store) => StoredLeaves::under(store, path)?,
+            None => Some(Arc::default()),
+        };
+        // Where the store's cursor stands now is nobody's business.
+        self.below = Below::At(None);
+        let Some(stored) = stored else { return Ok(None) };
+        let mut leaves = stored.to_vec();
+        let low = lowest(path);
+        for layer in self.overlays.iter().rev() {
+            let from = layer.entries.partition_point(|(at, _)| *at < low);
+            let inside = layer.entries[from..].iter();
+            let inside = inside.take_while(|(at, _)| Nibbles::unpack(at).starts_with(path));
+            for (count, (key, entry)) in inside.enumerate() {
+                if count == LONGEST_TAIL {
+                    return Ok(None);
+                }
+                match (leaves.binary_search_by(|(at, _)| at.cmp(key)), entry.value()) {
+                    (Ok(at), Some(value)) => leaves[at].1 = value,
+                    (Ok(at), None) => drop(leaves.remove(at)),
+                    (Err(at), Some(value)) => leaves.insert(at, (*key, value)),
+                    (Err(_), None) => {}
+                }
+            }
+        }
+        Ok(Some(leaves))
+    }
+}
+
+/// The lowest key that begins with `path`.
+pub(crate) fn lowest(path: &Nibbles) -> B256 {
+    let mut key = B256::ZERO;
+    let packed = path.pack();
+    key[..packed.len()].copy_from_slice(&packed);
+    key
 }
 
 #[cfg(test)]

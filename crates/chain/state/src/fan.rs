@@ -6,7 +6,7 @@
 
 use crate::{
     StateError,
-    cursor::Seek,
+    cursor::{Leaves, Seek},
     updates::NodeUpdates,
     walk::{Walk, Walked, branch_updates, under},
 };
@@ -40,7 +40,7 @@ pub(crate) fn walk<'a, L, C, V>(
     make: impl Fn(HashBuilder) -> Result<Walk<'a, L, C, V>, StateError> + Sync,
 ) -> Result<Walked, StateError>
 where
-    L: Seek<B256, V>,
+    L: Leaves<V>,
     C: Seek<Nibbles, BranchNodeCompact>,
 {
     if keys.len() >= PARALLEL_KEYS
@@ -61,7 +61,7 @@ fn parallel<'a, L, C, V>(
     make: &(impl Fn(HashBuilder) -> Result<Walk<'a, L, C, V>, StateError> + Sync),
 ) -> Result<Option<Walked>, StateError>
 where
-    L: Seek<B256, V>,
+    L: Leaves<V>,
     C: Seek<Nibbles, BranchNodeCompact>,
 {
     let Some(root) = make(updating())?.root_node()? else { return Ok(None) };
@@ -95,7 +95,7 @@ fn child<'a, L, C, V>(
     make: &impl Fn(HashBuilder) -> Result<Walk<'a, L, C, V>, StateError>,
 ) -> Result<Child, StateError>
 where
-    L: Seek<B256, V>,
+    L: Leaves<V>,
     C: Seek<Nibbles, BranchNodeCompact>,
 {
     let path = Nibbles::from_nibbles([nibble]);

@@ -2,7 +2,7 @@
 
 use crate::{Layer, StateError, layer::sorted};
 use alloy_primitives::{
-    U256,
+    B256, U256,
     map::{B256Map, HashMap},
 };
 use alloy_trie::{BranchNodeCompact, Nibbles};
@@ -60,8 +60,8 @@ impl PastLayers {
             Some(kept) if kept.head == head => return Ok(kept.layer),
             Some(kept) if kept.head.number < head.number => {
                 let mut merge = Merge::default();
-                merge.add(kept.layer.diff().clone());
                 merge.add_blocks(snapshot, kept.head.number + 1, head.number)?;
+                merge.add(kept.layer.diff().clone());
                 merge.finish()
             }
             _ => {
@@ -76,7 +76,8 @@ impl PastLayers {
     }
 }
 
-/// Reverse diffs, oldest block first: what the oldest one replaced is what was there.
+/// Reverse diffs, newest block first: what the oldest one replaced is what was there, and the nodes so far are those that replaced
+/// the next one's.
 #[derive(Default)]
 struct Merge {
     accounts: B256Map<Option<AccountLeaf>>,
@@ -87,34 +88,34 @@ struct Merge {
 
 impl Merge {
     fn add_blocks(&mut self, snapshot: &Snapshot, first: u64, last: u64) -> Result<(), StateError> {
-        for number in first..=last {
+        for number in (first..=last).rev() {
             let diff = snapshot
-                .reverse_diff(number)?
+                .reverse_diff(number, &mut |owner, path| match self.node(owner, path) {
+                    Some(node) => Ok(node.clone()),
+                    None => snapshot.node(owner, path),
+                })?
                 .ok_or_else(|| StateError::Corrupt(format!("diff of block {number} is missing")))?;
             self.add(diff);
         }
         Ok(())
     }
 
+    fn node(&self, owner: Option<B256>, path: &Nibbles) -> Option<&Option<BranchNodeCompact>> {
+        match owner {
+            None => self.account_nodes.get(path),
+            Some(hashed) => self.nodes.get(&hashed)?.get(path),
+        }
+    }
+
     fn add(&mut self, diff: StateDiff) {
-        for (hashed, leaf) in diff.accounts {
-            self.accounts.entry(hashed).or_insert(leaf);
-        }
-        for (path, node) in diff.account_nodes {
-            self.account_nodes.entry(path).or_insert(node);
-        }
+        self.accounts.extend(diff.accounts);
+        self.account_nodes.extend(diff.account_nodes);
         for (hashed, storage) in diff.storages {
             if !storage.slots.is_empty() {
-                let slots = self.slots.entry(hashed).or_default();
-                storage.slots.into_iter().for_each(|(slot, value)| {
-                    slots.entry(slot).or_insert(value);
-                });
+                self.slots.entry(hashed).or_default().extend(storage.slots);
             }
             if !storage.nodes.is_empty() {
-                let nodes = self.nodes.entry(hashed).or_default();
-                storage.nodes.into_iter().for_each(|(path, node)| {
-                    nodes.entry(path).or_insert(node);
-                });
+                self.nodes.entry(hashed).or_default().extend(storage.nodes);
             }
         }
     }

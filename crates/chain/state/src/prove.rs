@@ -52,8 +52,7 @@ fn prove_slots(source: &Source<'_>, hashed: B256, slots: &[B256]) -> Result<Vec<
         .iter()
         .map(|slot| {
             let key = keccak256(slot);
-            let found = crate::cursor::Seek::seek(&mut source.slots(hashed, &[], false)?, &key)?;
-            let value = found.filter(|(at, _)| *at == key).map(|(_, value)| value).unwrap_or_default();
+            let value = source.slot(hashed, key)?;
             Ok(StorageProof { slot: *slot, value, proof: branch(&nodes, &Nibbles::unpack(key)) })
         })
         .collect()

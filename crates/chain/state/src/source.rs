@@ -33,6 +33,13 @@ impl<'a> Source<'a> {
         }
     }
 
+    pub(crate) fn slot(&self, hashed: B256, slot: B256) -> Result<U256, StateError> {
+        match self.layers.iter().find_map(|layer| layer.slot(&hashed, &slot)) {
+            Some(value) => Ok(value),
+            None => Ok(self.snapshot.slot(hashed, slot)?),
+        }
+    }
+
     /// Account leaves, with `changed` ones on top.
     pub(crate) fn accounts(
         &self,

@@ -9,7 +9,12 @@
 //! A branch is stored if one of its children is a hashed or a stored branch, and then all its ancestors are. So a
 //! subtree without a stored node is small: a few leaves.
 
-use crate::{StateError, cursor::Seek, source::Nodes, updates::NodeUpdates};
+use crate::{
+    StateError,
+    cursor::{Leaves, Seek, lowest},
+    source::Nodes,
+    updates::NodeUpdates,
+};
 use alloy_primitives::{B256, map::HashMap};
 use alloy_trie::{BranchNodeCompact, HashBuilder, Nibbles, proof::ProofNodes};
 
@@ -34,7 +39,7 @@ pub(crate) struct Walked {
 
 impl<'a, V, L, C> Walk<'a, L, C, V>
 where
-    L: Seek<B256, V>,
+    L: Leaves<V>,
     C: Seek<Nibbles, BranchNodeCompact>,
 {
     /// `encode` makes the value of a leaf; `builder` may retain a proof.
@@ -75,7 +80,7 @@ where
     fn subtree(&mut self, path: Nibbles, keys: &[Nibbles], stored: bool) -> Result<(), StateError> {
         let top = if stored { self.nodes.top(&path)? } else { None };
         let Some((at, node)) = top else {
-            return self.add_leaves(&path, &path, None);
+            return self.add_tail(&path);
         };
         // A changed key that leaves the path before the node's is a new leaf beside it.
         let beside = keys.iter().any(|key| !key.starts_with(&at));
@@ -112,6 +117,17 @@ where
         Ok(())
     }
 
+    /// Adds every leaf under a path.
+    fn add_tail(&mut self, path: &Nibbles) -> Result<(), StateError> {
+        let Some(leaves) = self.leaves.under(path)? else { return self.add_leaves(path, path, None) };
+        for (key, value) in leaves {
+            self.value.clear();
+            (self.encode)(&value, &mut self.value);
+            self.builder.add_leaf(Nibbles::unpack(key), &self.value);
+        }
+        Ok(())
+    }
+
     /// Adds every leaf under `within`, from `from` on and before `until`.
     fn add_leaves(
         &mut self,
@@ -139,14 +155,6 @@ pub(crate) fn under<'k>(keys: &'k [Nibbles], prefix: &Nibbles) -> &'k [Nibbles] 
     let start = keys.partition_point(|key| key < prefix);
     let length = keys[start..].partition_point(|key| key.starts_with(prefix));
     &keys[start..start + length]
-}
-
-/// The lowest key that begins with `path`.
-fn lowest(path: &Nibbles) -> B256 {
-    let mut key = B256::ZERO;
-    let packed = path.pack();
-    key[..packed.len()].copy_from_slice(&packed);
-    key
 }
 
 /// Nodes that were built and are not stored so; nodes that were stored and were not built.

@@ -2,7 +2,7 @@
 
 use crate::{
     BlockNumHash, Label, StateDiff, Store, StoreError, Table, codec, log_index,
-    snapshot::{HEAD_KEY, OLDEST_DIFF_KEY, joined},
+    snapshot::{HEAD_KEY, LABELS_AHEAD_KEY, OLDEST_DIFF_KEY, ahead_key, joined},
 };
 use alloy_primitives::{B256, Bytes};
 use rocksdb::WriteBatch;
@@ -12,6 +12,9 @@ use tributary_spec::{Receipt, RecoveredBlock};
 pub struct Batch {
     store: Store,
     writes: WriteBatch,
+    /// For the cache.
+    diffs: Vec<StateDiff>,
+    head: Option<BlockNumHash>,
 }
 
 impl std::fmt::Debug for Batch {
@@ -22,7 +25,7 @@ impl std::fmt::Debug for Batch {
 
 impl Batch {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, writes: WriteBatch::default() }
+        Self { store, writes: WriteBatch::default(), diffs: Vec::new(), head: None }
     }
 
     fn put(
@@ -47,9 +50,12 @@ impl Batch {
         self.put(Table::Bodies, number, codec::encode_body(block))?;
         self.put(Table::Receipts, number, codec::encode_receipts(receipts))?;
         self.put(Table::Numbers, block.hash(), number)?;
-        for (index, tx) in block.transactions().iter().enumerate() {
-            let location = [number.as_slice(), &(index as u32).to_be_bytes()].concat();
-            self.put(Table::Transactions, tx.tx_hash(), location)?;
+        let mut places: Vec<_> =
+            (0u32..).zip(block.transactions()).map(|(index, tx)| (tx.tx_hash(), index)).collect();
+        places.sort_unstable();
+        for (hash, index) in places {
+            let location = [number.as_slice(), &index.to_be_bytes()].concat();
+            self.put(Table::Transactions, hash, location)?;
         }
         for key in log_index::keys(block.number(), receipts) {
             self.put(Table::LogIndex, key, [])?;
@@ -80,6 +86,7 @@ impl Batch {
 
     /// Writes leaves and nodes.
     pub fn apply(&mut self, diff: &StateDiff) -> Result<(), StoreError> {
+        self.diffs.push(diff.clone());
         let mut scratch = Vec::new();
         for (hashed, leaf) in &diff.accounts {
             match leaf {
@@ -126,11 +133,16 @@ impl Batch {
         Ok(())
     }
 
-    /// Keeps what block `number` replaces, by key for reads of the past and whole for going back.
-    pub fn put_reverse(&mut self, number: u64, reverse: &StateDiff) -> Result<(), StoreError> {
+    /// Keeps what `forward`, which block `number` wrote, replaced: by key for reads of the past, and together for going back.
+    pub fn put_reverse(
+        &mut self,
+        number: u64,
+        forward: &StateDiff,
+        reverse: &StateDiff,
+    ) -> Result<(), StoreError> {
         let key = number.to_be_bytes();
         self.put(Table::LeafDiffs, key, codec::encode_leaf_diff(reverse))?;
-        self.put(Table::NodeDiffs, key, codec::encode_node_diff(reverse))?;
+        self.put(Table::NodeDiffs, key, codec::encode_node_diff(reverse, forward))?;
         let mut scratch = Vec::new();
         for (hashed, leaf) in &reverse.accounts {
             scratch.clear();
@@ -176,8 +188,31 @@ impl Batch {
         self.put(Table::Meta, OLDEST_DIFF_KEY, to)
     }
 
+    /// Keeps a block that is acknowledged before what it did is written.
+    pub fn put_ahead(&mut self, block: &RecoveredBlock) -> Result<(), StoreError> {
+        self.put(Table::Meta, ahead_key(block.number()), codec::encode_whole(block))
+    }
+
+    /// Forgets it: it is written now, or the head no longer.
+    pub fn remove_ahead(&mut self, number: u64) -> Result<(), StoreError> {
+        self.delete(Table::Meta, ahead_key(number))
+    }
+
+    /// Keeps the labels that are acknowledged; zero for one that is not set.
+    pub fn put_labels_ahead(&mut self, safe: B256, finalized: B256) -> Result<(), StoreError> {
+        self.put(Table::Meta, LABELS_AHEAD_KEY, [safe, finalized].concat())
+    }
+
+    /// Forgets all that was kept ahead.
+    pub fn clear_ahead(&mut self) -> Result<(), StoreError> {
+        let meta = self.store.inner().table(Table::Meta)?;
+        self.writes.delete_range_cf(meta, ahead_key(0), ahead_key(u64::MAX));
+        self.delete(Table::Meta, LABELS_AHEAD_KEY)
+    }
+
     /// Sets the head.
     pub fn set_head(&mut self, head: BlockNumHash) -> Result<(), StoreError> {
+        self.head = Some(head);
         self.put(Table::Meta, HEAD_KEY, block_ref(head))
     }
 
@@ -197,6 +232,9 @@ impl Batch {
     /// Writes everything at once. A process that is killed afterwards loses nothing; with `sync` a machine that
     /// loses power does not either.
     pub fn commit(self, sync: bool) -> Result<(), StoreError> {
+        if !self.diffs.is_empty() || self.head.is_some() {
+            self.store.inner().cache.advance(&self.diffs, self.head);
+        }
         self.store.write(self.writes, sync)
     }
 }

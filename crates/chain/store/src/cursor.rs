@@ -1,41 +1,77 @@
 //! Ordered reads of leaves and nodes.
 
-use crate::{AccountLeaf, StoreError, codec};
+use crate::{AccountLeaf, Snapshot, StoreError, Table, codec, state_cache::Tail};
 use alloy_primitives::{B256, U256};
 use alloy_trie::{BranchNodeCompact, Nibbles};
 use rocksdb::DBRawIterator;
+use std::sync::Arc;
+
+/// With so many entries to pass, going on is cheaper than seeking anew.
+const NEAR: usize = 6;
+
+/// More leaves than this under one path are not given at once.
+const LONGEST_TAIL: usize = 32;
 
 /// Rows of a table that begin with a prefix.
 pub(crate) struct Rows<'a> {
-    rows: DBRawIterator<'a>,
+    snapshot: &'a Snapshot,
+    table: Table,
     /// The prefix, and behind it the key last sought.
     key: Vec<u8>,
     prefix: usize,
+    /// Made when it is first needed: what is asked is often in memory.
+    rows: Option<DBRawIterator<'a>>,
+    /// There is nothing from here up to where the iterator stands.
+    floor: Vec<u8>,
 }
 
 impl<'a> Rows<'a> {
-    pub(crate) fn new(rows: DBRawIterator<'a>, prefix: &[u8]) -> Self {
+    pub(crate) fn new(snapshot: &'a Snapshot, table: Table, prefix: &[u8]) -> Self {
         let mut key = Vec::with_capacity(96);
         key.extend_from_slice(prefix);
-        Self { rows, key, prefix: prefix.len() }
+        Self { snapshot, table, key, prefix: prefix.len(), rows: None, floor: Vec::new() }
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<(), StoreError> {
         self.key.truncate(self.prefix);
         self.key.extend_from_slice(key);
-        self.rows.seek(&self.key);
-        Ok(self.rows.status()?)
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            None => {
+                let total_order = self.prefix == 0;
+                self.rows.insert(self.snapshot.rows(self.table, total_order)?)
+            }
+        };
+        let begun = !self.floor.is_empty();
+        if begun && self.floor <= self.key {
+            for _ in 0..NEAR {
+                if rows.key().is_none_or(|at| at >= self.key.as_slice()) {
+                    self.floor.clone_from(&self.key);
+                    return Ok(rows.status()?);
+                }
+                rows.next();
+            }
+        }
+        rows.seek(&self.key);
+        self.floor.clone_from(&self.key);
+        Ok(rows.status()?)
     }
 
     fn advance(&mut self) -> Result<(), StoreError> {
-        if self.rows.valid() {
-            self.rows.next();
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        if let Some(passed) = rows.key() {
+            self.floor.clear();
+            self.floor.extend_from_slice(passed);
+            // The least key behind it.
+            self.floor.push(0);
+            rows.next();
         }
-        Ok(self.rows.status()?)
+        Ok(rows.status()?)
     }
 
     fn current(&self) -> Option<(&[u8], &[u8])> {
-        let (key, value) = (self.rows.key()?, self.rows.value()?);
+        let rows = self.rows.as_ref()?;
+        let (key, value) = (rows.key()?, rows.value()?);
         let (prefix, rest) = key.split_at_checked(self.prefix)?;
         (prefix == &self.key[..self.prefix]).then_some((rest, value))
     }
@@ -95,6 +131,55 @@ cursors! {
     StorageNodeCursor: Nibbles => BranchNodeCompact,
     |path| path.to_vec(),
     |(key, value)| Ok((codec::decode_path(key)?, codec::decode_node(value)?));
+}
+
+macro_rules! tails {
+    ($($name:ident: $value:ty, $cached:ident, $offer:ident;)*) => {$(
+        impl $name<'_> {
+            /// Every leaf under a path; `None` if there are many.
+            pub fn under(&mut self, path: &Nibbles) -> Result<Option<Arc<[(B256, $value)]>>, StoreError> {
+                let (snapshot, owner) = (self.0.snapshot, self.0.owner());
+                if let Some(tail) = snapshot.$cached(owner, path) {
+                    return Ok(Some(tail));
+                }
+                let mut leaves = Vec::new();
+                let mut entry = self.seek(&lowest(path))?;
+                while let Some((key, value)) = entry {
+                    if !Nibbles::unpack(key).starts_with(path) {
+                        break;
+                    }
+                    if leaves.len() == LONGEST_TAIL {
+                        return Ok(None);
+                    }
+                    leaves.push((key, value));
+                    entry = self.next()?;
+                }
+                let tail: Tail<$value> = leaves.into();
+                snapshot.$offer(owner, path, &tail);
+                Ok(Some(tail))
+            }
+        }
+    )*};
+}
+
+tails! {
+    AccountCursor: AccountLeaf, cached_account_tail, offer_account_tail;
+    SlotCursor: U256, cached_slot_tail, offer_slot_tail;
+}
+
+impl Rows<'_> {
+    /// The account whose rows these are; zero if they are not of one.
+    fn owner(&self) -> B256 {
+        B256::try_from(&self.key[..self.prefix]).unwrap_or_default()
+    }
+}
+
+/// The lowest key that begins with a path.
+fn lowest(path: &Nibbles) -> B256 {
+    let mut key = B256::ZERO;
+    let packed = path.pack();
+    key[..packed.len()].copy_from_slice(&packed);
+    key
 }
 
 fn hash(key: &[u8]) -> Result<B256, StoreError> {

@@ -8,6 +8,7 @@ mod diff;
 mod error;
 mod log_index;
 mod snapshot;
+mod state_cache;
 mod stats;
 mod store;
 mod table;

@@ -21,24 +21,27 @@ fn tag(kind: u8, term: &[u8]) -> Tag {
     tag
 }
 
-/// The rows of one block.
-pub(crate) fn keys(number: u64, receipts: &[Receipt]) -> BTreeSet<[u8; 16]> {
-    let mut terms = BTreeSet::new();
+/// The rows of one block, in order.
+pub(crate) fn keys(number: u64, receipts: &[Receipt]) -> Vec<[u8; 16]> {
+    let mut terms: Vec<(u8, &[u8])> = Vec::new();
     for log in receipts.iter().flat_map(|receipt| receipt.logs()) {
-        terms.insert((0, log.address.to_vec()));
-        for (place, topic) in (1..).zip(log.topics()) {
-            terms.insert((place, topic.to_vec()));
-        }
+        terms.push((0, log.address.as_slice()));
+        terms.extend((1..).zip(log.topics()).map(|(place, topic)| (place, topic.as_slice())));
     }
-    terms
+    terms.sort_unstable();
+    terms.dedup();
+    let mut keys: Vec<[u8; 16]> = terms
         .into_iter()
         .map(|(kind, term)| {
             let mut key = [0; 16];
-            key[..8].copy_from_slice(&tag(kind, &term));
+            key[..8].copy_from_slice(&tag(kind, term));
             key[8..].copy_from_slice(&number.to_be_bytes());
             key
         })
-        .collect()
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
 }
 
 /// What logs to look for: any of the addresses, and at each place any of the topics. Empty means anything.

@@ -2,13 +2,19 @@
 
 use crate::{
     AccountCursor, AccountLeaf, AccountNodeCursor, BlockNumHash, SlotCursor, StateDiff, StorageNodeCursor,
-    StoreError, Table, codec, cursor::Rows, store::Inner,
+    StoreError, Table, codec,
+    cursor::Rows,
+    state_cache::{StateCache, Tail},
+    store::Inner,
 };
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::{BranchNodeCompact, Nibbles};
 use rocksdb::{DB, DBPinnableSlice, DBRawIterator, ReadOptions, SnapshotWithThreadMode};
 use self_cell::self_cell;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 use tributary_spec::{BlockBody, Receipt, RecoveredBlock, SealedHeader};
 
 type DbSnapshot<'a> = SnapshotWithThreadMode<'a, DB>;
@@ -50,13 +56,27 @@ pub struct TransactionLocation {
 
 pub(crate) const HEAD_KEY: &[u8] = b"head";
 pub(crate) const OLDEST_DIFF_KEY: &[u8] = b"oldest_diff";
+pub(crate) const LABELS_AHEAD_KEY: &[u8] = b"labels_ahead";
+const AHEAD_PREFIX: &[u8] = b"ahead/";
+
+/// Where a block is kept until what it did is written.
+pub(crate) fn ahead_key(number: u64) -> Vec<u8> {
+    [AHEAD_PREFIX, &number.to_be_bytes()].concat()
+}
 
 /// The database as it was when the snapshot was taken. Clones share it.
 #[derive(Clone)]
-pub struct Snapshot(Arc<SnapshotCell>);
+pub struct Snapshot(Arc<Taken>);
+
+struct Taken {
+    cell: SnapshotCell,
+    /// The version of the state in the cache, looked up when it is first needed; `None`: the cache does not know it.
+    version: OnceLock<Option<u64>>,
+}
 
 pub(crate) fn take(inner: Arc<Inner>) -> Snapshot {
-    Snapshot(Arc::new(SnapshotCell::new(inner, |inner| inner.db.snapshot())))
+    let cell = SnapshotCell::new(inner, |inner| inner.db.snapshot());
+    Snapshot(Arc::new(Taken { cell, version: OnceLock::new() }))
 }
 
 impl fmt::Debug for Snapshot {
@@ -87,6 +107,21 @@ impl Snapshot {
                 Ok(BlockNumHash::new(u64::from_be_bytes(*number), B256::from_slice(hash)))
             })
             .transpose()
+    }
+
+    /// A block that was acknowledged and may not be written yet.
+    pub fn ahead(&self, number: u64) -> Result<Option<RecoveredBlock>, StoreError> {
+        self.get(Table::Meta, ahead_key(number))?.map(|bytes| codec::decode_whole(&bytes)).transpose()
+    }
+
+    /// Hashes of the safe and the finalized block that were acknowledged last, zero for one that is not set. `None` if
+    /// nothing is kept ahead of what is written.
+    pub fn labels_ahead(&self) -> Result<Option<(B256, B256)>, StoreError> {
+        let Some(bytes) = self.get(Table::Meta, LABELS_AHEAD_KEY)? else { return Ok(None) };
+        if bytes.len() != 64 {
+            return Err(StoreError::corrupt("labels kept ahead are malformed"));
+        }
+        Ok(Some((B256::from_slice(&bytes[..32]), B256::from_slice(&bytes[32..]))))
     }
 
     /// The header of block `number`.
@@ -141,19 +176,27 @@ impl Snapshot {
     }
 }
 
-/// Reads of the state after the head.
+/// Reads of the state after the head, which may be in memory.
 impl Snapshot {
     /// An account leaf by hashed address.
     pub fn account(&self, hashed: B256) -> Result<Option<AccountLeaf>, StoreError> {
-        self.get(Table::Accounts, hashed)?.map(|bytes| codec::decode_leaf(&bytes)).transpose()
+        self.cached(
+            |cache, version| cache.account(&hashed, version),
+            || self.get(Table::Accounts, hashed)?.map(|bytes| codec::decode_leaf(&bytes)).transpose(),
+            |cache, leaf, version| cache.offer_account(hashed, *leaf, version),
+        )
     }
 
     /// A slot by hashed address and hashed key.
     pub fn slot(&self, hashed: B256, slot: B256) -> Result<U256, StoreError> {
-        match self.get(Table::Storages, joined(hashed, slot.as_slice()))? {
-            Some(bytes) => codec::decode_value(&bytes),
-            None => Ok(U256::ZERO),
-        }
+        self.cached(
+            |cache, version| cache.slot(hashed, slot, version),
+            || match self.get(Table::Storages, joined(hashed, slot.as_slice()))? {
+                Some(bytes) => codec::decode_value(&bytes),
+                None => Ok(U256::ZERO),
+            },
+            |cache, value, version| cache.offer_slot(hashed, slot, *value, version),
+        )
     }
 
     /// Code by its hash.
@@ -163,7 +206,14 @@ impl Snapshot {
 
     /// A branch node of the account trie.
     pub fn account_node(&self, path: &Nibbles) -> Result<Option<BranchNodeCompact>, StoreError> {
-        self.get(Table::AccountNodes, path.to_vec())?.map(|bytes| codec::decode_node(&bytes)).transpose()
+        self.cached(
+            |cache, version| cache.account_node(path, version),
+            || {
+                let bytes = self.get(Table::AccountNodes, path.to_vec())?;
+                bytes.map(|bytes| codec::decode_node(&bytes)).transpose()
+            },
+            |cache, node, version| cache.offer_account_node(*path, node.clone(), version),
+        )
     }
 
     /// A branch node of a storage trie.
@@ -172,29 +222,79 @@ impl Snapshot {
         hashed: B256,
         path: &Nibbles,
     ) -> Result<Option<BranchNodeCompact>, StoreError> {
-        self.get(Table::StorageNodes, joined(hashed, &path.to_vec()))?
-            .map(|bytes| codec::decode_node(&bytes))
-            .transpose()
+        self.cached(
+            |cache, version| cache.storage_node(hashed, path, version),
+            || {
+                let bytes = self.get(Table::StorageNodes, joined(hashed, &path.to_vec()))?;
+                bytes.map(|bytes| codec::decode_node(&bytes)).transpose()
+            },
+            |cache, node, version| cache.offer_storage_node(hashed, *path, node.clone(), version),
+        )
     }
 
     /// Account leaves in order.
     pub fn accounts(&self) -> Result<AccountCursor<'_>, StoreError> {
-        Ok(AccountCursor::new(Rows::new(self.rows(Table::Accounts, true)?, &[])))
+        Ok(AccountCursor::new(Rows::new(self, Table::Accounts, &[])))
     }
 
     /// Slots of one account in order.
     pub fn slots(&self, hashed: B256) -> Result<SlotCursor<'_>, StoreError> {
-        Ok(SlotCursor::new(Rows::new(self.rows(Table::Storages, false)?, hashed.as_slice())))
+        Ok(SlotCursor::new(Rows::new(self, Table::Storages, hashed.as_slice())))
     }
 
     /// Nodes of the account trie in order of their paths.
     pub fn account_nodes(&self) -> Result<AccountNodeCursor<'_>, StoreError> {
-        Ok(AccountNodeCursor::new(Rows::new(self.rows(Table::AccountNodes, true)?, &[])))
+        Ok(AccountNodeCursor::new(Rows::new(self, Table::AccountNodes, &[])))
     }
 
     /// Nodes of one storage trie in order of their paths.
     pub fn storage_nodes(&self, hashed: B256) -> Result<StorageNodeCursor<'_>, StoreError> {
-        Ok(StorageNodeCursor::new(Rows::new(self.rows(Table::StorageNodes, false)?, hashed.as_slice())))
+        Ok(StorageNodeCursor::new(Rows::new(self, Table::StorageNodes, hashed.as_slice())))
+    }
+}
+
+/// The cache as this snapshot may use it.
+impl Snapshot {
+    fn cache(&self) -> Option<(&StateCache, u64)> {
+        let cache = &self.0.cell.borrow_owner().cache;
+        let version =
+            self.0.version.get_or_init(|| self.head().ok().flatten().and_then(|at| cache.version(at)));
+        version.map(|version| (cache, version))
+    }
+
+    fn cached<T>(
+        &self,
+        find: impl FnOnce(&StateCache, u64) -> Option<T>,
+        read: impl FnOnce() -> Result<T, StoreError>,
+        offer: impl FnOnce(&StateCache, &T, u64),
+    ) -> Result<T, StoreError> {
+        let Some((cache, version)) = self.cache() else { return read() };
+        if let Some(found) = find(cache, version) {
+            return Ok(found);
+        }
+        let value = read()?;
+        offer(cache, &value, version);
+        Ok(value)
+    }
+
+    pub(crate) fn cached_account_tail(&self, _: B256, path: &Nibbles) -> Option<Tail<AccountLeaf>> {
+        self.cache().and_then(|(cache, version)| cache.account_tail(path, version))
+    }
+
+    pub(crate) fn offer_account_tail(&self, _: B256, path: &Nibbles, tail: &Tail<AccountLeaf>) {
+        if let Some((cache, version)) = self.cache() {
+            cache.offer_account_tail(*path, Arc::clone(tail), version);
+        }
+    }
+
+    pub(crate) fn cached_slot_tail(&self, hashed: B256, path: &Nibbles) -> Option<Tail<U256>> {
+        self.cache().and_then(|(cache, version)| cache.slot_tail(hashed, path, version))
+    }
+
+    pub(crate) fn offer_slot_tail(&self, hashed: B256, path: &Nibbles, tail: &Tail<U256>) {
+        if let Some((cache, version)) = self.cache() {
+            cache.offer_slot_tail(hashed, *path, Arc::clone(tail), version);
+        }
     }
 }
 
@@ -238,13 +338,31 @@ impl Snapshot {
         self.get(Table::Meta, OLDEST_DIFF_KEY)?.map_or(Ok(1), |bytes| be_u64(&bytes))
     }
 
-    /// What block `number` replaced; `None` if it is pruned or was never there.
-    pub fn reverse_diff(&self, number: u64) -> Result<Option<StateDiff>, StoreError> {
+    /// What block `number` replaced; `None` if it is pruned or was never there. `later` gives branch nodes as they are after the
+    /// block: of the account trie, or of the storage trie of an account.
+    pub fn reverse_diff(
+        &self,
+        number: u64,
+        later: &mut codec::Later<'_>,
+    ) -> Result<Option<StateDiff>, StoreError> {
         let key = number.to_be_bytes();
         match (self.get(Table::LeafDiffs, key)?, self.get(Table::NodeDiffs, key)?) {
-            (Some(leaves), Some(nodes)) => codec::decode_diff(&leaves, &nodes).map(Some),
+            (Some(leaves), Some(nodes)) => codec::decode_diff(&leaves, &nodes, later).map(Some),
             (None, None) => Ok(None),
             _ => Err(StoreError::corrupt(format!("half of the diff of block {number} is missing"))),
+        }
+    }
+
+    /// What the head replaced.
+    pub fn last_reverse_diff(&self, head: u64) -> Result<Option<StateDiff>, StoreError> {
+        self.reverse_diff(head, &mut |owner, path| self.node(owner, path))
+    }
+
+    /// A branch node: of the account trie, or of the storage trie of an account.
+    pub fn node(&self, owner: Option<B256>, path: &Nibbles) -> Result<Option<BranchNodeCompact>, StoreError> {
+        match owner {
+            None => self.account_node(path),
+            Some(hashed) => self.storage_node(hashed, path),
         }
     }
 }
@@ -255,8 +373,8 @@ impl Snapshot {
         table: Table,
         key: impl AsRef<[u8]>,
     ) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
-        let table = self.0.borrow_owner().table(table)?;
-        Ok(self.0.borrow_dependent().get_pinned_cf(table, key)?)
+        let table = self.0.cell.borrow_owner().table(table)?;
+        Ok(self.0.cell.borrow_dependent().get_pinned_cf(table, key)?)
     }
 
     /// An iterator over a table; without `total_order` it stays within the prefix it is sought to.
@@ -264,8 +382,8 @@ impl Snapshot {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(total_order);
         options.set_prefix_same_as_start(!total_order);
-        let table = self.0.borrow_owner().table(table)?;
-        Ok(self.0.borrow_dependent().raw_iterator_cf_opt(table, options))
+        let table = self.0.cell.borrow_owner().table(table)?;
+        Ok(self.0.cell.borrow_dependent().raw_iterator_cf_opt(table, options))
     }
 }
 

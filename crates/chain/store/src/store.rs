@@ -1,6 +1,6 @@
 //! Opening the database: whose it is, which schema it has, and who else holds it.
 
-use crate::{Batch, Snapshot, StoreError, Table, snapshot};
+use crate::{Batch, Snapshot, StoreError, Table, snapshot, state_cache::StateCache};
 use alloy_primitives::B256;
 use rocksdb::{
     Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Options, ReadOptions, WriteBatch, WriteOptions,
@@ -12,8 +12,9 @@ use std::{
     sync::Arc,
 };
 
-/// The layout of tables and values that this build reads and writes.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The layout of tables and values that this build writes. It reads every earlier one:
+/// 1 had no log of acknowledged blocks, and kept the nodes that a block replaced whole.
+pub const SCHEMA_VERSION: u32 = 2;
 
 const SCHEMA_KEY: &[u8] = b"schema";
 const IDENTITY_KEY: &[u8] = b"identity";
@@ -42,11 +43,18 @@ pub struct StoreOptions {
     pub write_buffer_bytes: usize,
     /// Files RocksDB may keep open.
     pub max_open_files: i32,
+    /// Accounts, and as many slots, that are kept in memory above RocksDB, and about as many nodes of the tries.
+    pub cached_leaves: usize,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, write_buffer_bytes: 128 << 20, max_open_files: 512 }
+        Self {
+            cache_bytes: 256 << 20,
+            write_buffer_bytes: 128 << 20,
+            max_open_files: 512,
+            cached_leaves: 1 << 19,
+        }
     }
 }
 
@@ -56,6 +64,7 @@ pub struct Store(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) db: DB,
+    pub(crate) cache: StateCache,
     path: PathBuf,
 }
 
@@ -83,15 +92,19 @@ impl Store {
         if !unknown.is_empty() {
             return Err(foreign_tables(path, &existing, &unknown));
         }
-        let cache = Cache::new_lru_cache(options.cache_bytes);
+        let cache = Cache::new_hyper_clock_cache(options.cache_bytes, 0);
         let tables = Table::ALL
             .iter()
             .map(|table| ColumnFamilyDescriptor::new(table.name(), table.options(&cache)))
             .chain([ColumnFamilyDescriptor::new("default", Options::default())]);
         let db = DB::open_cf_descriptors(&db_options(options), path, tables)
             .map_err(|error| open_error(path, error))?;
-        let store = Self(Arc::new(Inner { db, path: path.to_owned() }));
+        let cache_of_state = StateCache::new(options.cached_leaves);
+        let store = Self(Arc::new(Inner { db, cache: cache_of_state, path: path.to_owned() }));
         store.check_identity(identity)?;
+        if let Ok(Some(head)) = store.snapshot().head() {
+            store.0.cache.opened(head);
+        }
         Ok(store)
     }
 
@@ -109,7 +122,8 @@ impl Store {
         if found != *identity {
             return Err(StoreError::OtherChain { path: self.0.path.clone(), found, expected: *identity });
         }
-        Ok(())
+        // What is written from now on an earlier build would not understand.
+        Ok(self.0.db.put_cf(meta, SCHEMA_KEY, SCHEMA_VERSION.to_be_bytes())?)
     }
 
     fn write_identity(&self, identity: &Identity) -> Result<(), StoreError> {
@@ -191,6 +205,8 @@ fn db_options(options: &StoreOptions) -> Options {
     db.set_max_open_files(options.max_open_files);
     db.set_db_write_buffer_size(options.write_buffer_bytes);
     db.set_max_background_jobs(4);
+    // There is one writer, and most rows of its batches are in order: each goes in beside the one before.
+    db.set_allow_concurrent_memtable_write(false);
     db.set_bytes_per_sync(1 << 20);
     db.set_wal_bytes_per_sync(1 << 20);
     db.set_max_total_wal_size(512 << 20);
@@ -244,7 +260,7 @@ fn check_schema(bytes: &[u8]) -> Result<(), StoreError> {
     let bytes: [u8; 4] =
         bytes.try_into().map_err(|_| StoreError::corrupt("schema version is not four bytes long"))?;
     match u32::from_be_bytes(bytes) {
-        SCHEMA_VERSION => Ok(()),
+        1..=SCHEMA_VERSION => Ok(()),
         found if found > SCHEMA_VERSION => Err(StoreError::NewerSchema { found, supported: SCHEMA_VERSION }),
         found => Err(StoreError::corrupt(format!("schema version {found} never existed"))),
     }

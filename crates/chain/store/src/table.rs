@@ -1,6 +1,6 @@
 //! The tables, and how RocksDB keeps each.
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Options, SliceTransform};
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, Options, SliceTransform};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -73,6 +73,11 @@ impl Table {
         )
     }
 
+    /// Read by exact keys on the way of every block.
+    const fn is_looked_up(self) -> bool {
+        matches!(self, Self::Accounts | Self::Storages | Self::AccountNodes | Self::StorageNodes)
+    }
+
     pub(crate) fn options(self, cache: &Cache) -> Options {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(cache);
@@ -91,6 +96,12 @@ impl Table {
         }
         if let Some(length) = self.prefix() {
             options.set_prefix_extractor(SliceTransform::create_fixed_prefix(length));
+        }
+        if self.is_looked_up() {
+            // Most lookups are of keys that the memtable lacks.
+            options.set_memtable_whole_key_filtering(true);
+            options.set_memtable_prefix_bloom_ratio(0.05);
+            blocks.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         }
         options.set_block_based_table_factory(&blocks);
         options.set_level_compaction_dynamic_level_bytes(true);

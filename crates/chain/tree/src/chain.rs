@@ -65,7 +65,9 @@ impl Chain {
             config,
         });
         let writer = Writer::start(core.clone())?;
-        Ok(Self(Arc::new(Handle { core, writer })))
+        let chain = Self(Arc::new(Handle { core, writer }));
+        chain.replay()?;
+        Ok(chain)
     }
 
     pub(crate) fn core(&self) -> &Core {

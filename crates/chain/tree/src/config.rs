@@ -8,8 +8,8 @@ pub enum Durability {
     /// At once; the writer follows behind.
     #[default]
     Behind,
-    /// When the new head is written: a process that is killed afterwards loses nothing. A head that extends the chain
-    /// is not even seen before.
+    /// When the new head is written, or logged to be executed again: a process that is killed afterwards loses nothing. A
+    /// head that extends the chain is not even seen before.
     Acknowledged,
 }
 
@@ -18,7 +18,7 @@ pub enum Durability {
 pub struct ChainConfig {
     /// When a fork choice is acknowledged.
     pub durability: Durability,
-    /// Force every batch to the disk, so that a machine that loses power loses nothing either.
+    /// Force what is acknowledged to the disk, so that a machine that loses power loses nothing either.
     pub sync: bool,
     /// Blocks beneath the head that the writer leaves in memory, where a short reorg costs nothing.
     pub lag: u64,

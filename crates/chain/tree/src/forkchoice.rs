@@ -6,7 +6,7 @@ use crate::{
     chain::{Core, corrupt},
     metrics,
     node::{self, Node},
-    writer::{Ahead, PRUNE_STEP},
+    writer::PRUNE_STEP,
 };
 use alloy_primitives::B256;
 use parking_lot::RwLockUpgradableReadGuard;
@@ -32,13 +32,13 @@ pub enum ForkchoiceStatus {
 }
 
 /// The way from the canonical chain to a new head.
-struct Move {
+pub(crate) struct Move {
     /// The last block that stays.
-    ancestor: SealedHeader,
+    pub(crate) ancestor: SealedHeader,
     /// Canonical blocks that go, oldest first.
-    old: Vec<Arc<ExecutedBlock>>,
+    pub(crate) old: Vec<Arc<ExecutedBlock>>,
     /// Blocks that come, oldest first.
-    new: Vec<Node>,
+    pub(crate) new: Vec<Node>,
 }
 
 impl Chain {
@@ -55,53 +55,33 @@ impl Chain {
         {
             let _in_order = core.choosing.lock();
             let Some(target) = core.header(head)? else { return Ok(self.unknown_head(head)) };
-            if core.config.durability == Durability::Acknowledged {
-                self.write_ahead(&target, safe, finalized)?;
-            }
-            match core.choose(&target, safe, finalized) {
+            let acknowledged = core.config.durability == Durability::Acknowledged;
+            let logged = if acknowledged { self.log_ahead(&target, safe, finalized)? } else { None };
+            let chosen = match core.choose(&target, safe, finalized) {
                 // The store has the way there, but goes back from it right now: when it has, memory has it.
                 Err(TreeError::UnknownBlock(_)) => {
                     self.flush()?;
-                    core.choose(&target, safe, finalized)?;
+                    core.choose(&target, safe, finalized)
                 }
-                chosen => chosen?,
+                chosen => chosen,
+            };
+            match (chosen, logged) {
+                (Err(error), Some(logged)) => {
+                    self.take_back(&logged)?;
+                    return Err(error);
+                }
+                (chosen, logged) => {
+                    chosen?;
+                    if acknowledged && logged.is_none() {
+                        self.flush()?;
+                        self.forget_ahead()?;
+                    }
+                }
             }
         }
         self.writer().wake();
-        match core.config.durability {
-            Durability::Acknowledged => self.flush()?,
-            Durability::Behind => self.writer().wait_for_room(core)?,
-        }
+        self.writer().wait_for_room(core)?;
         Ok(ForkchoiceStatus::Valid)
-    }
-
-    /// Writes the blocks between a fully written head and a descendant that becomes the head, so that nobody sees a block
-    /// that a crash could still take back. After a reorganisation the writer follows behind.
-    fn write_ahead(
-        &self,
-        head: &SealedHeader,
-        safe: Option<B256>,
-        finalized: Option<B256>,
-    ) -> Result<(), TreeError> {
-        let core = self.core();
-        let new = {
-            let blocks = core.blocks.read();
-            let snapshot = core.store.snapshot();
-            match route(&blocks, &snapshot, head) {
-                Ok(Move { ancestor, old, new })
-                    if old.is_empty() && ancestor.hash() == blocks.persisted.hash =>
-                {
-                    new
-                }
-                _ => return Ok(()),
-            }
-        };
-        for node in new {
-            let is = |label: Option<B256>| label == Some(node.header().hash());
-            let (safe, finalized) = (is(safe), is(finalized));
-            self.writer().write_ahead(Ahead { node, safe, finalized })?;
-        }
-        Ok(())
     }
 
     fn unknown_head(&self, head: B256) -> ForkchoiceStatus {
@@ -115,7 +95,7 @@ impl Chain {
 }
 
 impl Core {
-    fn choose(
+    pub(crate) fn choose(
         &self,
         head: &SealedHeader,
         safe: Option<B256>,
@@ -193,7 +173,7 @@ impl Core {
 }
 
 /// Zero means "leave as it is", as in the Engine API.
-fn asked(label: Option<B256>) -> Option<B256> {
+pub(crate) fn asked(label: Option<B256>) -> Option<B256> {
     label.filter(|hash| !hash.is_zero())
 }
 
@@ -201,7 +181,7 @@ fn lower(label: SealedHeader, ancestor: &SealedHeader) -> SealedHeader {
     if label.number > ancestor.number { ancestor.clone() } else { label }
 }
 
-fn route(blocks: &Blocks, snapshot: &Snapshot, head: &SealedHeader) -> Result<Move, TreeError> {
+pub(crate) fn route(blocks: &Blocks, snapshot: &Snapshot, head: &SealedHeader) -> Result<Move, TreeError> {
     let mut new = Vec::new();
     let mut at = BlockNumHash::new(head.number, head.hash());
     while !blocks.is_canonical(snapshot, at)? {

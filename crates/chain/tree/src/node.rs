@@ -20,7 +20,7 @@ struct Parts {
 
 impl Node {
     pub(crate) fn new(executed: Arc<ExecutedBlock>) -> Self {
-        let layer = Layer::new(&executed.hashed, &executed.trie);
+        let layer = layer_of(&executed);
         Self::with_layer(executed, layer)
     }
 
@@ -52,6 +52,11 @@ impl Node {
     pub(crate) fn receipts(&self) -> Arc<Vec<Receipt>> {
         self.0.receipts.get_or_init(|| Arc::new(self.0.executed.receipts.clone())).clone()
     }
+}
+
+/// What a block did to the state.
+pub(crate) fn layer_of(executed: &ExecutedBlock) -> Layer {
+    Layer::new(&executed.hashed, &executed.trie)
 }
 
 /// A block read back from the store, without what it did.

@@ -1,10 +1,16 @@
 //! Lookups: memory first, then the store.
 
-use crate::{Chain, ChainConfig, LogQuery, TreeError, blocks::Place, chain::Core, node::Node};
+use crate::{
+    Chain, ChainConfig, LogQuery, TreeError,
+    blocks::Place,
+    chain::Core,
+    node::{self, Node},
+};
 use alloy_primitives::{B256, Bytes};
 use parking_lot::Mutex;
 use schnellru::{ByLength, LruMap};
 use std::sync::Arc;
+use tributary_evm::ExecutedBlock;
 use tributary_spec::{Receipt, RecoveredBlock, SealedHeader};
 use tributary_state::{Layer, StateRef, StateView};
 use tributary_store::{BlockNumHash, Snapshot};
@@ -148,6 +154,13 @@ impl Chain {
         self.core().state_at(hash)
     }
 
+    /// The state after a block that is not in the tree; its parent is.
+    pub fn state_after(&self, block: &ExecutedBlock) -> Result<StateRef, TreeError> {
+        let core = self.core();
+        let at = BlockNumHash::new(block.block.number(), block.block.hash());
+        core.state_on(vec![Arc::new(node::layer_of(block))], vec![at], block.block.parent_hash())
+    }
+
     fn find_number(&self, number: u64) -> Option<Found> {
         let blocks = self.core().blocks.read();
         match blocks.place(number) {
@@ -206,10 +219,18 @@ impl Core {
 
     /// Layers from the block down to the first one that the store has, present or past.
     pub(crate) fn state_at(&self, hash: B256) -> Result<StateRef, TreeError> {
+        self.state_on(Vec::new(), Vec::new(), hash)
+    }
+
+    /// Layers of blocks above a block, then those from it downwards.
+    fn state_on(
+        &self,
+        mut layers: Vec<Arc<Layer>>,
+        mut recent: Vec<BlockNumHash>,
+        hash: B256,
+    ) -> Result<StateRef, TreeError> {
         let blocks = self.blocks.read();
         let snapshot = self.store.snapshot();
-        let mut layers: Vec<Arc<Layer>> = Vec::new();
-        let mut recent = Vec::new();
         let mut at = hash;
         let base = loop {
             if let Some(number) = snapshot.number(at)? {

@@ -1,10 +1,11 @@
 //! The thread that brings the store behind the head.
 //!
 //! It takes one step at a time: undo the store's last block if it is not canonical, else write the next canonical
-//! one, else write labels that moved. Each step is one batch.
+//! one, else write labels that moved. Each step is one batch. None is forced to the disk: what is acknowledged is in the log, which
+//! is, and a step that gets lost is taken again.
 
 use crate::{
-    TreeError,
+    Durability, TreeError,
     blocks::{Blocks, Place},
     chain::{Core, corrupt},
     metrics,
@@ -47,22 +48,11 @@ struct State {
     /// Passes asked for, and the last one of them that was answered in full.
     asked: u64,
     answered: u64,
-    /// A block to write before it is made the head; taken out when that is done.
-    ahead: Option<Ahead>,
     stop: bool,
     /// How many wait for everything to be written, whatever the lag.
     flushing: usize,
     ended: bool,
     failed: Option<TreeError>,
-}
-
-/// A child of the last written block that is about to be made the head.
-#[derive(Clone)]
-pub(crate) struct Ahead {
-    pub(crate) node: Node,
-    /// It is to be made safe, and finalized.
-    pub(crate) safe: bool,
-    pub(crate) finalized: bool,
 }
 
 impl Writer {
@@ -81,22 +71,17 @@ impl Writer {
         self.signal.state.lock().check()
     }
 
-    pub(crate) fn wake(&self) {
-        self.signal.state.lock().asked += 1;
+    /// A write elsewhere has failed: nothing is written any more.
+    pub(crate) fn fail(&self, error: &TreeError) {
+        let mut state = self.signal.state.lock();
+        state.failed.get_or_insert_with(|| error.clone());
+        state.stop = true;
         self.signal.work.notify_one();
     }
 
-    /// Writes a block that is about to be made the head. When it no longer follows the last written one, nothing is done.
-    pub(crate) fn write_ahead(&self, ahead: Ahead) -> Result<(), TreeError> {
-        let mut state = self.signal.state.lock();
-        state.check()?;
-        state.ahead = Some(ahead);
+    pub(crate) fn wake(&self) {
+        self.signal.state.lock().asked += 1;
         self.signal.work.notify_one();
-        while state.ahead.is_some() {
-            self.signal.done.wait(&mut state);
-            state.check()?;
-        }
-        Ok(())
     }
 
     /// Resolves when nothing will be written any more: with the failure, or that the writer was stopped.
@@ -173,31 +158,24 @@ impl Drop for Farewell<'_> {
 fn run(core: &Core, signal: &Signal) {
     let _farewell = Farewell(signal);
     loop {
-        let (ahead, asked, stop, lag) = {
+        let (asked, stop, lag) = {
             let mut state = signal.state.lock();
-            while state.asked == state.answered && state.ahead.is_none() && !state.stop {
+            while state.asked == state.answered && !state.stop {
                 signal.work.wait(&mut state);
             }
             let lag = if state.flushing > 0 || state.stop { 0 } else { core.config.lag };
-            (state.ahead.clone(), state.asked, state.stop, lag)
+            (state.asked, state.stop, lag)
         };
-        let outcome = match &ahead {
-            Some(ahead) => core.write_ahead(ahead),
-            None => pass(core, signal, lag),
-        };
+        let outcome = pass(core, signal, lag);
         let mut state = signal.state.lock();
         if let Err(error) = outcome {
             tracing::error!(%error, "The chain cannot be written");
-            state.failed = Some(error);
+            state.failed.get_or_insert(error);
             return;
         }
-        if ahead.is_some() {
-            state.ahead = None;
-        } else {
-            state.answered = asked;
-        }
+        state.answered = asked;
         signal.done.notify_all();
-        if stop && ahead.is_none() {
+        if stop {
             return;
         }
     }
@@ -244,11 +222,11 @@ impl Core {
     fn step(&self, lag: u64) -> Result<bool, TreeError> {
         match self.next_step(lag)? {
             Step::Undo(block) => self.undo(block)?,
-            Step::Write(node) => self.write(&node, None)?,
+            Step::Write(node) => self.write(&node)?,
             Step::Label(labels) => {
                 let mut batch = self.store.batch();
                 labels.into_iter().try_for_each(|(label, block)| batch.set_label(label, block))?;
-                batch.commit(self.config.sync)?;
+                batch.commit(false)?;
             }
             Step::Nothing => return Ok(false),
         }
@@ -277,17 +255,8 @@ impl Core {
         Ok(Step::Nothing)
     }
 
-    fn write_ahead(&self, ahead: &Ahead) -> Result<(), TreeError> {
-        let persisted = self.blocks.read().persisted;
-        if persisted.hash == ahead.node.header().parent_hash {
-            self.write(&ahead.node, Some(ahead))
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Writes the child of the last written block, which is canonical or, `ahead` of that, about to be.
-    fn write(&self, node: &Node, ahead: Option<&Ahead>) -> Result<(), TreeError> {
+    /// Writes the canonical child of the last written block.
+    fn write(&self, node: &Node) -> Result<(), TreeError> {
         let start = Instant::now();
         let executed = node.executed();
         let block = BlockNumHash::new(node.number(), node.header().hash());
@@ -299,21 +268,14 @@ impl Core {
         for (hash, code) in node.layer().codes() {
             batch.put_code(*hash, code)?;
         }
-        batch.put_reverse(block.number, &resolved.reverse)?;
+        batch.put_reverse(block.number, &resolved.forward, &resolved.reverse)?;
         batch.set_head(block)?;
-        match ahead {
-            Some(ahead) => {
-                for (label, _) in [(Label::Safe, ahead.safe), (Label::Finalized, ahead.finalized)]
-                    .into_iter()
-                    .filter(|it| it.1)
-                {
-                    batch.set_label(label, Some(block))?;
-                }
-            }
-            None => self.put_labels(&snapshot, block, &mut batch)?,
+        self.put_labels(&snapshot, block, &mut batch)?;
+        if self.config.durability == Durability::Acknowledged {
+            batch.remove_ahead(block.number)?;
         }
         self.prune_diffs(&snapshot, block.number, &mut batch)?;
-        batch.commit(self.config.sync)?;
+        batch.commit(false)?;
         self.persisted(block);
         metrics::wrote(start.elapsed());
         Ok(())
@@ -347,7 +309,7 @@ impl Core {
         let missing = |what: &str| corrupt(&format!("block {} has no {what}", block.number));
         let stored = snapshot.block(block.number)?.ok_or_else(|| missing("body"))?;
         let receipts = snapshot.receipts(block.number)?.ok_or_else(|| missing("receipts"))?;
-        let reverse = snapshot.reverse_diff(block.number)?.ok_or_else(|| missing("reverse diff"))?;
+        let reverse = snapshot.last_reverse_diff(block.number)?.ok_or_else(|| missing("reverse diff"))?;
         let layer = Layer::from_diff(reverse.clone());
         let forward = resolve(&snapshot, &layer)?.reverse;
         let parent = BlockNumHash::new(block.number - 1, stored.parent_hash());
@@ -359,9 +321,14 @@ impl Core {
         batch.set_head(parent)?;
         lowered(&snapshot, parent, &mut batch)?;
         let node = Node::with_layer(Arc::new(node::stored(stored, receipts)), Layer::from_diff(forward));
-        // First into memory, so that no reader misses it.
-        self.blocks.write().insert(node);
-        batch.commit(self.config.sync)?;
+        // First into memory, so that no reader misses it; and no longer as written, so that it stays there if it is chosen again
+        // right now.
+        {
+            let mut blocks = self.blocks.write();
+            blocks.insert(node);
+            blocks.persisted = parent;
+        }
+        batch.commit(false)?;
         self.persisted(parent);
         Ok(())
     }

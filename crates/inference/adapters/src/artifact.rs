@@ -8,7 +8,7 @@ use crate::{
 };
 use alloy_primitives::{B256, keccak256};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::{collections::HashSet, fs::File, io::Read, path::Path};
+use std::{collections::HashSet, fs::File, io::Read, path::Path, sync::OnceLock};
 
 /// Name of the configuration inside a PEFT folder.
 pub const CONFIG_FILE: &str = "adapter_config.json";
@@ -33,11 +33,21 @@ impl Default for Bounds {
 }
 
 /// The bytes of an adapter as published.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Artifact {
     config: Vec<u8>,
     tensors: Vec<u8>,
+    /// Computed once: hashing takes longer than anything else that is done to an adapter.
+    hash: OnceLock<B256>,
 }
+
+impl PartialEq for Artifact {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.config, &self.tensors) == (&other.config, &other.tensors)
+    }
+}
+
+impl Eq for Artifact {}
 
 impl std::fmt::Debug for Artifact {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -62,20 +72,20 @@ pub fn artifact_hash(config: &[u8], tensors: &[u8]) -> B256 {
 impl Artifact {
     /// From bytes already in memory.
     pub fn new(config: Vec<u8>, tensors: Vec<u8>) -> Self {
-        Self { config, tensors }
+        Self { config, tensors, hash: OnceLock::new() }
     }
 
     /// Reads a PEFT folder. Only regular files, never more than the bounds.
     pub fn read(folder: &Path, bounds: &Bounds) -> Result<Self, AdapterError> {
-        Ok(Self {
-            config: read_bounded(&folder.join(CONFIG_FILE), bounds.config)?,
-            tensors: read_bounded(&folder.join(TENSORS_FILE), bounds.tensors)?,
-        })
+        Ok(Self::new(
+            read_bounded(&folder.join(CONFIG_FILE), bounds.config)?,
+            read_bounded(&folder.join(TENSORS_FILE), bounds.tensors)?,
+        ))
     }
 
     /// Hash of the artifact.
     pub fn hash(&self) -> B256 {
-        artifact_hash(&self.config, &self.tensors)
+        *self.hash.get_or_init(|| artifact_hash(&self.config, &self.tensors))
     }
 
     /// Checks the hash against a registered one.
@@ -219,7 +229,8 @@ fn to_f32(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, AdapterError> {
             data.as_chunks().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect()
         }
         Dtype::BF16 => {
-            data.as_chunks().0.iter().map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect()
+            let wide = |bytes: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
+            data.as_chunks().0.iter().map(wide).collect()
         }
         other => {
             return Err(AdapterError::DType { name: name.to_owned(), dtype: format!("{other:?}") });

@@ -105,6 +105,9 @@ pub enum AdapterError {
     /// The backend cannot use the adapter.
     #[error("{0}")]
     Prepare(String),
+    /// A DoRA adapter beside others: what scales a layer's whole result has no meaning there.
+    #[error("adapter {0} is a DoRA adapter, which cannot be composed with others")]
+    Composition(B256),
     /// The adapter alone exceeds the memory budget.
     #[error("adapter needs {needed} bytes of memory, the budget is {budget}")]
     Memory {

@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod fetch;
 mod hosts;
+mod memory;
 mod residency;
 mod select;
 
@@ -16,4 +17,5 @@ pub use artifact::{Artifact, Bounds, CONFIG_FILE, TENSORS_FILE, artifact_hash};
 pub use config::{ModuleSelector, PeftConfig};
 pub use error::{AdapterError, Severity};
 pub use fetch::{FetchPolicy, Fetcher, FileRoots, Source};
+pub use memory::{Due, Memory, MemoryStats, PageBudget, PageClaim, TooSmall};
 pub use residency::{Lease, Residency, ResidencyConfig, ResidencyStats};

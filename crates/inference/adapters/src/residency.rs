@@ -9,10 +9,16 @@
 //! What is always in use would never be evicted. So a load that has waited for its turn retires the values that were in memory longest:
 //! they serve those who hold them and nobody else, and whoever asks for one of them loads it again, behind the load that waited.
 //!
+//! A [`Memory`] may bound it too, together with what else is in memory: then idle values also go where others need room, and a load asks
+//! for the memory of what idles elsewhere.
+//!
 //! Loads run as tasks of their own: a caller that goes away neither stops a load others wait for nor
 //! holds anything up, and rows that run keep running.
 
-use crate::error::AdapterError;
+use crate::{
+    error::AdapterError,
+    memory::{Due, IdleAdapters, Memory},
+};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -90,6 +96,7 @@ struct State<K, V> {
     slots: HashMap<K, Slot<V>>,
     clock: u64,
     stats: ResidencyStats,
+    memory: Option<Memory>,
 }
 
 enum Slot<V> {
@@ -134,7 +141,11 @@ impl<K, V> fmt::Debug for Residency<K, V> {
 impl<K, V> Residency<K, V> {
     /// Nothing resident yet.
     pub fn new(config: ResidencyConfig) -> Self {
-        let state = State { slots: HashMap::new(), clock: 0, stats: ResidencyStats::default() };
+        Self::bounded(config, None)
+    }
+
+    fn bounded(config: ResidencyConfig, memory: Option<Memory>) -> Self {
+        let state = State { slots: HashMap::new(), clock: 0, stats: ResidencyStats::default(), memory };
         Self {
             shared: Arc::new(Shared {
                 config,
@@ -157,6 +168,14 @@ where
     K: Eq + Hash + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
+    /// Nothing resident yet; what will be counts in `memory` too.
+    pub fn within(config: ResidencyConfig, memory: Memory) -> Self {
+        let residency = Self::bounded(config, Some(memory.clone()));
+        let shared: Arc<dyn IdleAdapters> = Arc::clone(&residency.shared) as _;
+        memory.lend_adapters(Arc::downgrade(&shared));
+        residency
+    }
+
     /// The value if it is in memory now.
     pub fn get(&self, key: &K) -> Option<Lease<K, V>> {
         let mut state = self.shared.state.lock();
@@ -319,7 +338,8 @@ where
     K: Eq + Hash + Clone,
 {
     let (value, bytes) = loaded?;
-    let budget = shared.config.budget;
+    let memory = shared.state.lock().memory.clone();
+    let budget = memory.as_ref().map_or(usize::MAX, Memory::most_adapters).min(shared.config.budget);
     if bytes > budget {
         return Err(AdapterError::Memory { needed: bytes, budget });
     }
@@ -329,14 +349,19 @@ where
     tokio::pin!(patience, turn);
     let value = Arc::new(value);
     let mut retires = false;
+    let asking = memory.as_ref().map(Asking);
+    let elsewhere = Notify::new();
+    let elsewhere = memory.as_ref().map_or(&elsewhere, Memory::freed);
     loop {
         // Registered before looking, so that a user who leaves in between is not missed.
-        let freed = shared.freed.notified();
-        tokio::pin!(freed);
+        let (freed, given) = (shared.freed.notified(), elsewhere.notified());
+        tokio::pin!(freed, given);
         freed.as_mut().enable();
+        given.as_mut().enable();
         {
             let mut state = shared.state.lock();
-            if state.make_room(bytes, budget) {
+            if state.make_room(bytes, budget) && state.claim(bytes, retires) {
+                drop(asking);
                 return Ok(state.insert(key, Arc::clone(&value), bytes, shared));
             }
             if retires {
@@ -345,35 +370,116 @@ where
         }
         tokio::select! {
             () = freed => {}
+            () = given => {}
             () = &mut turn, if !retires => retires = true,
             () = &mut patience => return Err(AdapterError::Busy(shared.config.patience)),
         }
     }
 }
 
+impl<K, V> Drop for State<K, V> {
+    fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            memory.release_adapter(self.stats.bytes);
+        }
+    }
+}
+
+/// A load that may have asked for pages; it does so no longer when this goes.
+struct Asking<'a>(&'a Memory);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.want(None);
+    }
+}
+
+impl<K, V> IdleAdapters for Shared<K, V>
+where
+    K: Eq + Hash + Clone + Send + Sync,
+    V: Send + Sync,
+{
+    fn oldest(&self) -> Option<u64> {
+        self.state.lock().oldest_idle().map(|(used, _)| used)
+    }
+
+    fn bytes(&self) -> usize {
+        self.state.lock().idle().map(|(_, resident)| resident.bytes).sum()
+    }
+
+    fn drop_oldest(&self) -> bool {
+        self.state.lock().drop_oldest()
+    }
+}
+
 impl<K: Eq + Hash + Clone, V> State<K, V> {
+    /// The next instant, by the clock that others go by where there is one.
+    fn tick(&mut self) -> u64 {
+        self.clock = self.memory.as_ref().map_or(self.clock + 1, Memory::tick);
+        self.clock
+    }
+
+    /// What nobody uses.
+    fn idle(&self) -> impl Iterator<Item = (&K, &Resident<V>)> {
+        self.slots.iter().filter_map(|(key, slot)| match slot {
+            Slot::Resident(resident) if resident.users == 0 && !resident.pinned => Some((key, resident)),
+            _ => None,
+        })
+    }
+
+    fn oldest_idle(&self) -> Option<(u64, K)> {
+        self.idle()
+            .min_by_key(|(_, resident)| resident.used)
+            .map(|(key, resident)| (resident.used, key.clone()))
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let Some((_, key)) = self.oldest_idle() else { return false };
+        self.drop_resident(&key);
+        self.stats.evictions += 1;
+        true
+    }
+
+    /// Takes `bytes` of the common memory: what is free, or what was idle longest, here or elsewhere. False when that has to be waited for,
+    /// and was asked for.
+    fn claim(&mut self, bytes: usize, presses: bool) -> bool {
+        let Some(memory) = self.memory.clone() else { return true };
+        loop {
+            let Err(missing) = memory.claim_adapter(bytes) else { return true };
+            let own = self.oldest_idle().map(|(used, _)| used);
+            let elsewhere = memory.idle_pages();
+            if own.is_some_and(|own| presses || elsewhere.is_none_or(|other| own < other)) {
+                self.drop_oldest();
+                continue;
+            }
+            let older = own.unwrap_or(u64::MAX);
+            memory.want(Some((Due { bytes: missing, older, presses }, bytes)));
+            return false;
+        }
+    }
+
     /// A lease on what is in memory; on what is retired only for the one it was loaded for.
     fn lease(&mut self, key: &K, shared: &Arc<Shared<K, V>>, retired: bool) -> Option<Lease<K, V>> {
-        self.clock += 1;
+        let now = self.tick();
         let Some(Slot::Resident(resident)) = self.slots.get_mut(key) else { return None };
         if resident.retired && !retired {
             return None;
         }
         resident.users += 1;
-        resident.used = self.clock;
+        resident.used = now;
         let value = Arc::clone(&resident.value);
         Some(Lease { key: key.clone(), value, shared: Arc::clone(shared) })
     }
 
     fn insert(&mut self, key: &K, value: Arc<V>, bytes: usize, shared: &Arc<Shared<K, V>>) -> Lease<K, V> {
-        self.clock += 1;
+        let now = self.tick();
         let resident = Resident {
             value: Arc::clone(&value),
             bytes,
             users: 1,
             pinned: false,
-            used: self.clock,
-            since: self.clock,
+            used: now,
+            since: now,
             retired: false,
         };
         self.slots.insert(key.clone(), Slot::Resident(resident));
@@ -442,6 +548,9 @@ impl<K: Eq + Hash + Clone, V> State<K, V> {
         if let Some(Slot::Resident(resident)) = self.slots.remove(key) {
             self.stats.resident -= 1;
             self.stats.bytes -= resident.bytes;
+            if let Some(memory) = &self.memory {
+                memory.release_adapter(resident.bytes);
+            }
         }
     }
 }

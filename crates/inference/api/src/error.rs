@@ -221,6 +221,7 @@ impl From<GenerateError> for ApiError {
 impl From<AdapterError> for ApiError {
     fn from(error: AdapterError) -> Self {
         match (&error, error.severity()) {
+            (AdapterError::Composition(_), _) => Self::invalid("adapters", error.to_string()),
             (AdapterError::Busy(_), _) => {
                 Self::Busy { message: error.to_string(), retry_after: Duration::from_secs(5) }
             }

@@ -9,8 +9,8 @@ mod operations;
 mod tokens;
 
 pub(crate) use adapters::{load_adapter, unload_adapter};
-pub(crate) use chat::chat_completions;
-pub(crate) use completions::completions;
+pub(crate) use chat::{chat_completions, tools_and_shape};
+pub(crate) use completions::{DEFAULT_MAX_TOKENS, completions, prompts};
 pub(crate) use embeddings::embeddings;
 pub(crate) use models::{list_models, show_model};
 pub(crate) use operations::{health, metrics, version};

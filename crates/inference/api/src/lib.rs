@@ -12,6 +12,7 @@ mod listen;
 mod metrics;
 mod params;
 mod payment;
+mod replay;
 mod reply;
 mod resolve;
 mod server;
@@ -27,6 +28,7 @@ pub use error::ApiError;
 pub use keys::{ApiKey, KeyError};
 pub use listen::serve;
 pub use payment::{Ask, FreeGate, Gate, Meter, Refusal, SettleError};
+pub use replay::{Replay, replay};
 pub use resolve::{ResolveError, ResolvedModel, Resolver, StaticResolver};
 
 pub use service::{Api, ApiParts, MetricsHook};

@@ -128,6 +128,7 @@ impl Meter for FreeMeter {
             unattributed_ppb: 1_000_000_000,
             exec_hash: outcome.exec_hash,
             logits_root: outcome.logits_root,
+            sampling: outcome.sampling.clone().into(),
             ..Receipt::default()
         })
     }

@@ -1,12 +1,13 @@
 //! The profile against floats over the whole of two texts, with and without LoRA.
 //!
-//! `cargo bench -p tributary-cpu --bench perplexity [-- PEFT_FOLDER]`; without a folder the adapter is random.
+//! `cargo bench -p tributary-cpu --bench perplexity [-- --model=FILE --stride=N] [PEFT_FOLDER]`; every Nth window; without a file the default model, without a
+//! folder a random adapter. `tests/bench/formats.sh` does it for every weight format.
 
 #[path = "../oracle/mod.rs"]
 mod oracle;
 
-use oracle::{default_model, score, texts};
-use std::path::Path;
+use oracle::{default_model, open, score, texts};
+use std::path::{Path, PathBuf};
 use tributary_adapters::{Adapter, Artifact, Bounds, Geometry, LoraModule, Projection};
 use tributary_weights::Config;
 
@@ -42,14 +43,18 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let model = default_model();
+    let option =
+        |name: &str| std::env::args().find_map(|argument| argument.strip_prefix(name).map(str::to_owned));
+    let path = option("--model=").map_or_else(default_model, PathBuf::from);
+    let stride = option("--stride=").map_or(1, |stride| stride.parse().expect("a number"));
+    let model = open(&path);
     let adapter = match arguments.first() {
         None => random(&model.config),
         Some(folder) => load(Path::new(folder), &model.config),
     };
     for text in texts(&model.tokenizer) {
         for (what, adapter) in [("base", None), ("LoRA", Some(&adapter))] {
-            let score = score(&text.tokens, 1, adapter);
+            let score = score(&path, &text.tokens, stride, adapter);
             println!(
                 "{:8} {what}: perplexity {:.4}, float {:.4}, {:+.3} %, same first token {:.2} % of {}",
                 text.name,

@@ -18,6 +18,8 @@ struct Block {
     q: Tensor,
     k: Tensor,
     v: Tensor,
+    /// Of queries, keys and values.
+    bias: Option<[Tensor; 3]>,
     o: Tensor,
     mlp_norm: Tensor,
     gate: Tensor,
@@ -34,12 +36,12 @@ fn vector(values: &[f32]) -> Result<Tensor> {
 }
 
 impl Oracle {
-    /// Dequantises, and merges the adapter: W + scale · B · A.
-    pub(crate) fn new(config: &Config, weights: &Weights, adapter: Option<&Adapter>) -> Self {
-        Self::build(config, weights, adapter).expect("tensors of matching shapes")
+    /// Dequantises, and merges adapters at their weights: W + Σ w · scale · B · A, rows of a DoRA adapter brought to their magnitude.
+    pub(crate) fn new(config: &Config, weights: &Weights, adapters: &[(&Adapter, f32)]) -> Self {
+        Self::build(config, weights, adapters).expect("tensors of matching shapes")
     }
 
-    fn build(config: &Config, weights: &Weights, adapter: Option<&Adapter>) -> Result<Self> {
+    fn build(config: &Config, weights: &Weights, adapter: &[(&Adapter, f32)]) -> Result<Self> {
         let layers = weights.layers.iter().enumerate();
         let layers =
             layers.map(|(index, layer)| block(index as u32, layer, adapter)).collect::<Result<_>>()?;
@@ -63,9 +65,13 @@ impl Oracle {
             (self.angles(tokens.len(), f64::cos)?, self.angles(tokens.len(), f64::sin)?, mask(tokens.len())?);
         for layer in &self.layers {
             let h = self.norm(&x, &layer.attention_norm)?;
-            let (q, k) = (self.heads(&linear(&h, &layer.q)?)?, self.heads(&linear(&h, &layer.k)?)?);
+            let biased = |weight, index: usize| match &layer.bias {
+                Some(bias) => linear(&h, weight)?.broadcast_add(&bias[index]),
+                None => linear(&h, weight),
+            };
+            let (q, k) = (self.heads(&biased(&layer.q, 0)?)?, self.heads(&biased(&layer.k, 1)?)?);
             let (q, k) = (rotate(&q, &cos, &sin)?, rotate(&k, &cos, &sin)?);
-            let v = self.heads(&linear(&h, &layer.v)?)?;
+            let v = self.heads(&biased(&layer.v, 2)?)?;
             x = (x + linear(&self.attend(&q, &k, &v, &mask)?, &layer.o)?)?;
             let h = self.norm(&x, &layer.mlp_norm)?;
             let gated = (linear(&h, &layer.gate)?.silu()? * linear(&h, &layer.up)?)?;
@@ -110,22 +116,34 @@ impl Oracle {
     }
 }
 
-fn block(index: u32, layer: &Layer, adapter: Option<&Adapter>) -> Result<Block> {
-    let merged = |matrix: &Matrix, projection: Projection| {
-        let weight = tensor(matrix)?;
-        let Some(module) = adapter.and_then(|adapter| adapter.module(index, projection)) else {
-            return Ok(weight);
-        };
-        let (rank, inputs, outputs) = (module.rank as usize, module.inputs as usize, module.outputs as usize);
-        let a = Tensor::from_slice(&module.a, (rank, inputs), &Device::Cpu)?;
-        let b = Tensor::from_slice(&module.b, (outputs, rank), &Device::Cpu)?;
-        weight + (b.matmul(&a)? * f64::from(module.scale))?
+fn block(index: u32, layer: &Layer, adapters: &[(&Adapter, f32)]) -> Result<Block> {
+    let merged = |matrix: &Matrix, projection: Projection| -> Result<Tensor> {
+        let mut merged = tensor(matrix)?;
+        for (adapter, weight) in adapters {
+            let Some(module) = adapter.module(index, projection) else { continue };
+            let (rank, inputs, outputs) =
+                (module.rank as usize, module.inputs as usize, module.outputs as usize);
+            let a = Tensor::from_slice(&module.a, (rank, inputs), &Device::Cpu)?;
+            let b = Tensor::from_slice(&module.b, (outputs, rank), &Device::Cpu)?;
+            merged = (merged + (b.matmul(&a)? * f64::from(module.scale * weight))?)?;
+            if let Some(magnitude) = &module.magnitude {
+                let norm = merged.sqr()?.sum_keepdim(1)?.sqrt()?;
+                let magnitude = Tensor::from_slice(magnitude, (outputs, 1), &Device::Cpu)?;
+                merged = merged.broadcast_mul(&(magnitude / norm)?)?;
+            }
+        }
+        Ok(merged)
+    };
+    let bias = match &layer.qkv_bias {
+        Some([q, k, v]) => Some([vector(q)?, vector(k)?, vector(v)?]),
+        None => None,
     };
     Ok(Block {
         attention_norm: vector(&layer.attention_norm)?,
         q: merged(&layer.q, Projection::Q)?,
         k: merged(&layer.k, Projection::K)?,
         v: merged(&layer.v, Projection::V)?,
+        bias,
         o: merged(&layer.o, Projection::O)?,
         mlp_norm: vector(&layer.mlp_norm)?,
         gate: merged(&layer.gate, Projection::Gate)?,

@@ -7,6 +7,7 @@ mod text;
 pub(crate) use llama::Oracle;
 pub(crate) use text::texts;
 
+use std::path::{Path, PathBuf};
 use tributary_adapters::Adapter;
 use tributary_cpu::{CpuBackend, Options};
 use tributary_engine::{InferenceBackend, LoraPart, Row, SeqId, StepOutput, Wanted};
@@ -53,16 +54,21 @@ impl Score {
     }
 }
 
-/// The default model, from the machine's cache.
-pub(crate) fn default_model() -> Model {
-    let cache = cache_dir().expect("a cache folder");
-    Model::open(&pull(&DEFAULT_MODEL, &cache).expect("the default model")).expect("a valid model")
+/// The default model's file, from the machine's cache.
+pub(crate) fn default_model() -> PathBuf {
+    pull(&DEFAULT_MODEL, &cache_dir().expect("a cache folder")).expect("the default model")
+}
+
+/// A model.
+pub(crate) fn open(path: &Path) -> Model {
+    Model::open(path).expect("a valid model")
 }
 
 /// Scores every `stride`-th window of a text both ways.
-pub(crate) fn score(tokens: &[u32], stride: usize, adapter: Option<&Adapter>) -> Score {
-    let model = default_model();
-    let oracle = Oracle::new(&model.config, &model.weights, adapter);
+pub(crate) fn score(path: &Path, tokens: &[u32], stride: usize, adapter: Option<&Adapter>) -> Score {
+    let model = open(path);
+    let merged: Vec<(&Adapter, f32)> = adapter.map(|adapter| (adapter, 1.0)).into_iter().collect();
+    let oracle = Oracle::new(&model.config, &model.weights, &merged);
     let options = Options { step_tokens: WINDOW, cache_tokens: WINDOW, ..Options::default() };
     let mut backend =
         CpuBackend::new(model.config, model.weights, &model.hashes, &options).expect("a backend");

@@ -27,6 +27,14 @@ pub struct Block {
 impl Block {
     /// All weights zero.
     pub const ZERO: Self = Self { q: [0; BLOCK], d: 0.0, m: 0.0, scales: [1; 2] };
+
+    /// Its weights as the embedding defines them: rn(d·q), with a minimum fma(d, q, m); Q6_K's q is scale · code.
+    pub(crate) fn dequantize(&self, has_min: bool, out: &mut [f32]) {
+        for (k, value) in out.iter_mut().enumerate() {
+            let q = f32::from(self.q[k]) * f32::from(self.scales[k / 16]);
+            *value = if has_min { self.d.mul_add(q, self.m) } else { self.d * q };
+        }
+    }
 }
 
 /// Block `index` of a row, exactly as the profile defines it for the matrix's format.

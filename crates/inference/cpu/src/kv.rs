@@ -4,7 +4,7 @@
 //! page ─> layer ─> key head ─> | keys: a weight tile, lane = position | values [16][width] i8 | value scales [16][width/32] |
 //! ```
 //!
-//! A page is contiguous, so that copying or evicting one is one move, and holds nothing of who uses it: page tables
+//! A page is contiguous, so that giving its memory back is one call, and holds nothing of who uses it: page tables
 //! belong to the engine.
 
 use crate::{
@@ -71,7 +71,8 @@ impl Cache {
         self.pages
     }
 
-    fn page_bytes(&self) -> usize {
+    /// Bytes of a page.
+    pub(crate) fn page_bytes(&self) -> usize {
         self.layers * self.heads * self.head.bytes()
     }
 
@@ -112,12 +113,10 @@ impl Cache {
         }
     }
 
-    /// Copies a whole page. The caller owns the cache, so nobody reads or writes meanwhile.
-    pub(crate) fn copy(&mut self, from: u32, to: u32) {
-        let (source, target) = (self.part(from, 0, 0), self.part(to, 0, 0));
-        if from != to {
-            // SAFETY: two different pages, both in bounds by `part`.
-            unsafe { std::ptr::copy_nonoverlapping(source, target, self.page_bytes()) };
-        }
+    /// Gives a page's memory back to the system, as far as no other page has a part in it. The caller owns the cache, so nobody reads or
+    /// writes meanwhile.
+    pub(crate) fn discard(&mut self, page: u32) {
+        let start = self.part(page, 0, 0) as usize;
+        self.arena.discard(start - self.arena.start() as usize, self.page_bytes());
     }
 }

@@ -3,6 +3,7 @@
 mod backend;
 mod blocks;
 mod constants;
+mod dora;
 mod error;
 mod float_mode;
 mod kernels;
@@ -18,8 +19,9 @@ mod vectors;
 
 pub mod reference;
 
-pub use backend::{CpuBackend, Options, check_contract, geometry};
+pub use backend::{CpuBackend, Options, check_contract, geometry, page_size};
 pub use blocks::{BLOCK, Block, block, quantize_weights};
+pub use dora::gains_of as dora_gains;
 pub use error::CpuError;
 pub use kernels::Path;
 pub use profile::{PROFILE, hash as profile_hash_with, profile_hash};

@@ -2,7 +2,10 @@
 
 use crate::{
     CpuError,
+    backend::PackedWeights,
     blocks::{BLOCK, Block, quantize_weights},
+    dora,
+    kernels::Kernels,
     memory::Arena,
     packed::{Layout, Packed, Shape},
 };
@@ -15,6 +18,8 @@ use tributary_engine::{PrepareError, PreparedAdapter, Preparer};
 pub(crate) struct Change {
     pub(crate) a: Packed,
     pub(crate) b: Packed,
+    /// DoRA: what each row is scaled by once δ is added.
+    pub(crate) gain: Option<Arc<[f32]>>,
 }
 
 /// A quantised adapter with its composition weight folded into B.
@@ -25,11 +30,16 @@ pub(crate) struct Prepared {
     changes: Vec<Option<Change>>,
     rank: usize,
     bytes: usize,
+    dora: bool,
 }
 
 impl PreparedAdapter for Prepared {
     fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn composes(&self) -> bool {
+        !self.dora
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -52,17 +62,17 @@ impl Prepared {
     }
 }
 
-/// Quantises adapters for models of one shape.
-#[derive(Clone, Copy, Debug)]
+/// Quantises adapters for a model.
+#[derive(Clone, Debug)]
 pub(crate) struct Quantizer {
+    pub(crate) kernels: Kernels,
     pub(crate) geometry: Geometry,
+    /// What DoRA measures.
+    pub(crate) weights: Arc<PackedWeights>,
 }
 
 impl Preparer for Quantizer {
     fn prepare(&self, adapter: &Adapter, weight: f32) -> Result<Arc<dyn PreparedAdapter>, PrepareError> {
-        if adapter.is_dora() {
-            return Err(PrepareError::Unsupported("DoRA"));
-        }
         for module in &adapter.modules {
             self.check(module)?;
         }
@@ -71,7 +81,7 @@ impl Preparer for Quantizer {
                 (module.rank as usize, module.inputs as usize, module.outputs as usize);
             (Shape::new(Layout::Float, rank, inputs), Shape::new(Layout::Float, outputs, rank))
         };
-        let total = adapter.modules.iter().map(|m| shapes(m).0.bytes() + shapes(m).1.bytes()).sum();
+        let total: usize = adapter.modules.iter().map(|m| shapes(m).0.bytes() + shapes(m).1.bytes()).sum();
         let arena = Arc::new(Arena::new(total).map_err(memory)?);
         let mut changes = vec![None; self.geometry.layers as usize * Projection::ALL.len()];
         let mut offset = 0;
@@ -79,15 +89,19 @@ impl Preparer for Quantizer {
             let (a, b) = shapes(module);
             let scaled = scaled(module, weight)?;
             let change = Change {
-                a: pack(a, &arena, offset, &module.a)?,
-                b: pack(b, &arena, offset + a.bytes(), &scaled)?,
+                a: pack(self.kernels, a, &arena, offset, &module.a)?,
+                b: pack(self.kernels, b, &arena, offset + a.bytes(), &scaled)?,
+                gain: self.gain(module, &scaled)?,
             };
             offset += a.bytes() + b.bytes();
             changes[module.layer as usize * Projection::ALL.len() + module.projection as usize] =
                 Some(change);
         }
         let rank = adapter.max_rank() as usize;
-        Ok(Arc::new(Prepared { geometry: self.geometry, changes, rank, bytes: total }))
+        let gains: usize =
+            changes.iter().flatten().filter_map(|change| change.gain.as_ref()).map(|g| g.len()).sum();
+        let (bytes, dora) = (total + gains * size_of::<f32>(), gains > 0);
+        Ok(Arc::new(Prepared { geometry: self.geometry, changes, rank, bytes, dora }))
     }
 }
 
@@ -100,6 +114,7 @@ impl Quantizer {
         let sizes = rank > 0
             && module.a.len() == rank * inputs as usize
             && module.b.len() == rank * outputs as usize
+            && module.magnitude.as_ref().is_none_or(|magnitude| magnitude.len() == outputs as usize)
             && (inputs as usize).is_multiple_of(BLOCK);
         if shape && sizes {
             return Ok(());
@@ -109,6 +124,16 @@ impl Quantizer {
             "layer {layer} {projection}: rank {rank}, {} → {}; the model has {inputs} → {outputs}",
             module.inputs, module.outputs
         )))
+    }
+}
+
+impl Quantizer {
+    fn gain(&self, module: &LoraModule, scaled: &[f32]) -> Result<Option<Arc<[f32]>>, PrepareError> {
+        let Some(magnitude) = &module.magnitude else { return Ok(None) };
+        let base = self.weights.projection(module.layer as usize, module.projection);
+        let gains = dora::gains(|row, out| base.dequantize_row(row, out), module, scaled, magnitude);
+        let place = || format!("DoRA magnitude of layer {} {}", module.layer, module.projection);
+        gains.map(|gains| Some(gains.into())).ok_or_else(|| PrepareError::NonFinite(place()))
     }
 }
 
@@ -122,8 +147,21 @@ fn scaled(module: &LoraModule, weight: f32) -> Result<Vec<f32>, PrepareError> {
     Err(PrepareError::NonFinite(format!("layer {} {}", module.layer, module.projection)))
 }
 
-fn pack(shape: Shape, arena: &Arc<Arena>, offset: usize, values: &[f32]) -> Result<Packed, PrepareError> {
-    Packed::build(shape, arena, offset, |row, b| quantized(values, shape.columns, row, b)).map_err(memory)
+fn pack(
+    kernels: Kernels,
+    shape: Shape,
+    arena: &Arc<Arena>,
+    offset: usize,
+    values: &[f32],
+) -> Result<Packed, PrepareError> {
+    let fill = |row: usize, b: usize, codes: &mut [u8; BLOCK]| {
+        let row = &values[row * shape.columns..(row + 1) * shape.columns];
+        let mut block = [0.0; BLOCK];
+        let values = &row[b * BLOCK..shape.columns.min((b + 1) * BLOCK)];
+        block[..values.len()].copy_from_slice(values);
+        kernels.quantize_weights(&block, codes)
+    };
+    Packed::build_floats(shape, arena, offset, fill).map_err(memory)
 }
 
 /// Block `b` of a row of floats, padded with zeros.

@@ -64,6 +64,33 @@ impl Arena {
         base
     }
 
+    /// Gives whole pages of the system in a part back: they read as zeros, and cost nothing until they are written.
+    pub(crate) fn discard(&mut self, offset: usize, len: usize) {
+        const SYSTEM: usize = 4096;
+        let end = offset.saturating_add(len).min(self.len) / SYSTEM * SYSTEM;
+        let first = offset.next_multiple_of(SYSTEM);
+        if first < end {
+            // SAFETY: whole system pages inside the mapping, whose start is aligned to them; nobody else has the arena.
+            unsafe { libc::madvise(self.start().add(first).cast(), end - first, libc::MADV_DONTNEED) };
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: mapped and zeroed or written since, `len` bytes from the start, and this borrow is the only one.
+        unsafe { std::slice::from_raw_parts_mut(self.start(), self.len) }
+    }
+
+    /// All of it.
+    ///
+    /// # Safety
+    ///
+    /// While it is borrowed, nobody writes.
+    pub(crate) unsafe fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped and zeroed or written since, `len` bytes from the start; no writes by the contract.
+        unsafe { std::slice::from_raw_parts(self.start(), self.len) }
+    }
+
     /// Usable bytes.
     pub(crate) const fn len(&self) -> usize {
         self.len

@@ -147,11 +147,12 @@ impl Shape {
 
     pub(crate) const fn tile_bytes(&self) -> usize {
         let end = self.halves_at() + if self.layout.halves() { self.blocks * 2 * LANES } else { 0 };
-        end.next_multiple_of(64)
+        // Tiles of one block are so short that a whole line for each would be a fifth for nothing.
+        end.next_multiple_of(if self.blocks == 1 { 32 } else { 64 })
     }
 
     pub(crate) const fn bytes(&self) -> usize {
-        self.tiles() * self.tile_bytes()
+        (self.tiles() * self.tile_bytes()).next_multiple_of(64)
     }
 }
 
@@ -171,15 +172,11 @@ impl Packed {
         offset: usize,
         block: impl Fn(usize, usize) -> Block,
     ) -> Result<Self, CpuError> {
-        if !offset.is_multiple_of(64) || offset.checked_add(shape.bytes()).is_none_or(|end| end > arena.len())
-        {
-            return Err(CpuError::Memory(shape.bytes()));
-        }
-        let packed = Self { shape, arena: Arc::clone(arena), offset };
-        // SAFETY: in bounds by the check above, and this part of the arena is the caller's alone.
+        let packed = Self::at(shape, arena, offset)?;
+        // SAFETY: in bounds by `at`, and this part of the arena is the caller's alone.
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(packed.arena.start().add(offset), shape.bytes()) };
-        for (index, tile) in bytes.chunks_exact_mut(shape.tile_bytes()).enumerate() {
+        for (index, tile) in bytes.chunks_exact_mut(shape.tile_bytes()).take(shape.tiles()).enumerate() {
             for lane in 0..LANES {
                 let row = index * LANES + lane;
                 for b in 0..shape.blocks {
@@ -189,6 +186,51 @@ impl Packed {
             }
         }
         Ok(packed)
+    }
+
+    /// The same for Q8 of floats: `block` writes the codes of a block and gives the bits of its scale.
+    pub(crate) fn build_floats(
+        shape: Shape,
+        arena: &Arc<Arena>,
+        offset: usize,
+        block: impl Fn(usize, usize, &mut [u8; BLOCK]) -> u16,
+    ) -> Result<Self, CpuError> {
+        if shape.layout != Layout::Float {
+            return Err(CpuError::Memory(0));
+        }
+        let packed = Self::at(shape, arena, offset)?;
+        // SAFETY: `at` checked the bounds, and this part of the arena is the caller's alone.
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(packed.arena.start().add(offset), shape.bytes()) };
+        for (index, tile) in bytes.chunks_exact_mut(shape.tile_bytes()).take(shape.tiles()).enumerate() {
+            let mut codes = [0; BLOCK];
+            for lane in 0..LANES {
+                for b in 0..shape.blocks {
+                    let row = index * LANES + lane;
+                    let scale = if row < shape.rows { block(row, b, &mut codes) } else { 0 };
+                    if scale == 0 {
+                        // All zeros, as codes are stored.
+                        codes = [128; BLOCK];
+                    }
+                    for g in 0..shape.groups {
+                        let at = b * shape.code_bytes() + g * 64 + lane * 4;
+                        tile[at..at + 4].copy_from_slice(&codes[g * 4..g * 4 + 4]);
+                    }
+                    let at = shape.scales_at() + (b * LANES + lane) * 2;
+                    tile[at..at + 2].copy_from_slice(&scale.to_le_bytes());
+                }
+            }
+        }
+        Ok(packed)
+    }
+
+    /// What lies packed in `arena` at `offset`.
+    pub(crate) fn at(shape: Shape, arena: &Arc<Arena>, offset: usize) -> Result<Self, CpuError> {
+        if !offset.is_multiple_of(64) || offset.checked_add(shape.bytes()).is_none_or(|end| end > arena.len())
+        {
+            return Err(CpuError::Memory(shape.bytes()));
+        }
+        Ok(Self { shape, arena: Arc::clone(arena), offset })
     }
 
     /// An arena of its own.
@@ -203,16 +245,12 @@ impl Packed {
         unsafe { self.arena.start().add(self.offset + index * self.shape.tile_bytes()) }
     }
 
-    /// A row as the embedding defines it: rn(d·q), with a minimum fma(d, q, m); Q6_K's q is scale · code.
+    /// A row as the embedding defines it.
     pub(crate) fn dequantize_row(&self, row: usize, out: &mut [f32]) {
         // SAFETY: the tile's bytes are initialised and never written after `build`.
         let tile = unsafe { std::slice::from_raw_parts(self.tile(row / LANES), self.shape.tile_bytes()) };
         for (b, values) in out.chunks_exact_mut(BLOCK).enumerate() {
-            let block = self.shape.read(tile, row % LANES, b);
-            for (k, value) in values.iter_mut().enumerate() {
-                let q = f32::from(block.q[k]) * f32::from(block.scales[k / 16]);
-                *value = if self.shape.layout.has_min() { block.d.mul_add(q, block.m) } else { block.d * q };
-            }
+            self.shape.read(tile, row % LANES, b).dequantize(self.shape.layout.has_min(), values);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! A few threads that share the tasks of one step after another.
 //!
-//! The caller takes tasks like everyone else and a job is over when its tasks are, so a worker that the system has
-//! put aside delays nothing but the task it holds. Within a step workers spin, so handing out work costs no system
-//! call; after a while without work they sleep.
+//! Each thread has a stretch of a job's tasks, which it takes from the front; whoever is done takes from the back of
+//! the others. So a thread that the system has put aside delays nothing but the task it holds, neighbouring
+//! tasks mostly run on one core, and a job costs each thread a few cache lines. Within a step workers spin, so handing out
+//! work costs no system call; after a while without work they sleep.
 
 use crate::{CpuError, float_mode};
 use std::{
@@ -22,19 +23,49 @@ const PATIENCE: u32 = 500;
 /// What tasks run: task index, thread index.
 type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
-/// The number of tasks not yet taken, below the number of the job: one word, so that a task is taken from the
+/// A stretch of tasks not yet taken, `from..to`, and the job it belongs to, in one word: a task is taken from the
 /// job that it belongs to or not at all.
-const LEFT_BITS: u32 = 20;
-const LEFT_MASK: u64 = (1 << LEFT_BITS) - 1;
+#[derive(Clone, Copy)]
+struct Ticket(u64);
+
+/// Tasks of a job at most; a longer one is run in parts.
+const MOST: usize = u16::MAX as usize;
+
+impl Ticket {
+    fn new(job: u32, from: usize, to: usize) -> Self {
+        Self(u64::from(job) << 32 | (from as u64) << 16 | to as u64)
+    }
+
+    const fn from(self) -> usize {
+        (self.0 >> 16) as u16 as usize
+    }
+
+    const fn to(self) -> usize {
+        self.0 as u16 as usize
+    }
+
+    const fn is_empty(self) -> bool {
+        self.from() >= self.to()
+    }
+}
+
+/// One thread's stretch, on cache lines of its own.
+#[repr(align(128))]
+struct Stretch {
+    ticket: AtomicU64,
+    /// Work of the job as a fat pointer in two words. Written before its ticket is published, read only by who took a
+    /// task of it.
+    work: [AtomicUsize; 2],
+}
+
+/// A value on cache lines of its own.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 struct Shared {
-    ticket: AtomicU64,
-    /// Work of the current job as a fat pointer in two words, and its number of tasks. Written before the ticket of a job is
-    /// published, read only by who took a task of it.
-    work: [AtomicUsize; 2],
-    tasks: AtomicUsize,
-    done: AtomicUsize,
-    sleeping: AtomicU32,
+    stretches: Box<[Stretch]>,
+    done: Apart<AtomicUsize>,
+    sleeping: Apart<AtomicU32>,
     panicked: AtomicBool,
     stop: AtomicBool,
 }
@@ -44,7 +75,7 @@ pub(crate) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     handles: Vec<Thread>,
-    job: u64,
+    job: u32,
 }
 
 impl std::fmt::Debug for Pool {
@@ -57,12 +88,11 @@ impl Pool {
     /// Starts `threads − 1` workers; the caller is the other thread.
     pub(crate) fn new(threads: usize) -> Result<Self, CpuError> {
         float_mode::check()?;
+        let stretch = || Stretch { ticket: AtomicU64::new(0), work: [const { AtomicUsize::new(0) }; 2] };
         let shared = Arc::new(Shared {
-            ticket: AtomicU64::new(0),
-            work: [AtomicUsize::new(0), AtomicUsize::new(0)],
-            tasks: AtomicUsize::new(0),
-            done: AtomicUsize::new(0),
-            sleeping: AtomicU32::new(0),
+            stretches: (0..threads.max(1)).map(|_| stretch()).collect(),
+            done: Apart(AtomicUsize::new(0)),
+            sleeping: Apart(AtomicU32::new(0)),
             panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
@@ -91,22 +121,37 @@ impl Pool {
             (0..tasks).for_each(|task| work(task, 0));
             return Ok(());
         }
-        assert!(tasks as u64 <= LEFT_MASK, "{tasks} tasks");
+        let mut first = 0;
+        while tasks - first > MOST {
+            self.share_out(MOST, &|task, thread| work(first + task, thread))?;
+            first += MOST;
+        }
+        match first {
+            0 => self.share_out(tasks, work),
+            _ => self.share_out(tasks - first, &|task, thread| work(first + task, thread)),
+        }
+    }
+
+    fn share_out(&mut self, tasks: usize, work: &Work<'_>) -> Result<(), CpuError> {
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes; nobody uses the pointer after the last task is done, which is awaited below.
         let words: [usize; 2] = unsafe { std::mem::transmute::<&Work<'_>, [usize; 2]>(work) };
-        shared.work[0].store(words[0], Ordering::Relaxed);
-        shared.work[1].store(words[1], Ordering::Relaxed);
-        shared.tasks.store(tasks, Ordering::Relaxed);
-        shared.done.store(0, Ordering::Relaxed);
-        self.job += 1;
-        shared.ticket.store(self.job << LEFT_BITS | tasks as u64, Ordering::SeqCst);
-        if shared.sleeping.load(Ordering::SeqCst) > 0 {
+        shared.done.0.store(0, Ordering::Relaxed);
+        self.job = self.job.wrapping_add(1);
+        let threads = shared.stretches.len();
+        // The others first: they begin while this thread is still handing out.
+        for (index, stretch) in shared.stretches.iter().enumerate().rev() {
+            stretch.work[0].store(words[0], Ordering::Relaxed);
+            stretch.work[1].store(words[1], Ordering::Relaxed);
+            let part = Ticket::new(self.job, tasks * index / threads, tasks * (index + 1) / threads);
+            stretch.ticket.store(part.0, Ordering::SeqCst);
+        }
+        if shared.sleeping.0.load(Ordering::SeqCst) > 0 {
             self.handles.iter().for_each(Thread::unpark);
         }
-        while shared.take_one(0) {}
+        shared.take_all(0);
         let mut turns = 0;
-        while shared.done.load(Ordering::Acquire) < tasks {
+        while shared.done.0.load(Ordering::Acquire) < tasks {
             turns += 1;
             if turns > PATIENCE {
                 thread::yield_now();
@@ -128,7 +173,8 @@ impl Shared {
         }
         let mut idle = 0;
         while !self.stop.load(Ordering::Acquire) {
-            if self.take_one(index) {
+            // Between jobs only the own stretch is looked at, so that the line stays here until there is work.
+            if self.has_work(index) && self.take_all(index) {
                 idle = 0;
                 continue;
             }
@@ -137,37 +183,63 @@ impl Shared {
                 std::hint::spin_loop();
                 continue;
             }
-            self.sleeping.fetch_add(1, Ordering::SeqCst);
+            self.sleeping.0.fetch_add(1, Ordering::SeqCst);
             // A job published before the count went up is seen here; one published after wakes this thread.
-            if self.ticket.load(Ordering::SeqCst) & LEFT_MASK == 0 && !self.stop.load(Ordering::SeqCst) {
+            if !self.has_work(index) && !self.stop.load(Ordering::SeqCst) {
                 thread::park();
             }
-            self.sleeping.fetch_sub(1, Ordering::SeqCst);
+            self.sleeping.0.fetch_sub(1, Ordering::SeqCst);
             idle = 0;
         }
     }
 
-    /// Takes and runs a task, if there is one.
-    fn take_one(&self, thread: usize) -> bool {
-        let mut ticket = self.ticket.load(Ordering::Acquire);
+    fn has_work(&self, index: usize) -> bool {
+        !Ticket(self.stretches[index].ticket.load(Ordering::SeqCst)).is_empty()
+    }
+
+    /// Runs tasks, the thread's own first, until none is left to take. Whether there was one.
+    fn take_all(&self, thread: usize) -> bool {
+        let mut ran = 0;
+        let threads = self.stretches.len();
+        for offset in 0..threads {
+            let stretch = &self.stretches[(thread + offset) % threads];
+            while let Some(task) = stretch.take(offset > 0) {
+                let words =
+                    [stretch.work[0].load(Ordering::Relaxed), stretch.work[1].load(Ordering::Relaxed)];
+                // SAFETY: this task belongs to the job whose work was stored before its ticket, and `run` waits for it.
+                let work: &Work<'_> = unsafe { std::mem::transmute::<[usize; 2], &Work<'_>>(words) };
+                if catch_unwind(AssertUnwindSafe(|| work(task, thread))).is_err() {
+                    self.panicked.store(true, Ordering::Release);
+                }
+                ran += 1;
+            }
+        }
+        // Only now: until then the job is not over, so all that ran were of one job.
+        if ran > 0 {
+            self.done.0.fetch_add(ran, Ordering::AcqRel);
+        }
+        ran > 0
+    }
+}
+
+impl Stretch {
+    /// Takes a task from the front, or from the back.
+    fn take(&self, back: bool) -> Option<usize> {
+        let mut ticket = Ticket(self.ticket.load(Ordering::Acquire));
         loop {
-            if ticket & LEFT_MASK == 0 {
-                return false;
+            if ticket.is_empty() {
+                return None;
             }
-            match self.ticket.compare_exchange_weak(ticket, ticket - 1, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => break,
-                Err(now) => ticket = now,
+            let (task, rest) = if back {
+                (ticket.to() - 1, Ticket(ticket.0 - 1))
+            } else {
+                (ticket.from(), Ticket(ticket.0 + (1 << 16)))
+            };
+            match self.ticket.compare_exchange_weak(ticket.0, rest.0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(task),
+                Err(now) => ticket = Ticket(now),
             }
         }
-        let words = [self.work[0].load(Ordering::Relaxed), self.work[1].load(Ordering::Relaxed)];
-        // SAFETY: this task belongs to the job whose work was stored before its ticket, and `run` waits for it.
-        let work: &Work<'_> = unsafe { std::mem::transmute::<[usize; 2], &Work<'_>>(words) };
-        let task = self.tasks.load(Ordering::Relaxed) - (ticket & LEFT_MASK) as usize;
-        if catch_unwind(AssertUnwindSafe(|| work(task, thread))).is_err() {
-            self.panicked.store(true, Ordering::Release);
-        }
-        self.done.fetch_add(1, Ordering::AcqRel);
-        true
     }
 }
 
@@ -190,7 +262,7 @@ mod tests {
         for threads in [1, 2, 4] {
             let mut pool = Pool::new(threads).unwrap();
             for round in 0..2000 {
-                let tasks = round % 37;
+                let tasks = if round == 7 { 3 * MOST + 1 } else { round % 37 };
                 let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
                 pool.run(tasks, &|task, thread| {
                     assert!(thread < threads);

@@ -3,6 +3,7 @@
 use crate::{backend::Options, rope::RopeTable};
 use alloy_primitives::{B256, hex, keccak256};
 use serde_json::json;
+use tributary_engine::GRAMMAR_ENGINE;
 use tributary_weights::{Config, TensorRef, Weights};
 
 /// The profile's name.
@@ -29,7 +30,7 @@ pub fn hash(config: &Config, weights: &Weights, table: &RopeTable) -> B256 {
     let mut value = json!({
         "config": config.canonical(),
         "formats": formats,
-        "grammar": "none",
+        "grammar": GRAMMAR_ENGINE,
         "profile": PROFILE,
         "ropeSha256": hex::encode(table.hash()),
         "version": VERSION,

@@ -70,8 +70,9 @@ impl Starter {
         Self { choice, options, open, started: false }
     }
 
-    /// The device's backend, or nothing: then it is the CPU's turn, and the log says why.
-    pub fn start(&mut self, config: &Config, weights: &Weights, hashes: &Hashes) -> Option<CudaBackend> {
+    /// The device's backend, which takes the weights' layers; or nothing: then it is the CPU's turn with all of the weights, and the log
+    /// says why.
+    pub fn start(&mut self, config: &Config, weights: &mut Weights, hashes: &Hashes) -> Option<CudaBackend> {
         let ordinal = match self.choice {
             DeviceChoice::Cpu => return None,
             DeviceChoice::Auto => 0,
@@ -85,7 +86,7 @@ impl Starter {
         }
         let backend = (self.open)(ordinal)
             .map_err(CudaError::from)
-            .and_then(|device| CudaBackend::new(device, config, weights, hashes, &self.options));
+            .and_then(|device| CudaBackend::taking(device, config, weights, hashes, &self.options));
         match backend {
             Ok(backend) => Some(backend),
             Err(CudaError::Device(DeviceError::Absent(reason))) if self.choice == DeviceChoice::Auto => {

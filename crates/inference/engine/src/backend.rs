@@ -4,7 +4,7 @@
 //! KV memory and kernels. A step is a list of rows, each a run of consecutive tokens of one sequence with
 //! its own adapters: prefill chunks, single decode tokens and verification of drafts all look alike.
 //! A backend holds no state per sequence but what [`InferenceBackend::admit`] announced, so a page may be
-//! shared, copied or recomputed without its knowing.
+//! shared or recomputed without its knowing.
 
 use alloy_primitives::B256;
 use std::{any::Any, fmt, sync::Arc};
@@ -34,6 +34,10 @@ pub struct Limits {
     pub rows: u32,
     /// Tokens a step may have over all its rows.
     pub step_tokens: u32,
+    /// Memory of a page, in bytes; 0 where pages lie in a device's own memory, which no budget counts.
+    pub page_bytes: usize,
+    /// Memory of the weights, in bytes; of a device's, what the host keeps of them.
+    pub weight_bytes: usize,
 }
 
 /// What an answer depends on besides its request.
@@ -50,6 +54,11 @@ pub struct Identity {
 pub trait PreparedAdapter: Any + fmt::Debug + Send + Sync {
     /// Memory held, in bytes.
     fn bytes(&self) -> usize;
+    /// Whether it may be one of several on a row. What scales a layer's whole result instead of adding to it, as DoRA does,
+    /// has no meaning beside others.
+    fn composes(&self) -> bool {
+        true
+    }
     /// For the backend's downcast.
     fn as_any(&self) -> &dyn Any;
 }
@@ -148,6 +157,9 @@ pub enum RowError {
     /// A part was prepared by another backend or for another model.
     #[error("adapter was not prepared for this backend")]
     ForeignAdapter,
+    /// A DoRA adapter beside others.
+    #[error("a DoRA adapter cannot be composed with others")]
+    Composition,
 }
 
 /// Results of a step, in the order of its rows. Buffers are reused from step to step.
@@ -298,8 +310,8 @@ pub trait InferenceBackend: Send {
     /// does not fail.
     fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError>;
 
-    /// Copies the first `tokens` positions of a page to another: copy on write of shared prefixes.
-    fn copy_page(&mut self, from: PageId, to: PageId, tokens: u32) -> Result<(), BackendError>;
+    /// What these pages hold is of no use any more: gives their memory back, until they are written again.
+    fn discard(&mut self, _pages: &[PageId]) {}
 
     /// Forgets a sequence.
     fn release(&mut self, seq: SeqId);

@@ -6,6 +6,7 @@ mod live;
 mod watchdog;
 mod worker;
 
+pub(crate) use apply::choose;
 pub use handle::{Engine, EngineInfo, Generation, Status};
 pub(crate) use live::Ticket;
 

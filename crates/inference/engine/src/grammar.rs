@@ -12,6 +12,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+/// What computes masks, with its version and what is added to it here: part of the profile and of every grammar's hash, for another one may
+/// allow other tokens.
+pub const GRAMMAR_ENGINE: &str = "llguidance 1.9.1, spaces 1";
+
 /// The state of one answer's grammar. Called on the engine thread between steps, so it has to be quick: what it takes,
 /// every running answer waits for. One that errs or panics fails its own request.
 pub trait TokenConstraint: Send {

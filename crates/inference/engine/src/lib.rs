@@ -14,6 +14,7 @@ mod sampling;
 mod schedule;
 mod store;
 mod text;
+mod verify;
 
 pub use backend::{
     Admission, BackendError, Health, Identity, InferenceBackend, Limits, LoraPart, PageId, PrepareError,
@@ -22,7 +23,7 @@ pub use backend::{
 pub use commit::{HashChain, exec_hash};
 pub use draft::DraftSource;
 pub use engine::{BackendFactory, Engine, EngineConfig, EngineInfo, Generation, Status};
-pub use grammar::{Grammar, TokenConstraint, TokenMask};
+pub use grammar::{GRAMMAR_ENGINE, Grammar, TokenConstraint, TokenMask};
 pub use request::{
     Event, FinishReason, GenerateError, GenerateRequest, Outcome, PromptToken, StopRules, SubmitError,
     Timing, TokenEvent, TokenLogprob,
@@ -30,3 +31,4 @@ pub use request::{
 pub use sampling::{NoChoice, PPM, SamplingError, SamplingParams, draw, exp, philox4x32};
 pub use store::{AdapterSet, AdapterStore, PartKey, ResidentAdapter};
 pub use text::Vocabulary;
+pub use verify::{Claim, Ending, Verdict, VerifyError, committed_max_tokens, verify};

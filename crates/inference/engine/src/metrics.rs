@@ -6,6 +6,7 @@ use crate::{
 };
 use metrics::{counter, gauge, histogram};
 use std::time::Duration;
+use tributary_adapters::MemoryStats;
 
 macro_rules! both {
     ($kind:ident, $name:literal $(, $key:literal => $value:expr)* ; $method:ident($($argument:expr),*)) => {
@@ -16,7 +17,6 @@ macro_rules! both {
 
 /// After every step.
 pub(crate) fn step(scheduler: &mut Scheduler, tokens: usize, took: Duration) {
-    gauges(scheduler);
     counts(&scheduler.take_counts());
     both!(histogram, "iteration_tokens_total"; record(tokens as f64));
     histogram!("tributary:step_seconds").record(took.as_secs_f64());
@@ -28,6 +28,17 @@ pub(crate) fn gauges(scheduler: &Scheduler) {
     both!(gauge, "num_requests_waiting"; set(scheduler.waiting() as f64));
     both!(gauge, "kv_cache_usage_perc"; set(scheduler.pages().usage()));
     gauge!("tributary:prefix_cache_pages").set(scheduler.pages().shareable() as f64);
+}
+
+/// Who has how much of the memory.
+pub(crate) fn memory(stats: &MemoryStats) {
+    let free = stats.total.saturating_sub(stats.weights + stats.pages + stats.adapters);
+    gauge!("tributary:memory_budget_bytes").set(stats.total as f64);
+    for (part, bytes) in
+        [("weights", stats.weights), ("pages", stats.pages), ("adapters", stats.adapters), ("free", free)]
+    {
+        gauge!("tributary:memory_bytes", "part" => part).set(bytes as f64);
+    }
 }
 
 /// What happened in a step besides tokens.

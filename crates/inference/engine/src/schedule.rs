@@ -21,6 +21,7 @@ use crate::{
 use queue::FairQueue;
 pub(crate) use sequence::{Constraint, End, Sequence, Submission};
 use std::time::Instant;
+use tributary_adapters::PageBudget;
 
 /// How much of a backend a scheduler uses.
 #[derive(Clone, Copy, Debug)]
@@ -75,14 +76,18 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(crate) fn new(width: Width, limits: &Limits, identity: Identity) -> Self {
+    pub(crate) fn new(width: Width, limits: &Limits, identity: Identity, budget: Option<PageBudget>) -> Self {
         Self {
             width,
             identity,
             limits: *limits,
             queue: FairQueue::new(),
             running: Vec::new(),
-            pages: PagePool::new(limits.pages, limits.page_tokens),
+            pages: PagePool::new(
+                limits.pages,
+                limits.page_tokens,
+                budget.filter(|_| limits.page_bytes > 0).map(|budget| (budget, limits.page_bytes)),
+            ),
             next_id: 0,
             counts: Counts::default(),
         }
@@ -185,6 +190,21 @@ impl Scheduler {
         let mut waiting = self.queue.take_if(|_| true);
         waiting.sort_unstable_by_key(|sequence| sequence.id);
         waiting
+    }
+
+    /// Gives memory back that adapters need: pages that nobody holds, and once a load has waited its turn those of running sequences, of
+    /// least priority and admitted last first.
+    fn give_back(&mut self, backend: &mut dyn InferenceBackend) {
+        let Some(due) = self.pages.due() else { return };
+        let mut given = self.pages.bare(due.bytes, due.older);
+        while due.presses && self.pages.bytes(&given) < due.bytes && self.running.len() > 1 {
+            self.preempt(self.running.len() - 1, backend);
+            given.extend(self.pages.bare(due.bytes - self.pages.bytes(&given), u64::MAX));
+        }
+        if !given.is_empty() {
+            backend.discard(&given);
+            self.pages.give_back(given);
+        }
     }
 
     fn preempt(&mut self, index: usize, backend: &mut dyn InferenceBackend) {

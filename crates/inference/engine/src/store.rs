@@ -27,10 +27,17 @@ type FormKey = (PartKey, &'static str);
 #[derive(Clone, Debug, Default)]
 pub struct AdapterSet {
     parts: Arc<[LoraPart]>,
+    /// Held for what they keep.
+    #[expect(dead_code, reason = "a lease is of use by being there")]
     leases: Arc<[Lease<FormKey, LoraPart>]>,
 }
 
 impl AdapterSet {
+    /// Parts that nobody evicts: whoever has the set keeps them.
+    pub fn of(parts: Vec<LoraPart>) -> Self {
+        Self { parts: parts.into(), leases: Arc::default() }
+    }
+
     /// What rows carry.
     pub fn parts(&self) -> &[LoraPart] {
         &self.parts
@@ -38,12 +45,12 @@ impl AdapterSet {
 
     /// Adapters held.
     pub fn len(&self) -> usize {
-        self.leases.len()
+        self.parts.len()
     }
 
     /// Whether this is the base model alone.
     pub fn is_empty(&self) -> bool {
-        self.leases.is_empty()
+        self.parts.is_empty()
     }
 }
 
@@ -76,16 +83,13 @@ pub struct ResidentAdapter {
 }
 
 impl AdapterStore {
-    /// A store for an engine's model.
+    /// A store for an engine's model. Its adapters count in the engine's budget, where it has one.
     pub fn new(engine: Engine, geometry: Geometry, fetcher: Fetcher, config: ResidencyConfig) -> Self {
-        Self {
-            engine,
-            geometry,
-            fetcher,
-            residency: Residency::new(config),
-            gathering: Arc::default(),
-            ranks: Arc::default(),
-        }
+        let residency = match engine.memory() {
+            Some(memory) => Residency::within(config, memory.clone()),
+            None => Residency::new(config),
+        };
+        Self { engine, geometry, fetcher, residency, gathering: Arc::default(), ranks: Arc::default() }
     }
 
     /// Leases every adapter of a composition, in order, loading those that are absent.
@@ -98,7 +102,12 @@ impl AdapterStore {
         for (source, weight) in composition {
             leases.push(self.lease_one(source, *weight).await?);
         }
-        let parts = leases.iter().map(|lease| LoraPart::clone(lease)).collect();
+        let parts: Arc<[LoraPart]> = leases.iter().map(|lease| LoraPart::clone(lease)).collect();
+        if parts.len() > 1
+            && let Some(alone) = parts.iter().find(|part| !part.prepared.composes())
+        {
+            return Err(AdapterError::Composition(alone.hash));
+        }
         Ok(AdapterSet { parts, leases: leases.into() })
     }
 

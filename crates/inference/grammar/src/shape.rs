@@ -4,9 +4,7 @@ use llguidance::{
     regex_to_lark,
 };
 use serde_json::{Value, json};
-
-/// What stands for the engine in every hash: masks may differ from version to version, and with what is added here.
-const ENGINE: &str = "llguidance 1.9.1, spaces 1";
+use tributary_engine::GRAMMAR_ENGINE;
 
 /// What may stand between the parts of JSON: a space, or a line break with an indent. Without a bound a model that has lost its way
 /// writes nothing but spaces.
@@ -74,10 +72,10 @@ impl Shape {
         }
     }
 
-    /// keccak(engine ‖ 0 ‖ kind ‖ 0 ‖ text).
+    /// keccak(`GRAMMAR_ENGINE` ‖ 0 ‖ kind ‖ 0 ‖ text).
     pub fn hash(&self) -> B256 {
         let mut hash = Keccak256::new();
-        for part in [ENGINE, "\0", self.kind(), "\0", &self.text()] {
+        for part in [GRAMMAR_ENGINE, "\0", self.kind(), "\0", &self.text()] {
             hash.update(part);
         }
         hash.finalize()

@@ -15,6 +15,10 @@ pub struct AdapterSpec {
     pub alpha: u32,
     /// Layers of a block that it changes.
     pub targets: Vec<Projection>,
+    /// Other ranks, by the end of a layer's path.
+    pub ranks: BTreeMap<String, u32>,
+    /// Whether it is a DoRA adapter.
+    pub dora: bool,
     /// Fields put into, or over, the configuration.
     pub config: BTreeMap<String, Value>,
 }
@@ -22,7 +26,15 @@ pub struct AdapterSpec {
 impl AdapterSpec {
     /// Rank 8 on every linear layer.
     pub fn new(seed: u64) -> Self {
-        Self { seed, rank: 8, alpha: 16, targets: Projection::ALL.to_vec(), config: BTreeMap::new() }
+        Self {
+            seed,
+            rank: 8,
+            alpha: 16,
+            targets: Projection::ALL.to_vec(),
+            ranks: BTreeMap::new(),
+            dora: false,
+            config: BTreeMap::new(),
+        }
     }
 
     /// Another rank.
@@ -36,6 +48,20 @@ impl AdapterSpec {
     #[must_use]
     pub fn targets(mut self, targets: &[Projection]) -> Self {
         self.targets = targets.to_vec();
+        self
+    }
+
+    /// Another rank for layers whose path ends like this.
+    #[must_use]
+    pub fn rank_of(mut self, path: &str, rank: u32) -> Self {
+        self.ranks.insert(path.to_owned(), rank);
+        self
+    }
+
+    /// With a magnitude for each row.
+    #[must_use]
+    pub fn dora(mut self) -> Self {
+        self.dora = true;
         self
     }
 
@@ -57,7 +83,8 @@ impl AdapterSpec {
             "target_modules": names,
             "bias": "none",
             "use_rslora": false,
-            "use_dora": false,
+            "use_dora": self.dora,
+            "rank_pattern": self.ranks,
             "fan_in_fan_out": false,
             "lora_dropout": 0.0,
             "modules_to_save": null,
@@ -81,16 +108,23 @@ pub fn artifact(spec: &AdapterSpec) -> Artifact {
 pub fn artifact_with(spec: &AdapterSpec, edit: impl FnOnce(&mut TensorEdit)) -> Artifact {
     let mut noise = Noise::new(spec.seed);
     let mut tensors = TensorEdit::new();
-    let rank = spec.rank as usize;
     for layer in 0..GEOMETRY.layers {
         for projection in &spec.targets {
             let (inputs, outputs) = GEOMETRY.shape(*projection);
             let (inputs, outputs) = (inputs as usize, outputs as usize);
             let path = format!("base_model.model.model.layers.{layer}.{}", projection.path());
+            let other = spec.ranks.iter().find(|(end, _)| path.ends_with(&format!(".{end}")));
+            let rank = other.map_or(spec.rank, |(_, rank)| *rank) as usize;
             let a = noise.tensor(rank * inputs, 1.0 / (inputs as f32).sqrt());
             let b = noise.tensor(outputs * rank, 0.5 / (rank as f32).sqrt());
             tensors.insert(format!("{path}.lora_A.weight"), (Dtype::F32, vec![rank, inputs], a));
             tensors.insert(format!("{path}.lora_B.weight"), (Dtype::F32, vec![outputs, rank], b));
+            if spec.dora {
+                // About as long as the base model's rows.
+                let magnitude = (0..outputs).flat_map(|_| (1.8 + noise.float(0.6)).to_le_bytes()).collect();
+                tensors
+                    .insert(format!("{path}.lora_magnitude_vector"), (Dtype::F32, vec![outputs], magnitude));
+            }
         }
     }
     edit(&mut tensors);

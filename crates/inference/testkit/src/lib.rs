@@ -5,8 +5,10 @@ mod adapter;
 mod bert;
 mod model;
 mod noise;
+mod peft;
 
 pub use adapter::{AdapterSpec, TensorEdit, artifact, artifact_with};
 pub use bert::{BERT_HEADS, BERT_HIDDEN, BERT_LAYERS, BERT_WORDS, TinyBert};
-pub use model::{EOS, GEOMETRY, VOCAB, model_folder};
+pub use model::{EOS, GEOMETRY, VOCAB, model_folder, write_model};
 pub use noise::Noise;
+pub use peft::{PeftCase, peft_cases};

@@ -21,20 +21,25 @@ const TEMPLATE: &str = "{% for message in messages %}{{ '<|im_start|>' + message
 /// A model folder with weights drawn from `seed`.
 pub fn model_folder(seed: u64) -> io::Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("tiny-model-").tempdir()?;
-    write(folder.path(), "config.json", &config())?;
-    write(folder.path(), "tokenizer.json", &tokenizer())?;
-    write(folder.path(), "tokenizer_config.json", &json!({ "chat_template": TEMPLATE }))?;
-    fs::write(folder.path().join("model.safetensors"), weights(seed)?)?;
+    write_model(folder.path(), seed, false)?;
     Ok(folder)
+}
+
+/// Writes a model into a folder: a Llama, or a Qwen2, whose queries, keys and values have biases.
+pub fn write_model(folder: &Path, seed: u64, biased: bool) -> io::Result<()> {
+    write(folder, "config.json", &config(biased))?;
+    write(folder, "tokenizer.json", &tokenizer())?;
+    write(folder, "tokenizer_config.json", &json!({ "chat_template": TEMPLATE }))?;
+    fs::write(folder.join("model.safetensors"), weights(seed, biased)?)
 }
 
 fn write(folder: &Path, name: &str, value: &Value) -> io::Result<()> {
     fs::write(folder.join(name), value.to_string())
 }
 
-fn config() -> Value {
+fn config(biased: bool) -> Value {
     json!({
-        "model_type": "llama",
+        "model_type": if biased { "qwen2" } else { "llama" },
         "hidden_size": GEOMETRY.hidden,
         "intermediate_size": GEOMETRY.intermediate,
         "num_hidden_layers": GEOMETRY.layers,
@@ -79,7 +84,7 @@ fn tokenizer() -> Value {
     })
 }
 
-fn weights(seed: u64) -> io::Result<Vec<u8>> {
+fn weights(seed: u64, biased: bool) -> io::Result<Vec<u8>> {
     let mut noise = Noise::new(seed);
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut matrix = |name: String, rows: u32, columns: u32, scale: f32| {
@@ -101,6 +106,14 @@ fn weights(seed: u64) -> io::Result<Vec<u8>> {
         norm(format!("model.layers.{layer}.post_attention_layernorm.weight"));
     }
     norm("model.norm.weight".into());
+    let with_bias = [Projection::Q, Projection::K, Projection::V];
+    for layer in 0..if biased { GEOMETRY.layers } else { 0 } {
+        for projection in with_bias {
+            let (_, outputs) = GEOMETRY.shape(projection);
+            let name = format!("model.layers.{layer}.{}.bias", projection.path());
+            tensors.push((name, vec![outputs as usize], noise.tensor(outputs as usize, 0.5)));
+        }
+    }
     let views = tensors
         .iter()
         .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))

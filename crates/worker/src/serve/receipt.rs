@@ -40,6 +40,7 @@ pub(super) async fn receipt(
         unattributed_ppb: traced.unattributed_ppb,
         exec_hash: outcome.exec_hash,
         logits_root: outcome.logits_root,
+        sampling: outcome.sampling.clone().into(),
         request_hash: request.hash(),
         signature,
     }

@@ -69,3 +69,29 @@ pub(crate) fn slots(count: u32) -> Vec<u8> {
     code.extend(hex!("5b 00"));
     code
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every place that is jumped to is one that may be.
+    #[test]
+    fn jumps_land() {
+        for code in [token(), slots(1_000)] {
+            let mut at = 0;
+            let mut pushed = 0;
+            while at < code.len() {
+                match code[at] {
+                    op @ 0x60..=0x7f => {
+                        let width = usize::from(op - 0x5f);
+                        pushed = if width == 1 { usize::from(code[at + 1]) } else { 0 };
+                        at += width;
+                    }
+                    0x56 | 0x57 => assert_eq!(code[pushed], 0x5b, "jump at {at} to {pushed}"),
+                    _ => {}
+                }
+                at += 1;
+            }
+        }
+    }
+}

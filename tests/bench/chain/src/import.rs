@@ -5,7 +5,10 @@ use crate::{
     client::{Client, Kind, Programs, Usage, disk, remove},
 };
 use eyre::Result;
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 /// One client's import of one chain.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +64,19 @@ pub(crate) fn run(programs: &Programs, kind: Kind, name: &str, blocks: &Blocks) 
         import.disk >> 20,
     );
     Ok((import, data))
+}
+
+/// How long a client may tidy up.
+const SETTLING: Duration = Duration::from_secs(30);
+
+/// Bytes of a data folder after the client has had time to tidy up.
+pub(crate) fn settled(programs: &Programs, kind: Kind, data: &Path) -> Result<u64> {
+    let client = programs.start(kind, data)?;
+    std::thread::sleep(SETTLING);
+    client.stop()?;
+    let bytes = disk(data)?;
+    eprintln!("{:>9} settled: disk {} MiB", kind.name(), bytes >> 20);
+    Ok(bytes)
 }
 
 /// The same several times, the clients in turn; each client's runs. The folders go.

@@ -67,6 +67,7 @@ impl Node {
             executor,
             tributary: Arc::new(NoWorker),
             sequencer: None,
+            pending: None,
             peers: Arc::new(tributary_rpc::NoPeers),
             config: EthConfig::default(),
             client_version: "Tributary/test".to_owned(),

@@ -16,11 +16,13 @@ use tributary_evm::{CallError, Env, NextBlock, Sandbox};
 use tributary_spec::SealedHeader;
 
 impl RpcContext {
-    /// A copy of the state after a block, to run in. In `pending` the block is the one to come.
+    /// A copy of the state after a block, to run in. In `pending` the block is the one to come, whether or not it is made.
     pub(crate) fn sandbox(&self, id: BlockId) -> Result<(SealedHeader, Sandbox), RpcError> {
         let (header, state) = self.state(id)?;
         let env = match id {
-            BlockId::Number(BlockNumberOrTag::Pending) => self.pending_env(&header)?,
+            BlockId::Number(BlockNumberOrTag::Pending) if self.pending.is_none() => {
+                self.pending_env(&header)?
+            }
             _ => self.executor.evm_env(&header),
         };
         Ok((header, self.executor.sandbox(state, env)))

@@ -6,6 +6,7 @@ mod extra;
 mod logs;
 mod node;
 mod parity;
+mod pending;
 mod pubsub;
 mod send;
 mod sockets;

@@ -17,6 +17,7 @@ use op_alloy_consensus::TxDeposit;
 use serde_json::Value;
 use std::{net::SocketAddr, sync::Arc};
 use tempfile::TempDir;
+use tributary_builder::{PayloadBuilder, PayloadConfig, PendingBlocks};
 use tributary_evm::{BuildAttributes, Executor};
 use tributary_pool::{Pool, PoolConfig};
 use tributary_rpc::{
@@ -66,6 +67,15 @@ impl Node {
 
     /// One that sends transactions on.
     pub(crate) async fn replica(config: RpcConfig, sequencer: Option<Forwarder>) -> Self {
+        Self::launch(config, sequencer, false).await
+    }
+
+    /// One that makes a block of the pool for `pending`.
+    pub(crate) async fn with_pending_blocks() -> Self {
+        Self::launch(config(), None, true).await
+    }
+
+    async fn launch(config: RpcConfig, sequencer: Option<Forwarder>, pending: bool) -> Self {
         let dir = TempDir::new().unwrap();
         let spec = ChainSpec::dev();
         let executor = Executor::new(spec.clone());
@@ -78,6 +88,10 @@ impl Node {
             executor: executor.clone(),
             tributary: Arc::new(NoWorker),
             sequencer,
+            pending: pending.then(|| {
+                let config = PayloadConfig::default();
+                PendingBlocks::new(PayloadBuilder::new(executor.clone(), chain.clone(), pool.clone(), config))
+            }),
             peers: Arc::new(tributary_rpc::NoPeers),
             config: config.eth,
             client_version: "Tributary/test".to_owned(),

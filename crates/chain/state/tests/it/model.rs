@@ -25,7 +25,12 @@ impl Model {
     pub(crate) fn new(genesis: &HashedPostState) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let identity = Identity { chain_id: 1, genesis_hash: B256::ZERO };
-        let options = StoreOptions { cache_bytes: 8 << 20, write_buffer_bytes: 8 << 20, max_open_files: 64 };
+        let options = StoreOptions {
+            cache_bytes: 8 << 20,
+            write_buffer_bytes: 8 << 20,
+            max_open_files: 64,
+            ..Default::default()
+        };
         let store = Store::open(dir.path(), &identity, &options).unwrap();
         let mut model = Self {
             store,
@@ -100,7 +105,7 @@ impl Model {
             batch.put_code(*hash, code).unwrap();
         }
         if number > 0 {
-            batch.put_reverse(number as u64, &resolved.reverse).unwrap();
+            batch.put_reverse(number as u64, &resolved.forward, &resolved.reverse).unwrap();
         }
         batch.set_head(BlockNumHash::new(block.number(), block.hash())).unwrap();
         batch.commit(false).unwrap();
@@ -109,7 +114,7 @@ impl Model {
     /// Takes the last persisted block back, and forgets all blocks from it on.
     pub(crate) fn unwind(&mut self) {
         let number = self.persisted;
-        let reverse = self.store.snapshot().reverse_diff(number as u64).unwrap().unwrap();
+        let reverse = self.store.snapshot().last_reverse_diff(number as u64).unwrap().unwrap();
         let mut batch = self.store.batch();
         batch.apply(&reverse).unwrap();
         batch.remove_reverse(number as u64, &reverse).unwrap();

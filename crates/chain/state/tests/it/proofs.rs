@@ -4,7 +4,7 @@ use crate::{
     model::Model,
     random::{Op, address, block, changes, plain_slot},
 };
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{B256, U256, keccak256};
 use proptest::prelude::*;
 use tributary_state::{HashedPostState, StateProvider, StateReader};
 
@@ -36,6 +36,34 @@ proptest! {
         for number in 0..=model.head() {
             check(&model, number);
         }
+    }
+}
+
+/// A leaf of less than 32 bytes is written into its branch and was once given as an element of its own as well, which no verifier
+/// takes. It takes two keys whose hashes share 32 bits.
+#[test]
+fn a_leaf_inside_its_branch_is_no_element_of_the_proof() {
+    let mut seen = std::collections::HashMap::new();
+    let (one, other) = (0u64..)
+        .find_map(|index| {
+            let slot = B256::from(U256::from(index));
+            let prefix: [u8; 4] = keccak256(slot)[..4].try_into().unwrap();
+            seen.insert(prefix, slot).map(|earlier| (earlier, slot))
+        })
+        .unwrap();
+    let mut model = Model::new(&HashedPostState::default());
+    let mut change = HashedPostState::default();
+    change.set_account(address(7), Some(Default::default()));
+    for slot in [one, other].into_iter().chain((0..40).map(plain_slot)) {
+        change.set_slot(address(7), slot, U256::from(3));
+    }
+    model.extend(&change);
+    model.persist();
+    let proof = model.view(1).proof(address(7), &[one, other]).unwrap();
+    proof.verify(model.states[1].root()).unwrap();
+    for slot in &proof.storage {
+        assert_eq!(slot.value, U256::from(3));
+        assert!(slot.proof.iter().all(|node| node.len() >= 32));
     }
 }
 

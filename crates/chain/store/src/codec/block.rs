@@ -49,6 +49,24 @@ pub(crate) fn decode_body(bytes: &[u8]) -> Result<(BlockBody, Vec<Address>), Sto
     Ok((body, senders))
 }
 
+/// `length of the header ‖ header ‖ body`, both as above
+pub(crate) fn encode_whole(block: &RecoveredBlock) -> Vec<u8> {
+    let (header, body) = (encode_header(block.header()), encode_body(block));
+    let mut out = Vec::with_capacity(header.len() + body.len() + 8);
+    put_varint(header.len() as u64, &mut out);
+    out.extend_from_slice(&header);
+    out.extend_from_slice(&body);
+    out
+}
+
+pub(crate) fn decode_whole(bytes: &[u8]) -> Result<RecoveredBlock, StoreError> {
+    let mut reader = Reader::new(bytes, "block");
+    let length = reader.count(1)?;
+    let header = decode_header(reader.take(length)?)?;
+    let (body, senders) = decode_body(reader.rest())?;
+    Ok(RecoveredBlock::new_unchecked(header, body, senders))
+}
+
 /// `format ‖ RLP list of receipts`
 pub(crate) fn encode_receipts(receipts: &[Receipt]) -> Vec<u8> {
     let mut out = vec![FORMAT];

@@ -6,11 +6,12 @@ mod leaf;
 mod node;
 
 pub(crate) use block::{
-    decode_body, decode_header, decode_receipts, encode_body, encode_header, encode_receipts, header_hash,
+    decode_body, decode_header, decode_receipts, decode_whole, encode_body, encode_header, encode_receipts,
+    encode_whole, header_hash,
 };
-pub(crate) use diff::{decode_diff, encode_leaf_diff, encode_node_diff};
+pub(crate) use diff::{Later, decode_diff, encode_leaf_diff, encode_node_diff};
 pub(crate) use leaf::{decode_leaf, decode_value, encode_leaf, encode_value};
-pub(crate) use node::{decode_node, encode_node};
+pub(crate) use node::{decode_node, decode_partial, encode_node, encode_partial};
 
 use crate::StoreError;
 use alloy_primitives::B256;

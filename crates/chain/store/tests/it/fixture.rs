@@ -1,16 +1,20 @@
-//! The layout of schema 1, row by row: a change here is a new schema.
+//! The layout of each schema, row by row: a change here is a new schema.
 //!
-//! `testdata/schema-1.txt` has a line a row: table, key, value. It was written by this test (set
+//! `testdata/schema-N.txt` has a line a row: table, key, value. It was written by this test (set
 //! `WRITE_FIXTURE=1`), and must never be written again for the same schema version.
 
-use crate::util::{IDENTITY, open, receipts, write_chain};
+use crate::util::{IDENTITY, block, open, receipts, write_chain};
 use alloy_primitives::{B256, Bytes, U256, hex};
 use alloy_trie::{BranchNodeCompact, Nibbles};
 use std::{fmt::Write, path::Path};
-use tributary_store::{AccountLeaf, BlockNumHash, Label, StateDiff, StorageDiff, Store, Table, verify_index};
+use tributary_spec::RecoveredBlock;
+use tributary_store::{
+    AccountLeaf, BlockNumHash, Label, SCHEMA_VERSION, Snapshot, StateDiff, StorageDiff, Store, Table,
+    verify_index,
+};
 
-fn path() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/schema-1.txt")
+fn path(schema: u32) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("testdata/schema-{schema}.txt"))
 }
 
 fn leaf() -> AccountLeaf {
@@ -56,15 +60,22 @@ fn reverse() -> StateDiff {
     }
 }
 
+/// A block that is acknowledged and not written.
+fn ahead(parent: &RecoveredBlock) -> RecoveredBlock {
+    block(2, parent.hash(), 1)
+}
+
 fn build(store: &Store) {
     let blocks = write_chain(store, 2);
     let mut batch = store.batch();
     batch.put_code(B256::repeat_byte(0xc0), &Bytes::from_static(&[0xfe])).unwrap();
     batch.apply(&forward()).unwrap();
-    batch.put_reverse(1, &reverse()).unwrap();
+    batch.put_reverse(1, &forward(), &reverse()).unwrap();
     batch.set_label(Label::Safe, Some(BlockNumHash::new(0, blocks[0].hash()))).unwrap();
     batch.set_label(Label::Finalized, Some(BlockNumHash::new(0, blocks[0].hash()))).unwrap();
     batch.prune_diffs(0, 1).unwrap();
+    batch.put_ahead(&ahead(&blocks[1])).unwrap();
+    batch.put_labels_ahead(blocks[1].hash(), blocks[0].hash()).unwrap();
     batch.commit(true).unwrap();
 }
 
@@ -86,20 +97,31 @@ fn this_build_writes_what_the_fixture_says() {
     build(&store);
     let text = dump(&store);
     if std::env::var_os("WRITE_FIXTURE").is_some() {
-        std::fs::write(path(), &text).unwrap();
+        std::fs::write(path(SCHEMA_VERSION), &text).unwrap();
     }
-    assert_eq!(text, std::fs::read_to_string(path()).unwrap());
+    assert_eq!(text, std::fs::read_to_string(path(SCHEMA_VERSION)).unwrap());
 }
 
 #[test]
-fn this_build_reads_the_fixture() {
+fn this_build_reads_every_fixture() {
+    for schema in 1..=SCHEMA_VERSION {
+        let snapshot = read(schema);
+        let head = snapshot.head().unwrap().unwrap();
+        let logged = (schema > 1).then(|| ahead(&snapshot.block(head.number).unwrap().unwrap()));
+        assert_eq!(snapshot.ahead(2).unwrap(), logged);
+        let safe = snapshot.labels_ahead().unwrap().map(|(safe, _)| safe);
+        assert_eq!(safe, logged.map(|_| head.hash));
+    }
+}
+
+fn read(schema: u32) -> Snapshot {
     let dir = tempfile::tempdir().unwrap();
     let mut options = rocksdb::Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     let names = Table::ALL.iter().map(|table| table.name());
     let db = rocksdb::DB::open_cf(&options, dir.path(), names).unwrap();
-    for line in std::fs::read_to_string(path()).unwrap().lines() {
+    for line in std::fs::read_to_string(path(schema)).unwrap().lines() {
         let mut words = line.split(' ');
         let table = db.cf_handle(words.next().unwrap()).unwrap();
         let mut bytes = || hex::decode(words.next().unwrap()).unwrap();
@@ -108,7 +130,17 @@ fn this_build_reads_the_fixture() {
     drop(db);
 
     assert_eq!(Store::identity(dir.path()).unwrap(), Some(IDENTITY));
-    let snapshot = open(dir.path()).unwrap().snapshot();
+    let store = open(dir.path()).unwrap();
+    // Opened, it is of the present schema: an earlier build is told so.
+    let mut found = Vec::new();
+    let keep = |key: &[u8], value: &[u8]| {
+        if key == b"schema" {
+            found = value.to_vec();
+        }
+    };
+    store.dump(Table::Meta, keep).unwrap();
+    assert_eq!(found, SCHEMA_VERSION.to_be_bytes());
+    let snapshot = store.snapshot();
     verify_index(&snapshot, |_, _| ()).unwrap();
     assert_eq!(snapshot.head().unwrap().unwrap().number, 1);
     assert_eq!(snapshot.label(Label::Finalized).unwrap().unwrap().number, 0);
@@ -119,5 +151,6 @@ fn this_build_reads_the_fixture() {
     assert_eq!(snapshot.account_node(&Nibbles::from_nibbles([0xa, 1])).unwrap(), Some(node()));
     assert_eq!(snapshot.storage_node(B256::repeat_byte(0xa2), &Nibbles::new()).unwrap(), Some(node()));
     assert_eq!(snapshot.code(B256::repeat_byte(0xc0)).unwrap(), Some(Bytes::from_static(&[0xfe])));
-    assert_eq!(snapshot.reverse_diff(1).unwrap(), Some(reverse()));
+    assert_eq!(snapshot.last_reverse_diff(1).unwrap(), Some(reverse()));
+    snapshot
 }

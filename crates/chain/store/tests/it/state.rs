@@ -30,7 +30,7 @@ fn diff(account: Option<AccountLeaf>, slot: u64, node: Option<BranchNodeCompact>
 fn write(store: &Store, number: u64, forward: &StateDiff, reverse: &StateDiff) {
     let mut batch = store.batch();
     batch.apply(forward).unwrap();
-    batch.put_reverse(number, reverse).unwrap();
+    batch.put_reverse(number, &StateDiff::default(), reverse).unwrap();
     batch.commit(false).unwrap();
 }
 
@@ -60,8 +60,8 @@ fn the_past_is_read_by_key() {
         assert_eq!(snapshot.slot_at(A, B, number).unwrap(), U256::ZERO);
         assert_eq!(snapshot.slot_at(B, A, number).unwrap(), U256::ZERO);
     }
-    assert_eq!(snapshot.reverse_diff(5).unwrap(), Some(first));
-    assert_eq!(snapshot.reverse_diff(6).unwrap(), None);
+    assert_eq!(snapshot.last_reverse_diff(5).unwrap(), Some(first));
+    assert_eq!(snapshot.last_reverse_diff(6).unwrap(), None);
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn pruned_diffs_are_gone_and_the_past_by_key_is_not() {
     batch.commit(false).unwrap();
     let snapshot = store.snapshot();
     assert_eq!(snapshot.oldest_diff().unwrap(), 6);
-    assert_eq!(snapshot.reverse_diff(5).unwrap(), None);
-    assert!(snapshot.reverse_diff(6).unwrap().is_some());
+    assert_eq!(snapshot.last_reverse_diff(5).unwrap(), None);
+    assert!(snapshot.last_reverse_diff(6).unwrap().is_some());
     assert_eq!(snapshot.slot_at(A, A, 3).unwrap(), U256::from(3));
 }
 

@@ -14,7 +14,12 @@ pub(crate) fn open(path: &Path) -> Result<Store, StoreError> {
 }
 
 pub(crate) fn open_as(path: &Path, identity: &Identity) -> Result<Store, StoreError> {
-    let options = StoreOptions { cache_bytes: 8 << 20, write_buffer_bytes: 8 << 20, max_open_files: 64 };
+    let options = StoreOptions {
+        cache_bytes: 8 << 20,
+        write_buffer_bytes: 8 << 20,
+        max_open_files: 64,
+        ..Default::default()
+    };
     Store::open(path, identity, &options)
 }
 

@@ -1,6 +1,9 @@
 //! `kill -9` at random instants.
 
-use crate::toy::{config, grow, open};
+use crate::{
+    dev::{grow, open_with},
+    toy::config,
+};
 use alloy_primitives::B256;
 use rand::Rng;
 use std::{
@@ -18,7 +21,7 @@ const KILLS: usize = 8;
 fn child_writes_blocks_until_killed() {
     let Some(dir) = std::env::var_os(DIR) else { return };
     let config = ChainConfig { durability: Durability::Acknowledged, cached: 4, ..config() };
-    let chain = open(dir.as_ref(), config).unwrap();
+    let chain = open_with(dir.as_ref(), config).unwrap();
     let mut random = rand::rng();
     loop {
         let head = chain.head();
@@ -30,7 +33,7 @@ fn child_writes_blocks_until_killed() {
         }
         let mut at = chain.canonical_hash(parent).unwrap().unwrap();
         for _ in 0..=head.number - parent {
-            at = grow(&chain, at, random.random());
+            at = grow(&chain, at, random.random_range(1..1_000));
         }
         let finalized = chain.canonical_hash(parent.saturating_sub(10).max(lowest)).unwrap();
         chain.set_forkchoice(at, finalized, finalized).unwrap();
@@ -70,7 +73,7 @@ fn a_killed_process_loses_nothing_acknowledged() {
         let number: u64 = words.next().unwrap().parse().unwrap();
         let hash: B256 = words.next().unwrap().parse().unwrap();
 
-        let chain = open(dir.path(), config()).unwrap();
+        let chain = open_with(dir.path(), config()).unwrap();
         verify(chain.store(), |_, _, _| ()).unwrap_or_else(|error| panic!("round {round}: {error}"));
         assert!(chain.head().number >= chain.finalized().map_or(0, |header| header.number));
         // A reorg goes back before it goes forward; killed in its middle, the chain is in between.

@@ -6,7 +6,7 @@ use op_alloy_consensus::TxDeposit;
 use std::sync::Arc;
 use tributary_evm::{BuildAttributes, ExecutedBlock, Executor, Rejection, TransactionSource};
 use tributary_spec::{ChainSpec, Tx};
-use tributary_tree::Chain;
+use tributary_tree::{Chain, ChainConfig, TreeError};
 
 const DEPOSITOR: Address = address!("deaddeaddeaddeaddeaddeaddeaddeaddead0001");
 const L1_BLOCK: Address = address!("4200000000000000000000000000000000000015");
@@ -22,7 +22,18 @@ impl TransactionSource for Nothing {
 }
 
 pub(crate) fn open(path: &std::path::Path) -> Chain {
-    Chain::open(Executor::new(ChainSpec::dev()), path, crate::toy::config()).unwrap()
+    open_with(path, crate::toy::config()).unwrap()
+}
+
+pub(crate) fn open_with(path: &std::path::Path, config: ChainConfig) -> Result<Chain, TreeError> {
+    Chain::open(Executor::new(ChainSpec::dev()), path, config)
+}
+
+/// Puts a block into the tree and says its hash.
+pub(crate) fn grow(chain: &Chain, parent: B256, delay: u64) -> B256 {
+    let block = block(chain, parent, delay);
+    chain.insert(block.clone()).unwrap();
+    block.block.hash()
 }
 
 /// A block on any known block; blocks of the same parent differ by their delay.

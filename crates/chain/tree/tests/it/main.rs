@@ -6,5 +6,6 @@ mod fail;
 mod heads;
 mod imports;
 mod labels;
+mod power;
 mod random;
 mod toy;

@@ -19,7 +19,12 @@ pub(crate) fn spec() -> Arc<ChainSpec> {
 }
 
 pub(crate) fn config() -> ChainConfig {
-    let store = StoreOptions { cache_bytes: 8 << 20, write_buffer_bytes: 8 << 20, max_open_files: 64 };
+    let store = StoreOptions {
+        cache_bytes: 8 << 20,
+        write_buffer_bytes: 8 << 20,
+        max_open_files: 64,
+        ..Default::default()
+    };
     ChainConfig { store, ..Default::default() }
 }
 

@@ -193,3 +193,31 @@ proptest! {
         drop(parse(&Artifact::new(config, tensors)));
     }
 }
+
+#[test]
+fn hostile_magnitudes_and_ranks_are_refused_by_name() {
+    let name = "base_model.model.model.layers.1.mlp.up_proj.lora_magnitude_vector";
+    let dora = AdapterSpec::new(3).targets(&[Projection::Up]).dora();
+    let width = GEOMETRY.intermediate as usize;
+    let edited = |shape: Vec<usize>, value: f32| {
+        let bytes = value.to_le_bytes().repeat(shape.iter().product());
+        parse(&artifact_with(&dora, |tensors| drop(tensors.insert(name.into(), (Dtype::F32, shape, bytes)))))
+    };
+    assert!(edited(vec![width], -0.5).is_ok());
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        assert_eq!(edited(vec![width], bad), Err(AdapterError::NonFinite(name.into())));
+    }
+    for shape in [vec![width - 1], vec![width, 1], vec![1, width], vec![0], vec![]] {
+        assert!(matches!(edited(shape, 1.0), Err(AdapterError::Shape { name: named, .. }) if named == name));
+    }
+    let missing = artifact_with(&dora, |tensors| drop(tensors.remove(name)));
+    assert!(matches!(parse(&missing), Err(AdapterError::MissingTensor(named)) if named.starts_with(name)));
+    for (field, value) in [
+        ("r", json!(u32::MAX)),
+        ("rank_pattern", json!({ "up_proj": u32::MAX })),
+        ("rank_pattern", json!({ "up_proj": 9 })),
+    ] {
+        let absurd = artifact(&dora.clone().config(field, value));
+        assert!(matches!(parse(&absurd), Err(AdapterError::Shape { .. })), "{field}");
+    }
+}

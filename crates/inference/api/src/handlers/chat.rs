@@ -5,6 +5,7 @@ use crate::{
     reply::{ChatFormat, Dress, stream, whole_chat},
     service::{Api, Order},
     structured::{Asked, shape},
+    text::TextModel,
     tools::Toolbox,
     types::ChatRequest,
 };
@@ -25,7 +26,7 @@ pub(crate) async fn chat_completions(
         return Err(ApiError::invalid("messages", message));
     }
     let (logprobs, streams) = (logprobs(&body, &api)?, body.stream.unwrap_or(false));
-    let (toolbox, shape) = tools_and_shape(&body, &api)?;
+    let (toolbox, shape) = tools_and_shape(&body, api.text())?;
     let model = api.compose(api.resolve(&body.model).await?, body.adapters.as_deref()).await?;
     let shown = body.tools.as_deref().filter(|_| toolbox.is_some()).unwrap_or_default();
     let prompt = api.text().encode_chat(&body.messages, shown, true).await?;
@@ -55,8 +56,11 @@ pub(crate) async fn chat_completions(
 }
 
 /// What may be called, and what binds the answer: calls that have to be made, the form of words, or either.
-fn tools_and_shape(body: &ChatRequest, api: &Api) -> Result<(Option<Toolbox>, Option<Asked>)> {
-    let style = api.text().call_style();
+pub(crate) fn tools_and_shape(
+    body: &ChatRequest,
+    text: &TextModel,
+) -> Result<(Option<Toolbox>, Option<Asked>)> {
+    let style = text.call_style();
     let toolbox =
         Toolbox::new(body.tools.as_deref(), body.tool_choice.as_ref(), body.parallel_tool_calls, style)?;
     let asked = shape(&body.shape)?;

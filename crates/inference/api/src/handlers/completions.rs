@@ -1,10 +1,12 @@
 use crate::{
+    config::ApiConfig,
     error::{ApiError, Result},
     extract::Call,
     params,
     reply::{CompletionDress, CompletionFormat, stream, whole_completion},
     service::{Api, Order},
     structured::shape,
+    text::TextModel,
     types::{CompletionRequest, Prompt},
 };
 use axum::{
@@ -14,7 +16,7 @@ use axum::{
 };
 
 /// OpenAI's default for this endpoint.
-const DEFAULT_MAX_TOKENS: u32 = 16;
+pub(crate) const DEFAULT_MAX_TOKENS: u32 = 16;
 
 /// `POST /v1/completions`
 pub(crate) async fn completions(
@@ -33,7 +35,7 @@ pub(crate) async fn completions(
     }
     let logprobs = body.logprobs.map(|top| u8::try_from(top).unwrap_or(u8::MAX));
     let model = api.compose(api.resolve(&body.model).await?, body.adapters.as_deref()).await?;
-    let prompts = prompts(&api, body.prompt).await?;
+    let prompts = prompts(api.text(), api.config(), body.prompt).await?;
     let order = Order {
         caller,
         model,
@@ -60,23 +62,23 @@ pub(crate) async fn completions(
     Ok(Json(whole_completion(job, &dress).await?).into_response())
 }
 
-async fn prompts(api: &Api, prompt: Prompt) -> Result<Vec<Vec<u32>>> {
+pub(crate) async fn prompts(model: &TextModel, config: &ApiConfig, prompt: Prompt) -> Result<Vec<Vec<u32>>> {
     let texts = match prompt {
         Prompt::Tokens(tokens) => return Ok(vec![tokens]),
-        Prompt::TokenLists(lists) => return bounded(lists, api),
+        Prompt::TokenLists(lists) => return bounded(lists, config),
         Prompt::Text(text) => vec![text],
-        Prompt::Texts(texts) => bounded(texts, api)?,
+        Prompt::Texts(texts) => bounded(texts, config)?,
     };
     let mut prompts = Vec::with_capacity(texts.len());
     for text in texts {
-        prompts.push(api.text().encode(text, true).await?);
+        prompts.push(model.encode(text, true).await?);
     }
     Ok(prompts)
 }
 
-fn bounded<T>(prompts: Vec<T>, api: &Api) -> Result<Vec<T>> {
-    if prompts.is_empty() || prompts.len() > api.config().choices as usize {
-        let message = format!("a request has between 1 and {} prompts", api.config().choices);
+fn bounded<T>(prompts: Vec<T>, config: &ApiConfig) -> Result<Vec<T>> {
+    if prompts.is_empty() || prompts.len() > config.choices as usize {
+        let message = format!("a request has between 1 and {} prompts", config.choices);
         return Err(ApiError::invalid("prompt", message));
     }
     Ok(prompts)

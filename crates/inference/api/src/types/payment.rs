@@ -74,6 +74,8 @@ pub struct Receipt {
     pub exec_hash: B256,
     /// Head of the hash chain over its tokens.
     pub logits_root: B256,
+    /// How its tokens were chosen, the seed included: the record's sampling bytes.
+    pub sampling: Bytes,
     /// What the voucher signed.
     pub request_hash: B256,
     /// The operator's signature of this receipt.

@@ -47,3 +47,18 @@ async fn an_adapter_that_cannot_be_had_is_said_so_and_others_go_on() {
     assert_eq!(error["code"], "data_unavailable");
     assert!(error["message"].as_str().unwrap().contains("modules_to_save"), "{error}");
 }
+
+#[tokio::test]
+async fn a_composition_with_a_dora_adapter_is_refused_by_name() {
+    let dora = artifact(&AdapterSpec::new(1).dora());
+    let adapters = vec![("scaled", dora), ("plain", adapter(2))];
+    let server = Server::start(Options { adapters, ..Options::default() }).await;
+    assert_eq!(server.ok("/v1/completions", body("scaled", 1)).await["usage"]["completion_tokens"], 12);
+    let mut both = body(BASE, 1);
+    both["adapters"] = json!([{"name": "plain", "weight": 1}, {"name": "scaled", "weight": 0.5}]);
+    let refused = server.post("/v1/completions", &both).send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+    let error = refused.json::<Value>().await.unwrap()["error"].clone();
+    assert_eq!(error["param"], "adapters");
+    assert!(error["message"].as_str().unwrap().contains("DoRA"), "{error}");
+}

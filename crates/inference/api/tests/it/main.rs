@@ -9,6 +9,7 @@ mod embeddings;
 mod errors;
 mod operations;
 mod payment;
+mod replay;
 mod server;
 mod structured;
 mod tools;

@@ -5,7 +5,9 @@
 //!     └─> A of every adapter ─> u ─> Q8(u) ─> B ────┴─> y += δ, parts in request order
 //! ```
 //!
-//! Everything left of Q8(u) is one round of tasks. Without adapters that round is all.
+//! Everything up to Q8(u) is one round of tasks; without adapters that round is all. Then each place of the compositions is a round: its
+//! adapters change different tokens, so one task streams one adapter's B from end to end.
+//! A DoRA adapter scales what comes out, and the bias follows: its tokens go through a biased matrix apart from the others.
 
 use super::{plan::Plan, shared::Shared};
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
     lora::Change,
     packed::Packed,
     pool::Pool,
+    simd::LANES,
 };
 use std::ops::Range;
 use tributary_adapters::Projection;
@@ -79,6 +82,10 @@ pub(super) struct Round<'a> {
 
 // SAFETY: the pointers of a job are into buffers that outlive the round, and tasks write disjoint parts.
 unsafe impl Sync for Matmul<'_> {}
+// SAFETY: as above: quantised activations are complete before a round that reads them begins.
+unsafe impl Sync for Input {}
+// SAFETY: as above: a round's tasks write disjoint parts of what a layer gives.
+unsafe impl Sync for Linear<'_> {}
 
 impl Round<'_> {
     /// Runs matrices that share an input, with the adapters of the step's tokens.
@@ -92,93 +99,176 @@ impl Round<'_> {
         linears: &[Linear<'_>],
         input: Input,
     ) -> Result<(), CpuError> {
-        let mut jobs: Vec<Matmul<'_>> = linears
-            .iter()
-            .map(|linear| whole(linear.weights, input, &self.plan.all, linear.bias, linear.out))
-            .collect();
-        for (slot, change, tokens) in self.changes(linears) {
-            let out =
-                Output { start: self.between.u.at(self.between.at(slot, 0)), stride: self.between.stride };
-            jobs.push(whole(&change.a, input, tokens, None, out));
+        let later: Vec<Option<[Vec<u32>; 2]>> =
+            linears.iter().map(|linear| self.biased_later(linear)).collect();
+        let mut jobs: Vec<Matmul<'_>> = Vec::with_capacity(linears.len());
+        for (linear, later) in linears.iter().zip(&later) {
+            let job = |tokens, bias| whole(linear.weights, input, tokens, bias, linear.out);
+            match later {
+                None => jobs.push(job(&self.plan.all, linear.bias)),
+                Some([now, later]) => jobs.extend([job(now, linear.bias), job(later, None)]),
+            }
         }
-        // SAFETY: outputs are disjoint: each base matrix has its own, each slot of `between` likewise.
-        unsafe { run_jobs(self.kernels, pool, &jobs)? };
-        if jobs.len() == linears.len() {
-            return Ok(());
+        let mut shrinks: Vec<Shrink<'_>> = Vec::new();
+        let mut ends = Vec::with_capacity(self.plan.parts.len());
+        for place in 0..self.plan.parts.len() {
+            self.changes(linears, place, &mut shrinks);
+            ends.push(shrinks.len());
         }
-        self.quantize(linears);
-        self.expand(pool, linears)
+        // SAFETY: outputs are disjoint: each base matrix has its own, each slot and token of `between` likewise.
+        unsafe {
+            let batch = batch(shrinks.len(), pool.threads());
+            run_jobs(self.kernels, pool, &jobs, shrinks.len().div_ceil(batch), &|index| {
+                let these = index * batch..shrinks.len().min((index + 1) * batch);
+                for (index, shrink) in these.clone().zip(&shrinks[these]) {
+                    let next = shrinks.get(index + 1).map(|next| next.change.a.tile(0));
+                    self.shrink(shrink, next, input);
+                }
+            })?;
+        }
+        let mut start = 0;
+        for end in ends {
+            self.expand(pool, linears, &shrinks[start..end])?;
+            start = end;
+        }
+        Ok(())
     }
 
-    /// Every adapter's change of these layers, with the slot of its intermediate result and its tokens.
-    fn changes<'s>(
-        &'s self,
-        linears: &'s [Linear<'_>],
-    ) -> impl Iterator<Item = (usize, &'s Change, &'s [u32])> {
-        linears.iter().enumerate().flat_map(move |(index, linear)| self.changes_of(index, linear.projection))
+    /// The tokens of a layer with a bias that take it at once, and those that a DoRA adapter scales first. None without any of
+    /// those.
+    fn biased_later(&self, linear: &Linear<'_>) -> Option<[Vec<u32>; 2]> {
+        linear.bias?;
+        let mut scaled = vec![false; self.plan.all.len()];
+        for group in self.plan.parts.iter().flatten() {
+            let change = group.adapter.change(self.layer, linear.projection);
+            if change.is_some_and(|change| change.gain.is_some()) {
+                group.tokens.iter().for_each(|token| scaled[*token as usize] = true);
+            }
+        }
+        let (later, now): (Vec<u32>, Vec<u32>) =
+            self.plan.all.iter().partition(|token| scaled[**token as usize]);
+        (!later.is_empty()).then_some([now, later])
     }
 
-    /// The same for one layer, in the order in which they add.
-    fn changes_of(
+    /// The changes of one place of the compositions, an adapter's next to each other.
+    fn changes<'s>(&'s self, linears: &[Linear<'_>], place: usize, all: &mut Vec<Shrink<'s>>) {
+        for group in &self.plan.parts[place] {
+            for (index, linear) in linears.iter().enumerate() {
+                let Some(change) = group.adapter.change(self.layer, linear.projection) else { continue };
+                let slot = place * MOST + index;
+                all.extend(group.tokens.chunks(CHUNK).map(|tokens| Shrink { index, slot, change, tokens }));
+            }
+        }
+    }
+
+    /// u = A · x and Q8(u), padded with zeros to whole blocks.
+    fn shrink(&self, shrink: &Shrink<'_>, next: Option<*const u8>, input: Input) {
+        let Shrink { slot, change, tokens, .. } = *shrink;
+        let start = self.between.u.at(self.between.at(slot, 0));
+        let out = Output { start, stride: self.between.stride, whole: true };
+        // SAFETY: no two tasks have the same slot and token; the input is complete.
+        unsafe { self.kernels.matmul(&Matmul { next, ..whole(&change.a, input, tokens, None, out) }) };
+        let rank = change.a.shape.rows;
+        let (written, padded) = (rank.next_multiple_of(LANES), rank.next_multiple_of(BLOCK));
+        for token in tokens {
+            let at = self.between.at(slot, *token as usize);
+            // SAFETY: as above.
+            let (u, q) = unsafe {
+                (self.between.u.part_mut(at, padded), self.between.q.part_mut(at / BLOCK, padded / BLOCK))
+            };
+            // What pads a tile came out as zero.
+            u[written..].fill(0.0);
+            if !self.kernels.quantize(u, q) {
+                self.plan.fail(*token as usize);
+            }
+        }
+    }
+
+    /// y += δ for every token of a place. Only where there are too few tasks is a matrix divided.
+    fn expand(
         &self,
-        index: usize,
-        projection: Projection,
-    ) -> impl Iterator<Item = (usize, &Change, &[u32])> {
-        self.plan.parts.iter().enumerate().flat_map(move |(place, groups)| {
-            let slot = place * MOST + index;
-            groups.iter().filter_map(move |group| {
-                group.adapter.change(self.layer, projection).map(|change| (slot, change, &group.tokens[..]))
-            })
-        })
-    }
-
-    /// Q8(u), padded with zeros to whole blocks.
-    fn quantize(&self, linears: &[Linear<'_>]) {
-        for (slot, change, tokens) in self.changes(linears) {
-            let rank = change.a.shape.rows;
-            let padded = rank.next_multiple_of(BLOCK);
-            for token in tokens {
-                let at = self.between.at(slot, *token as usize);
-                // SAFETY: between two rounds this thread is alone.
-                let (u, q) = unsafe {
-                    (self.between.u.part_mut(at, padded), self.between.q.part_mut(at / BLOCK, padded / BLOCK))
-                };
-                u[rank..].fill(0.0);
-                if !self.kernels.quantize(u, q) {
-                    self.plan.fail(*token as usize);
+        pool: &mut Pool,
+        linears: &[Linear<'_>],
+        changes: &[Shrink<'_>],
+    ) -> Result<(), CpuError> {
+        let heavy = changes.iter().map(|change| change.change.b.shape.bytes()).max().unwrap_or(0) > HEAVY;
+        let pieces = if heavy && changes.len() < pool.threads() * 2 { pool.threads() } else { 1 };
+        let all = changes.len() * pieces;
+        let batch = batch(all, pool.threads());
+        pool.run(all.div_ceil(batch), &|task, _| {
+            for at in task * batch..all.min((task + 1) * batch) {
+                let (Shrink { index, slot, change, tokens }, piece) = (changes[at / pieces], at % pieces);
+                let start = self.between.q.at(self.between.at(slot, 0) / BLOCK);
+                let input = Input { start, stride: self.between.stride / BLOCK };
+                let tiles = piece_of(change.b.shape.tiles(), piece, pieces);
+                let linear = &linears[index];
+                let job = whole(&change.b, input, tokens, None, linear.out);
+                let job = Matmul { tiles: tiles.clone(), accumulate: true, ..job };
+                let next = changes.get((at + 1) / pieces).map(|next| next.change.b.tile(0));
+                // SAFETY: tasks differ in the layer, the rows or the tokens of the output; inputs are complete.
+                unsafe {
+                    self.kernels.matmul(&Matmul { next, ..job.clone() });
+                    if let Some(gain) = change.gain.as_deref() {
+                        Scaling { gain, bias: linear.bias }.apply(&job, tiles);
+                    }
                 }
             }
-        }
-    }
-
-    /// y += δ for every part in order; a task has some rows of one layer, so that no two touch the same.
-    fn expand(&self, pool: &mut Pool, linears: &[Linear<'_>]) -> Result<(), CpuError> {
-        let pieces = pool.threads() * 2;
-        let changed: Vec<usize> = (0..linears.len())
-            .filter(|index| self.changes_of(*index, linears[*index].projection).next().is_some())
-            .collect();
-        let jobs: Vec<Vec<Matmul<'_>>> = changed
-            .iter()
-            .map(|index| {
-                let linear = &linears[*index];
-                self.changes_of(*index, linear.projection)
-                    .map(|(slot, change, tokens)| {
-                        let start = self.between.q.at(self.between.at(slot, 0) / BLOCK);
-                        let input = Input { start, stride: self.between.stride / BLOCK };
-                        Matmul { accumulate: true, ..whole(&change.b, input, tokens, None, linear.out) }
-                    })
-                    .collect()
-            })
-            .collect();
-        pool.run(jobs.len() * pieces, &|task, _| {
-            let (jobs, piece) = (&jobs[task / pieces], task % pieces);
-            for job in jobs {
-                let tiles = piece_of(job.weights.shape.tiles(), piece, pieces);
-                // SAFETY: tasks have disjoint rows of the output; inputs are complete.
-                unsafe { self.kernels.matmul(&Matmul { tiles, ..job.clone() }) };
-            }
         })
     }
+}
+
+/// One adapter's change of one layer for some tokens.
+#[derive(Clone, Copy, Debug)]
+struct Shrink<'a> {
+    /// Which of the layers that run together.
+    index: usize,
+    /// Where its intermediate result goes.
+    slot: usize,
+    change: &'a Change,
+    tokens: &'a [u32],
+}
+
+/// How many changes are one task: between tasks the processor cannot look ahead.
+fn batch(changes: usize, threads: usize) -> usize {
+    (changes / (threads * TASKS_PER_THREAD)).max(1)
+}
+
+/// Tokens of a task of one adapter.
+const CHUNK: usize = 64;
+/// Bytes of B from which it is worth another round of tasks to divide it.
+const HEAVY: usize = 64 << 10;
+
+/// What DoRA does to a layer's rows once δ is added.
+#[derive(Clone, Copy, Debug)]
+struct Scaling<'a> {
+    gain: &'a [f32],
+    bias: Option<&'a [f32]>,
+}
+
+impl Scaling<'_> {
+    /// y = rn(g·y), then y = rn(y + bias), in the rows of some tiles of a job. Each value by itself, so any compilation of it gives the
+    /// same bits.
+    ///
+    /// # Safety
+    ///
+    /// The job's output is valid, and nobody else touches these rows.
+    unsafe fn apply(&self, job: &Matmul<'_>, tiles: Range<usize>) {
+        let rows = tiles.start * LANES..(tiles.end * LANES).min(job.weights.shape.rows);
+        for token in job.tokens {
+            // SAFETY: rows of one of the job's tokens, the caller's alone.
+            let y = unsafe {
+                let start = job.out.start.add(*token as usize * job.out.stride + rows.start);
+                std::slice::from_raw_parts_mut(start, rows.len())
+            };
+            scale_rows(y, &self.gain[rows.clone()], self.bias.map(|bias| &bias[rows.clone()]));
+        }
+    }
+}
+
+/// y = rn(g·y), then y = rn(y + bias).
+pub(crate) fn scale_rows(y: &mut [f32], gain: &[f32], bias: Option<&[f32]>) {
+    y.iter_mut().zip(gain).for_each(|(y, gain)| *y *= gain);
+    y.iter_mut().zip(bias.unwrap_or_default()).for_each(|(y, bias)| *y += bias);
 }
 
 /// All tiles of a matrix.
@@ -190,32 +280,75 @@ fn whole<'a>(
     out: Output,
 ) -> Matmul<'a> {
     let tiles = 0..weights.shape.tiles();
-    Matmul { weights, tiles, x: x.start, x_stride: x.stride, tokens, bias, accumulate: false, out }
+    Matmul {
+        weights,
+        tiles,
+        x: x.start,
+        x_stride: x.stride,
+        tokens,
+        bias,
+        accumulate: false,
+        next: None,
+        out,
+    }
 }
 
 fn piece_of(tiles: usize, piece: usize, pieces: usize) -> Range<usize> {
     tiles * piece / pieces..tiles * (piece + 1) / pieces
 }
 
-/// Runs jobs in pieces of about equal work.
+/// Runs jobs in pieces of about equal work, and with them what reads the adapters, of which each thread gets its share.
 ///
 /// # Safety
 ///
 /// The pointers of the jobs are valid, their outputs disjoint and touched by nobody else.
-unsafe fn run_jobs(kernels: Kernels, pool: &mut Pool, jobs: &[Matmul<'_>]) -> Result<(), CpuError> {
+unsafe fn run_jobs(
+    kernels: Kernels,
+    pool: &mut Pool,
+    jobs: &[Matmul<'_>],
+    others: usize,
+    other: &(dyn Fn(usize) + Sync),
+) -> Result<(), CpuError> {
     let cost = |job: &Matmul<'_>| job.tiles.len() * job.weights.shape.blocks * job.tokens.len().max(1);
     let total: usize = jobs.iter().map(cost).sum();
-    let wanted = pool.threads() * TASKS_PER_THREAD;
-    let mut tasks = Vec::with_capacity(wanted + jobs.len());
+    let threads = pool.threads();
+    let wanted = threads * TASKS_PER_THREAD;
+    let mut pieces = Vec::with_capacity(wanted + jobs.len());
     for (index, job) in jobs.iter().enumerate() {
-        let pieces = (cost(job) * wanted).div_ceil(total.max(1)).clamp(1, job.tiles.len().max(1));
-        tasks.extend((0..pieces).map(|piece| (index, piece_of(job.tiles.len(), piece, pieces))));
+        let count = (cost(job) * wanted).div_ceil(total.max(1)).clamp(1, job.tiles.len().max(1));
+        pieces.extend((0..count).map(|piece| (index, piece_of(job.tiles.len(), piece, count))));
     }
-    pool.run(tasks.len(), &|task, _| {
-        let (index, tiles) = &tasks[task];
+    // Tasks are dealt to the threads in equal stretches.
+    let base = pieces.len();
+    let mut order: Vec<usize> = Vec::with_capacity(base + others);
+    for thread in 0..threads {
+        order.extend(piece_of(base, thread, threads));
+        order.extend(piece_of(others, thread, threads).map(|index| base + index));
+    }
+    pool.run(order.len(), &|task, _| {
+        let task = order[task];
+        let Some((index, tiles)) = pieces.get(task) else { return other(task - base) };
         // SAFETY: pieces of a job have disjoint rows; the rest is the caller's promise.
         unsafe { kernels.matmul(&Matmul { tiles: tiles.clone(), ..jobs[*index].clone() }) };
     })
+}
+
+/// Matrices that share an input, over some tokens, without adapters.
+///
+/// # Safety
+///
+/// `input` and the outputs are valid for every index in `tokens`, and nobody else touches them meanwhile.
+pub(super) unsafe fn plain(
+    kernels: Kernels,
+    pool: &mut Pool,
+    matrices: &[(&Packed, Output)],
+    input: Input,
+    tokens: &[u32],
+) -> Result<(), CpuError> {
+    let jobs: Vec<Matmul<'_>> =
+        matrices.iter().map(|(weights, out)| whole(weights, input, tokens, None, *out)).collect();
+    // SAFETY: outputs are disjoint by the caller's promise, as is the rest.
+    unsafe { run_jobs(kernels, pool, &jobs, 0, &|_| ()) }
 }
 
 /// The head over some tokens' final vectors.
@@ -232,5 +365,5 @@ pub(super) unsafe fn head(
     out: Output,
 ) -> Result<(), CpuError> {
     // SAFETY: one job; the rest is the caller's promise.
-    unsafe { run_jobs(kernels, pool, &[whole(weights, input, tokens, None, out)]) }
+    unsafe { run_jobs(kernels, pool, &[whole(weights, input, tokens, None, out)], 0, &|_| ()) }
 }

@@ -1,5 +1,7 @@
 //! The backend: weights, cache, threads, and the trait.
 
+mod cache;
+mod heads;
 mod linear;
 mod plan;
 mod shared;
@@ -11,13 +13,15 @@ use crate::{
     blocks::BLOCK,
     float_mode,
     kernels::Kernels,
-    kv::{Cache, PAGE},
+    kv::{Cache, HeadLayout, PAGE},
     lora::{Prepared, Quantizer},
     pool::Pool,
     profile,
     rope::RopeTable,
     vectors,
 };
+use cache::PackCache;
+pub(crate) use linear::scale_rows;
 use std::sync::Arc;
 use step::Workspace;
 use tributary_adapters::Geometry;
@@ -26,7 +30,7 @@ use tributary_engine::{
     SeqId, StepOutput,
 };
 use tributary_weights::{Config, Hashes, Weights};
-use weights::PackedWeights;
+pub(crate) use weights::PackedWeights;
 
 /// How much of the machine to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +74,7 @@ pub struct CpuBackend {
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) config: Config,
-    pub(crate) weights: PackedWeights,
+    pub(crate) weights: Arc<PackedWeights>,
     pub(crate) table: RopeTable,
     pub(crate) kernels: Kernels,
     pub(crate) geometry: Geometry,
@@ -84,6 +88,27 @@ impl CpuBackend {
         hashes: &Hashes,
         options: &Options,
     ) -> Result<Self, CpuError> {
+        Self::start(config, weights, hashes, options, None)
+    }
+
+    /// The same with packed weights kept in a folder, under the hash of the weights: the next start reads them there.
+    pub fn cached(
+        config: Config,
+        weights: Weights,
+        hashes: &Hashes,
+        options: &Options,
+        folder: &std::path::Path,
+    ) -> Result<Self, CpuError> {
+        Self::start(config, weights, hashes, options, Some(PackCache::new(folder, hashes.weights)))
+    }
+
+    fn start(
+        config: Config,
+        weights: Weights,
+        hashes: &Hashes,
+        options: &Options,
+        packed: Option<PackCache>,
+    ) -> Result<Self, CpuError> {
         float_mode::check()?;
         check_sizes(&config)?;
         let kernels = Kernels::new(options.path.unwrap_or_else(Path::best))?;
@@ -94,15 +119,22 @@ impl CpuBackend {
             Identity { profile: profile::hash(&config, &weights, &table), weights: hashes.weights };
         let pages = options.cache_tokens.div_ceil(PAGE).max(1);
         let cache = Cache::new(config.layers, config.kv_heads, config.head_dim, pages)?;
-        let limits = limits(&config, options, context, pages)?;
+        let weights = PackedWeights::new(weights, packed.as_ref())?;
+        let memory = (cache.page_bytes(), weights.memory());
+        let limits = limits(&config, options, context, pages, memory)?;
         let pool = Pool::new(options.threads)?;
         let workspace = Workspace::new(&config, limits.step_tokens as usize, pool.threads());
         let geometry = geometry(&config);
-        let model = Model { weights: PackedWeights::new(weights)?, config, table, kernels, geometry };
+        let model = Model { weights: Arc::new(weights), config, table, kernels, geometry };
         let name = format!("cpu-{}", kernels.path());
         tracing::info!(backend = %name, threads = pool.threads(), profile = %identity.profile, "inference backend ready");
         let owners = vec![0; cache.pages()];
         Ok(Self { name, limits, identity, model, cache, pool, workspace, owners })
+    }
+
+    /// The sizes that adapters must have.
+    pub const fn geometry(&self) -> Geometry {
+        self.model.geometry
     }
 
     /// The path in use.
@@ -120,6 +152,20 @@ impl CpuBackend {
     pub fn read_pass(&mut self) -> Result<f32, CpuError> {
         self.model.weights.read_pass(self.model.kernels, &mut self.pool)
     }
+
+    /// Runs every matrix of the model once over so many tokens, the head over those `wanted`, with nothing between them: the floor that a
+    /// step's linear layers set. What it gives means nothing; `logits` is only room for it.
+    pub fn matmul_pass(
+        &mut self,
+        tokens: usize,
+        wanted: usize,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), CpuError> {
+        let tokens = tokens.clamp(1, self.limits.step_tokens as usize);
+        let wanted = wanted.min(tokens);
+        logits.resize(wanted * self.model.config.vocab, 0.0);
+        step::matmul_pass(&self.model, &mut self.pool, &self.workspace, tokens, logits)
+    }
 }
 
 fn check_sizes(config: &Config) -> Result<(), CpuError> {
@@ -135,6 +181,12 @@ fn check_sizes(config: &Config) -> Result<(), CpuError> {
     }
 }
 
+/// Memory of a KV page, and the positions it holds: what a cache of so many bytes can have.
+pub fn page_size(config: &Config) -> (usize, usize) {
+    let head = HeadLayout { width: config.head_dim };
+    (config.layers * config.kv_heads * head.bytes(), PAGE)
+}
+
 /// The sizes that adapters of this model must have.
 pub fn geometry(config: &Config) -> Geometry {
     // Config bounds every size far below 2³².
@@ -147,7 +199,13 @@ pub fn geometry(config: &Config) -> Geometry {
     }
 }
 
-fn limits(config: &Config, options: &Options, context: usize, pages: usize) -> Result<Limits, CpuError> {
+fn limits(
+    config: &Config,
+    options: &Options,
+    context: usize,
+    pages: usize,
+    memory: (usize, usize),
+) -> Result<Limits, CpuError> {
     let small = |what: &str, value: usize| {
         u32::try_from(value).map_err(|_| CpuError::Model(format!("{what} of {value} is too large")))
     };
@@ -159,6 +217,8 @@ fn limits(config: &Config, options: &Options, context: usize, pages: usize) -> R
         pages: small("cache", pages)?,
         rows: small("rows", options.rows.max(1))?,
         step_tokens: small("step", options.step_tokens.max(1))?,
+        page_bytes: memory.0,
+        weight_bytes: memory.1,
     })
 }
 
@@ -180,7 +240,11 @@ impl InferenceBackend for CpuBackend {
     }
 
     fn preparer(&self) -> Arc<dyn Preparer> {
-        Arc::new(Quantizer { geometry: self.model.geometry })
+        Arc::new(Quantizer {
+            kernels: self.model.kernels,
+            geometry: self.model.geometry,
+            weights: Arc::clone(&self.model.weights),
+        })
     }
 
     fn admit(&mut self, _seq: SeqId, _lora: &[LoraPart]) -> Result<Admission, BackendError> {
@@ -195,12 +259,10 @@ impl InferenceBackend for CpuBackend {
         Ok(())
     }
 
-    fn copy_page(&mut self, from: PageId, to: PageId, _tokens: u32) -> Result<(), BackendError> {
-        if from.max(to) >= self.limits.pages {
-            return Err(BackendError::Contract(format!("copy of page {from} to {to}")));
+    fn discard(&mut self, pages: &[PageId]) {
+        for page in pages.iter().filter(|page| **page < self.limits.pages) {
+            self.cache.discard(*page);
         }
-        self.cache.copy(from, to);
-        Ok(())
     }
 
     fn release(&mut self, _seq: SeqId) {}

@@ -4,7 +4,7 @@ use super::prepared;
 use crate::lora::Prepared;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tributary_adapters::Geometry;
-use tributary_engine::{Row, RowError, StepOutput};
+use tributary_engine::{PreparedAdapter, Row, RowError, StepOutput};
 
 /// One token of a step.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,11 @@ impl<'a> Plan<'a> {
                 continue;
             }
             match prepared(row.lora, geometry) {
+                Some(adapters)
+                    if adapters.len() > 1 && !adapters.iter().all(|adapter| adapter.composes()) =>
+                {
+                    out.fail(index, RowError::Composition);
+                }
                 Some(adapters) => plan.push(index, row, &adapters, out),
                 None => out.fail(index, RowError::ForeignAdapter),
             }

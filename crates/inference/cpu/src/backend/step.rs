@@ -7,6 +7,7 @@
 
 use super::{
     Model,
+    heads::Heads,
     linear::{self, Between, Input, Linear, Round},
     plan::Plan,
     shared::Shared,
@@ -15,7 +16,7 @@ use crate::{
     CpuError,
     backend::weights::PackedLayer,
     blocks::BLOCK,
-    kernels::{Attend, AttendRow, Output, QBlock},
+    kernels::{Output, QBlock},
     kv::{Cache, PAGE},
     pool::Pool,
 };
@@ -26,7 +27,7 @@ use tributary_weights::Config;
 /// Below this many tokens, work on single tokens is not worth handing out.
 const ALONE: usize = 4;
 /// Tokens of one attention task: their queries share each key and value.
-const QUERIES: usize = 4;
+pub(super) const QUERIES: usize = 4;
 
 /// Buffers of a step, kept from one to the next.
 #[derive(Debug)]
@@ -34,18 +35,18 @@ pub(crate) struct Workspace {
     /// The residual stream, and what the last layer adds to it.
     x: Shared<f32>,
     y: Shared<f32>,
-    qkv: Shared<f32>,
-    attended: Shared<f32>,
+    pub(super) qkv: Shared<f32>,
+    pub(super) attended: Shared<f32>,
     gate: Shared<f32>,
     up: Shared<f32>,
     /// Input of the next linear layer.
-    input: Shared<QBlock>,
-    queries: Shared<QBlock>,
+    pub(super) input: Shared<QBlock>,
+    pub(super) queries: Shared<QBlock>,
     /// By thread: a normed vector, a quantised key and value, scores.
     normed: Shared<f32>,
-    pair: Shared<QBlock>,
-    scores: Shared<f32>,
-    scores_each: usize,
+    pub(super) pair: Shared<QBlock>,
+    pub(super) scores: Shared<f32>,
+    pub(super) scores_each: usize,
     between: Between,
 }
 
@@ -105,6 +106,38 @@ pub(super) fn run(
     Ok(())
 }
 
+/// Every matrix once over whatever the input holds, the head over as many tokens as `logits` has room for.
+pub(super) fn matmul_pass(
+    model: &Model,
+    pool: &mut Pool,
+    w: &Workspace,
+    tokens: usize,
+    logits: &mut [f32],
+) -> Result<(), CpuError> {
+    let config = &model.config;
+    let input = Input { start: w.input.at(0), stride: input_blocks(config) };
+    let all: Vec<u32> = (0..tokens as u32).collect();
+    let to = |buffer: &Shared<f32>, stride: usize| Output { start: buffer.at(0), stride, whole: false };
+    let (query, key, wide) = (config.query(), config.key(), config.intermediate);
+    let qkv = |at: usize| Output { start: w.qkv.at(at), stride: query + 2 * key, whole: false };
+    let wanted = logits.len() / config.vocab;
+    let head = Output { start: logits.as_mut_ptr(), stride: config.vocab, whole: false };
+    let rounds = model.weights.layers.iter().flat_map(|layer| {
+        [
+            vec![(&layer.q, qkv(0)), (&layer.k, qkv(query)), (&layer.v, qkv(query + key))],
+            vec![(&layer.o, to(&w.y, config.hidden))],
+            vec![(&layer.gate, to(&w.gate, wide)), (&layer.up, to(&w.up, wide))],
+            vec![(&layer.down, to(&w.y, config.hidden))],
+        ]
+    });
+    for round in rounds {
+        // SAFETY: buffers hold `tokens` tokens, outputs of a round are disjoint, and it is the only one running.
+        unsafe { linear::plain(model.kernels, pool, &round, input, &all)? };
+    }
+    // SAFETY: as above, and `logits` holds `wanted` rows.
+    unsafe { linear::plain(model.kernels, pool, &[(model.weights.head(), head)], input, &all[..wanted]) }
+}
+
 struct Step<'a> {
     model: &'a Model,
     config: &'a Config,
@@ -162,7 +195,7 @@ impl Step<'_> {
         self.norm(&layer.attention_norm, index > 0)?;
         let (query, key) = (self.config.query(), self.config.key());
         let stride = query + 2 * key;
-        let at = |offset: usize| Output { start: self.w.qkv.at(offset), stride };
+        let at = |offset: usize| Output { start: self.w.qkv.at(offset), stride, whole: false };
         let bias = |which: usize| layer.qkv_bias.as_ref().map(|all| all[which].as_slice());
         let linears = [
             Linear { weights: &layer.q, bias: bias(0), projection: Projection::Q, out: at(0) },
@@ -170,24 +203,30 @@ impl Step<'_> {
             Linear { weights: &layer.v, bias: bias(2), projection: Projection::V, out: at(query + key) },
         ];
         self.linears(index, &linears)?;
-        self.rotate_and_store(index)?;
-        self.attend(index)?;
-        self.quantize_into_input(self.config.query())?;
-        let out = Output { start: self.w.y.at(0), stride: self.config.hidden };
+        let heads = Heads {
+            w: self.w,
+            plan: self.plan,
+            cache: self.cache,
+            model: self.model,
+            stride: input_blocks(self.config),
+            layer: index,
+        };
+        heads.run(self.pool)?;
+        let out = Output { start: self.w.y.at(0), stride: self.config.hidden, whole: false };
         self.linears(index, &[Linear { weights: &layer.o, bias: None, projection: Projection::O, out }])
     }
 
     fn mlp(&mut self, index: usize, layer: &PackedLayer) -> Result<(), CpuError> {
         self.norm(&layer.mlp_norm, true)?;
         let wide = self.config.intermediate;
-        let to = |buffer: &Shared<f32>| Output { start: buffer.at(0), stride: wide };
+        let to = |buffer: &Shared<f32>| Output { start: buffer.at(0), stride: wide, whole: false };
         let linears = [
             Linear { weights: &layer.gate, bias: None, projection: Projection::Gate, out: to(&self.w.gate) },
             Linear { weights: &layer.up, bias: None, projection: Projection::Up, out: to(&self.w.up) },
         ];
         self.linears(index, &linears)?;
         self.activate()?;
-        let out = Output { start: self.w.y.at(0), stride: self.config.hidden };
+        let out = Output { start: self.w.y.at(0), stride: self.config.hidden, whole: false };
         self.linears(index, &[Linear { weights: &layer.down, bias: None, projection: Projection::Down, out }])
     }
 
@@ -197,91 +236,6 @@ impl Step<'_> {
             Round { kernels: self.model.kernels, plan: self.plan, between: &self.w.between, layer: index };
         // SAFETY: buffers hold every token of the step, and this round is the only one running.
         unsafe { round.run(self.pool, linears, input) }
-    }
-
-    /// Rotates queries and keys, quantises all three and writes keys and values to the cache.
-    fn rotate_and_store(&mut self, layer: usize) -> Result<(), CpuError> {
-        let (w, plan, cache, model, config) = (self.w, self.plan, self.cache, self.model, self.config);
-        let (kernels, width, query, key) = (model.kernels, config.head_dim, config.query(), config.key());
-        let blocks = width / BLOCK;
-        self.each(|index, thread| {
-            let token = plan.tokens[index];
-            // SAFETY: each token's parts are its task's alone, each thread's parts its own.
-            let (qkv, queries, pair) = unsafe {
-                (
-                    w.qkv.part_mut(index * (query + 2 * key), query + 2 * key),
-                    w.queries.part_mut(index * query / BLOCK, query / BLOCK),
-                    w.pair.part_mut(thread * 2 * blocks, 2 * blocks),
-                )
-            };
-            let (cos, sin) = model.table.at(token.position);
-            let (rotated, values) = qkv.split_at_mut(query + key);
-            rotated.chunks_exact_mut(width).for_each(|head| kernels.rope(head, cos, sin));
-            let (q, keys) = rotated.split_at(query);
-            let mut finite = kernels.quantize(q, queries);
-            let page = plan.rows[token.row].pages[token.position / PAGE];
-            for (head, (k, v)) in keys.chunks_exact(width).zip(values.chunks_exact(width)).enumerate() {
-                let (key, value) = pair.split_at_mut(blocks);
-                finite &= kernels.quantize(k, key) & kernels.quantize(v, value);
-                // SAFETY: no two tokens of a step have the same page and slot, by the contract of rows.
-                unsafe { cache.write(cache.part(page, layer, head), token.position % PAGE, key, value) };
-            }
-            if !finite {
-                plan.fail(index);
-            }
-        })
-    }
-
-    /// Attention: a task is one key head over a few tokens of one row.
-    fn attend(&mut self, layer: usize) -> Result<(), CpuError> {
-        let (w, plan, cache, config, kernels) =
-            (self.w, self.plan, self.cache, self.config, self.model.kernels);
-        let (query, width) = (config.query(), config.head_dim);
-        let group = config.heads / config.kv_heads;
-        let scale = 1.0 / (width as f32).sqrt();
-        let mut tasks: Vec<(usize, usize)> = Vec::new();
-        let mut first = 0;
-        while first < plan.tokens.len() {
-            let row = plan.tokens[first].row;
-            let same = plan.tokens[first..].iter().take(QUERIES).take_while(|token| token.row == row).count();
-            tasks.push((first, same));
-            first += same;
-        }
-        self.pool.run(tasks.len() * config.kv_heads, &|task, thread| {
-            let ((first, count), head) = (tasks[task / config.kv_heads], task % config.kv_heads);
-            let last = plan.tokens[first + count - 1];
-            let pages: Vec<*const u8> = plan.rows[last.row].pages[..=last.position / PAGE]
-                .iter()
-                .map(|page| cache.part(*page, layer, head).cast_const())
-                .collect();
-            let rows: Vec<AttendRow> = (first..first + count)
-                .flat_map(|token| (head * group..(head + 1) * group).map(move |head| (token, head)))
-                .map(|(token, head)| AttendRow {
-                    query: w.queries.at((token * query + head * width) / BLOCK),
-                    last: plan.tokens[token].position,
-                    out: w.attended.at(token * query + head * width),
-                })
-                .collect();
-            // SAFETY: each thread has scores of its own; keys and values of the step are written, and tasks have
-            // disjoint outputs.
-            unsafe {
-                let scores = w.scores.part_mut(thread * w.scores_each, w.scores_each);
-                kernels.attend(&mut Attend { rows: &rows, pages: &pages, head: cache.head(), scale, scores });
-            }
-        })
-    }
-
-    fn quantize_into_input(&mut self, width: usize) -> Result<(), CpuError> {
-        let (w, plan, kernels, stride) = (self.w, self.plan, self.model.kernels, input_blocks(self.config));
-        self.each(|token, _| {
-            // SAFETY: each token's parts are its task's alone.
-            let (x, input) = unsafe {
-                (w.attended.part(token * width, width), w.input.part_mut(token * stride, width / BLOCK))
-            };
-            if !kernels.quantize(x, input) {
-                plan.fail(token);
-            }
-        })
     }
 
     fn activate(&mut self) -> Result<(), CpuError> {
@@ -349,7 +303,7 @@ impl Step<'_> {
             let out = &mut logits[place * vocab..(place + run) * vocab];
             let start = self.w.input.at(first * input_blocks(self.config));
             let input = Input { start, stride: input_blocks(self.config) };
-            let output = Output { start: out.as_mut_ptr(), stride: vocab };
+            let output = Output { start: out.as_mut_ptr(), stride: vocab, whole: false };
             // SAFETY: `out` has a row of the vocabulary for each of the tokens, whose vectors lie in order.
             unsafe {
                 linear::head(self.model.kernels, self.pool, head, input, &self.plan.all[..run], output)?
@@ -361,7 +315,11 @@ impl Step<'_> {
 }
 
 /// Runs `work(index, thread)` for every index, shared out if there are enough.
-fn each(pool: &mut Pool, count: usize, work: impl Fn(usize, usize) + Sync) -> Result<(), CpuError> {
+pub(super) fn each(
+    pool: &mut Pool,
+    count: usize,
+    work: impl Fn(usize, usize) + Sync,
+) -> Result<(), CpuError> {
     if count < ALONE {
         (0..count).for_each(|index| work(index, 0));
         return Ok(());

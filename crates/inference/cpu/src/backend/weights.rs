@@ -1,5 +1,6 @@
 //! Packed weights, all in one arena, in the order a token reads them.
 
+use super::cache::PackCache;
 use crate::{
     CpuError,
     blocks::block,
@@ -12,6 +13,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
 };
+use tributary_adapters::Projection;
 use tributary_weights::{Layer, Matrix, Weights};
 
 /// One block.
@@ -43,13 +45,18 @@ pub(crate) struct PackedWeights {
 struct Packer {
     arena: Arc<Arena>,
     offset: usize,
+    /// Whether the arena is filled already.
+    filled: bool,
 }
 
 impl Packer {
     /// Packs and frees.
     fn pack(&mut self, matrix: Matrix) -> Result<Packed, CpuError> {
-        let packed =
-            Packed::build(shape(&matrix), &self.arena, self.offset, |row, b| block(&matrix, row, b))?;
+        let (shape, arena, offset) = (shape(&matrix), &self.arena, self.offset);
+        let packed = match self.filled {
+            true => Packed::at(shape, arena, offset)?,
+            false => Packed::build(shape, arena, offset, |row, b| block(&matrix, row, b))?,
+        };
         self.offset += packed.shape.bytes();
         Ok(packed)
     }
@@ -79,23 +86,49 @@ fn matrices(layer: &Layer) -> [&Matrix; 7] {
 }
 
 impl PackedWeights {
-    pub(crate) fn new(weights: Weights) -> Result<Self, CpuError> {
+    /// Packs, or takes what was packed before.
+    pub(crate) fn new(weights: Weights, cache: Option<&PackCache>) -> Result<Self, CpuError> {
         let bytes = |matrix: &Matrix| shape(matrix).bytes();
         let blocks: usize = weights.layers.iter().flat_map(matrices).map(bytes).sum();
         let head = weights.head.as_ref().map_or(0, bytes);
         let embedding = bytes(&weights.embedding);
-        let arena = Arc::new(Arena::new(blocks + embedding + head)?);
-        let mut packer = Packer { arena: Arc::clone(&arena), offset: 0 };
+        let mut arena = Arena::new(blocks + embedding + head)?;
+        let filled = cache.is_some_and(|cache| cache.load(&mut arena));
+        let arena = Arc::new(arena);
+        let mut packer = Packer { arena: Arc::clone(&arena), offset: 0, filled };
         let layers = weights.layers.into_iter().map(|layer| packer.layer(layer)).collect::<Result<_, _>>()?;
         let streamed = blocks + if head > 0 { head } else { embedding };
         let head = weights.head.map(|head| packer.pack(head)).transpose()?;
         let embedding = packer.pack(weights.embedding)?;
+        if let (Some(cache), false) = (cache, filled) {
+            // SAFETY: packing is done, and nothing writes to packed weights.
+            cache.store(unsafe { arena.bytes() });
+        }
         Ok(Self { embedding, layers, norm: weights.norm, head, arena, streamed })
+    }
+
+    /// One linear layer of a block.
+    pub(crate) fn projection(&self, layer: usize, projection: Projection) -> &Packed {
+        let layer = &self.layers[layer];
+        match projection {
+            Projection::Q => &layer.q,
+            Projection::K => &layer.k,
+            Projection::V => &layer.v,
+            Projection::O => &layer.o,
+            Projection::Gate => &layer.gate,
+            Projection::Up => &layer.up,
+            Projection::Down => &layer.down,
+        }
     }
 
     /// What makes logits.
     pub(crate) fn head(&self) -> &Packed {
         self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.arena.len()
     }
 
     /// Bytes that a token reads.

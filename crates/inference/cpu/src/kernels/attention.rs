@@ -87,7 +87,8 @@ unsafe fn run<S: Simd, const R: usize>(
         let shape = Shape::new(Layout::Key, LANES, job.head.width);
         let scale = S::splat(job.scale);
         for (page, keys) in job.pages[..pages].iter().enumerate() {
-            let sums = dots::<S, matmul::Key, R>(&shape, *keys, &queries);
+            fetch::<S>(job, *keys, job.pages[..pages].get(page + 1).copied());
+            let sums = dots::<S, matmul::Key, R>(&shape, *keys, &queries, 0);
             for (r, sum) in sums.into_iter().enumerate() {
                 S::store(scores.add(r * stride + page * LANES), S::mul(sum, scale));
             }
@@ -99,6 +100,20 @@ unsafe fn run<S: Simd, const R: usize>(
         values::<S, R>(job, &rows, &weights.map(<*mut f32>::cast_const));
     }
     R
+}
+
+/// Fetches a page's values, which the second pass will want, and the keys of the page that is next.
+#[inline(always)]
+unsafe fn fetch<S: Simd>(job: &Attend<'_>, page: *const u8, next: Option<*const u8>) {
+    // SAFETY: fetching ahead touches nothing.
+    unsafe {
+        for at in (job.head.values_at()..job.head.bytes()).step_by(64) {
+            S::prefetch(page.wrapping_add(at));
+        }
+        for at in (0..next.map_or(0, |_| job.head.values_at())).step_by(64) {
+            S::prefetch(next.unwrap_or(page).wrapping_add(at));
+        }
+    }
 }
 
 /// Scores to e_j = exp(score − M), in place.
@@ -121,67 +136,118 @@ unsafe fn exponentials<S: Simd>(scores: *mut f32, last: usize) {
     }
 }
 
-/// out = Σ e_j · V_j / Σ e_j, sixteen columns at a time.
+/// out = Σ e_j · V_j / Σ e_j, for as many columns at a time as there are registers for.
 #[inline(always)]
 unsafe fn values<S: Simd, const R: usize>(
     job: &Attend<'_>,
     rows: &[AttendRow; R],
     weights: &[*const f32; R],
 ) {
+    // SAFETY: as `attend`.
+    unsafe {
+        let totals = totals(rows, weights).map(|total| S::splat(total));
+        let mut column = 0;
+        while R <= 4 && column + 4 * LANES <= job.head.width {
+            columns::<S, R, 4>(job, rows, weights, &totals, column);
+            column += 4 * LANES;
+        }
+        while column < job.head.width {
+            columns::<S, R, 1>(job, rows, weights, &totals, column);
+            column += LANES;
+        }
+    }
+}
+
+/// Σ e_j of each row, in the order of the sums over values.
+///
+/// # Safety
+///
+/// As [`attend`]: there is a weight for every position up to a row's own.
+#[inline(always)]
+unsafe fn totals<const R: usize>(rows: &[AttendRow; R], weights: &[*const f32; R]) -> [f32; R] {
+    let ends = rows.map(|row| row.last + 1);
+    let end = ends.into_iter().max().unwrap_or(0);
+    let mut totals = [0.0; R];
+    for first in (0..end).step_by(SEGMENT) {
+        let mut sums = [0.0; R];
+        for j in first..end.min(first + SEGMENT) {
+            for r in 0..R {
+                if j < ends[r] {
+                    // SAFETY: as this function's.
+                    sums[r] += unsafe { *weights[r].add(j) };
+                }
+            }
+        }
+        for r in 0..R {
+            totals[r] += sums[r];
+        }
+    }
+    totals
+}
+
+/// `C` times sixteen columns from `column` on.
+#[inline(always)]
+unsafe fn columns<S: Simd, const R: usize, const C: usize>(
+    job: &Attend<'_>,
+    rows: &[AttendRow; R],
+    weights: &[*const f32; R],
+    totals: &[S::F; R],
+    column: usize,
+) {
     let shared = rows.iter().map(|row| row.last + 1).min().unwrap_or(0);
     let end = rows.iter().map(|row| row.last + 1).max().unwrap_or(0);
     // SAFETY: as `attend`; positions stay below `end`, so pages and weights are in bounds.
     unsafe {
-        let mut total = [S::splat(0.0); R];
-        for column in (0..job.head.width).step_by(LANES) {
-            let mut out = [S::splat(0.0); R];
-            for first in (0..end).step_by(SEGMENT) {
-                let stop = end.min(first + SEGMENT);
-                let mut sums = [S::splat(0.0); R];
-                let mut norms = [S::splat(0.0); R];
-                for j in first..stop.min(shared) {
-                    let v = value::<S>(job, j, column);
-                    for r in 0..R {
-                        let e = S::splat(*weights[r].add(j));
-                        sums[r] = S::fma(e, v, sums[r]);
-                        if column == 0 {
-                            norms[r] = S::add(norms[r], e);
-                        }
-                    }
-                }
-                for j in first.max(shared)..stop {
-                    let v = value::<S>(job, j, column);
-                    for r in 0..R {
-                        if j <= rows[r].last {
-                            let e = S::splat(*weights[r].add(j));
-                            sums[r] = S::fma(e, v, sums[r]);
-                            norms[r] = S::add(norms[r], e);
-                        }
-                    }
-                }
+        let mut out = [[S::splat(0.0); C]; R];
+        for first in (0..end).step_by(SEGMENT) {
+            let stop = end.min(first + SEGMENT);
+            let mut sums = [[S::splat(0.0); C]; R];
+            for j in first..stop.min(shared) {
+                let v = value::<S, C>(job, j, column);
                 for r in 0..R {
-                    out[r] = S::add(out[r], sums[r]);
-                    if column == 0 {
-                        total[r] = S::add(total[r], norms[r]);
+                    let e = S::splat(*weights[r].add(j));
+                    for c in 0..C {
+                        sums[r][c] = S::fma(e, v[c], sums[r][c]);
+                    }
+                }
+            }
+            for j in first.max(shared)..stop {
+                let v = value::<S, C>(job, j, column);
+                for r in 0..R {
+                    if j <= rows[r].last {
+                        let e = S::splat(*weights[r].add(j));
+                        for c in 0..C {
+                            sums[r][c] = S::fma(e, v[c], sums[r][c]);
+                        }
                     }
                 }
             }
             for r in 0..R {
-                S::store(rows[r].out.add(column), S::div(out[r], total[r]));
+                for c in 0..C {
+                    out[r][c] = S::add(out[r][c], sums[r][c]);
+                }
+            }
+        }
+        for r in 0..R {
+            for (c, sum) in out[r].into_iter().enumerate() {
+                S::store(rows[r].out.add(column + c * LANES), S::div(sum, totals[r]));
             }
         }
     }
 }
 
-/// rn(s_V · q_V) of sixteen columns.
+/// rn(s_V · q_V) of `C` times sixteen columns.
 #[inline(always)]
-unsafe fn value<S: Simd>(job: &Attend<'_>, position: usize, column: usize) -> S::F {
+unsafe fn value<S: Simd, const C: usize>(job: &Attend<'_>, position: usize, column: usize) -> [S::F; C] {
     // SAFETY: as `values`.
     unsafe {
-        let (page, slot) = (job.pages[position / LANES], position % LANES);
-        let scale = page.add(job.head.value_scales_at()).cast::<f32>();
-        let scale = *scale.add(slot * (job.head.width / BLOCK) + column / BLOCK);
-        let codes = page.add(job.head.values_at() + slot * job.head.width + column);
-        S::mul(S::splat(scale), S::load_i8(codes.cast()))
+        let (page, slot) = (*job.pages.as_ptr().add(position / LANES), position % LANES);
+        let scales = page.add(job.head.value_scales_at()).cast::<f32>();
+        let scales = scales.add(slot * (job.head.width / BLOCK) + column / BLOCK);
+        let codes = page.add(job.head.values_at() + slot * job.head.width + column).cast::<i8>();
+        std::array::from_fn(|c| {
+            let scale = *scales.add((column % BLOCK + c * LANES) / BLOCK);
+            S::mul(S::splat(scale), S::load_i8(codes.add(c * LANES)))
+        })
     }
 }

@@ -30,12 +30,42 @@ pub(super) unsafe fn quantize<S: Simd>(x: &[f32], out: &mut [QBlock]) -> bool {
             let (low, high) = (S::to_i(S::mul(low, inverse)), S::to_i(S::mul(high, inverse)));
             S::store_i8(block.q.as_mut_ptr(), low);
             S::store_i8(block.q.as_mut_ptr().add(LANES), high);
-            block.sums = [S::reduce_add_i(low), S::reduce_add_i(high)];
+            let (first, second) = (S::reduce_add_i(low), S::reduce_add_i(high));
+            let sum = first + second;
+            // Sixteen values of at most 127 fit.
+            block.sums = [first as i16, second as i16];
+            block.offset = -128 * sum;
             block.scale = scale;
-            block.weighted = scale * (block.sums[0] + block.sums[1]) as f32;
+            block.weighted = scale * sum as f32;
         }
     }
     finite
+}
+
+/// Section 2 for weights: codes offset by 128, and the bits of the bf16 scale, 0 where all is zero. Values must be finite.
+///
+/// # Safety
+///
+/// `S`'s features are present.
+#[inline(always)]
+pub(super) unsafe fn quantize_weights<S: Simd>(x: &[f32; BLOCK], codes: &mut [u8; BLOCK]) -> u16 {
+    // SAFETY: 32 values; features are the caller's promise.
+    unsafe {
+        let (low, high) = (S::load(x.as_ptr()), S::load(x.as_ptr().add(LANES)));
+        let bits = S::reduce_max_i(S::max_i(S::magnitude_bits(low), S::magnitude_bits(high))) as u32;
+        if bits < TINY {
+            return 0;
+        }
+        let up = ((f32::from_bits(bits) / 127.0).to_bits() + 0xffff) >> 16;
+        let scale = S::splat(f32::from_bits(up << 16));
+        let to = codes.as_mut_ptr().cast::<i8>();
+        S::store_i8(to, S::to_i(S::div(low, scale)));
+        S::store_i8(to.add(LANES), S::to_i(S::div(high, scale)));
+        for code in codes {
+            *code ^= 128;
+        }
+        up as u16
+    }
 }
 
 /// Section 7.

@@ -1,15 +1,16 @@
 //! Each kernel compiled for each path: the functions that carry target features.
 
 use super::{Attend, Matmul, QBlock, attention, elementwise, matmul};
-use crate::simd::Scalar;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+use crate::{blocks::BLOCK, simd::Scalar};
 
 type MatmulEntry = unsafe fn(&Matmul<'_>);
 
 /// Entry points. Each may be called only where the CPU has the path's features.
 pub(super) struct Table {
     pub(super) quantize: unsafe fn(&[f32], &mut [QBlock]) -> bool,
+    pub(super) quantize_weights: unsafe fn(&[f32; BLOCK], &mut [u8; BLOCK]) -> u16,
     pub(super) norm: unsafe fn(&[f32], &[f32], f32, &mut [f32]),
     pub(super) add: unsafe fn(&mut [f32], &[f32]),
     pub(super) silu_mul: unsafe fn(&mut [f32], &[f32]),
@@ -31,10 +32,11 @@ pub(super) struct Table {
 macro_rules! path {
     ($table:ident, $module:ident, $simd:ty, #[$attribute:meta]) => {
         mod $module {
-            use super::{Attend, Matmul, QBlock, attention, elementwise, matmul};
+            use super::{Attend, BLOCK, Matmul, QBlock, attention, elementwise, matmul};
 
             path!(@entries $simd, #[$attribute]
                 fn quantize(x: &[f32], out: &mut [QBlock]) -> bool = elementwise::quantize::<$simd>;
+                fn quantize_weights(x: &[f32; BLOCK], codes: &mut [u8; BLOCK]) -> u16 = elementwise::quantize_weights::<$simd>;
                 fn norm(x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) -> () = elementwise::norm::<$simd>;
                 fn add(x: &mut [f32], y: &[f32]) -> () = elementwise::add::<$simd>;
                 fn silu_mul(g: &mut [f32], u: &[f32]) -> () = elementwise::silu_mul::<$simd>;
@@ -56,6 +58,7 @@ macro_rules! path {
 
         pub(super) static $table: Table = Table {
             quantize: $module::quantize,
+            quantize_weights: $module::quantize_weights,
             norm: $module::norm,
             add: $module::add,
             silu_mul: $module::silu_mul,

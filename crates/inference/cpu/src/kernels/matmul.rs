@@ -13,6 +13,8 @@ pub(crate) struct Output {
     pub(crate) start: *mut f32,
     /// Floats from a token to the next, at least the weight's rows.
     pub(crate) stride: usize,
+    /// Whether there is room for whole tiles; what stands past the weight's rows is then overwritten.
+    pub(crate) whole: bool,
 }
 
 /// A linear layer, or some tiles of it, over some tokens.
@@ -28,6 +30,8 @@ pub(crate) struct Matmul<'a> {
     pub(crate) bias: Option<&'a [f32]>,
     /// Adds to what is there instead of replacing it.
     pub(crate) accumulate: bool,
+    /// What this thread will read after these weights, if it is known: fetched with the last tile.
+    pub(crate) next: Option<*const u8>,
     pub(crate) out: Output,
 }
 
@@ -52,69 +56,144 @@ kinds!(Four FourMin FourWide Five FiveWide Six Eight Float Key);
 /// How far ahead a lone token's weights are fetched, in bytes.
 const AHEAD: usize = 8 << 10;
 
-/// Tokens whose sums live in registers together.
+/// Tokens whose sums live in registers together. Two tiles by four tokens would fetch fewer activations, but is slower: it unpacks each
+/// tile twice as often.
 const WIDE: usize = 8;
+
+/// Tokens that are run through all tiles of a task before the next ones: both stay in the second cache.
+const STRETCH: usize = 64;
 
 /// # Safety
 ///
 /// `S`'s features are present, the job's layout is `K`'s, its pointers are valid and its outputs its own.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd, K: Kind>(job: &Matmul<'_>) {
-    for tile in job.tiles.clone() {
-        let mut tokens = job.tokens;
+    if let ([token], true) = (job.tokens, matches!(K::LAYOUT, Layout::Float) && job.weights.shape.blocks == 1)
+    {
         // SAFETY: as this function's.
-        unsafe {
-            while let Some((these, rest)) = tokens.split_first_chunk::<WIDE>() {
-                step::<S, K, WIDE>(job, tile, these);
-                tokens = rest;
+        return unsafe {
+            match job.weights.shape.groups {
+                2 => narrow::<S, 2>(job, *token),
+                4 => narrow::<S, 4>(job, *token),
+                8 => narrow::<S, 8>(job, *token),
+                _ => {
+                    for tile in job.tiles.clone() {
+                        over::<S, K>(job, tile, job.tokens);
+                    }
+                }
             }
-            if let Some((these, rest)) = tokens.split_first_chunk::<4>() {
-                step::<S, K, 4>(job, tile, these);
-                tokens = rest;
+        };
+    }
+    for tokens in job.tokens.chunks(STRETCH) {
+        for tile in job.tiles.clone() {
+            // SAFETY: as this function's.
+            unsafe { over::<S, K>(job, tile, tokens) };
+        }
+    }
+}
+
+/// One tile over all tokens of a stretch.
+#[inline(always)]
+unsafe fn over<S: Simd, K: Kind>(job: &Matmul<'_>, tile: usize, mut tokens: &[u32]) {
+    // Alone, a token waits for memory: it fetches what comes a few blocks on. Of several the first ones fetch the next tile.
+    let mut ahead = match job.next {
+        Some(next) if tile + 1 == job.tiles.end => next.addr().wrapping_sub(job.weights.tile(tile).addr()),
+        _ if tokens.len() > 1 || job.next.is_some() => job.weights.shape.tile_bytes(),
+        _ => AHEAD,
+    };
+    // SAFETY: as `run`.
+    unsafe {
+        while let Some((these, rest)) = tokens.split_first_chunk::<WIDE>() {
+            step::<S, K, WIDE>(job, tile, these, ahead);
+            (tokens, ahead) = (rest, 0);
+        }
+        if let Some((these, rest)) = tokens.split_first_chunk::<4>() {
+            step::<S, K, 4>(job, tile, these, ahead);
+            (tokens, ahead) = (rest, 0);
+        }
+        if let Some((these, rest)) = tokens.split_first_chunk::<2>() {
+            step::<S, K, 2>(job, tile, these, ahead);
+            (tokens, ahead) = (rest, 0);
+        }
+        if let Some((these, _)) = tokens.split_first_chunk::<1>() {
+            step::<S, K, 1>(job, tile, these, ahead);
+        }
+    }
+}
+
+/// The B of an adapter of up to `G` · 4 ranks for one token: every tile is one block, and the activations stay in registers.
+#[inline(always)]
+unsafe fn narrow<S: Simd, const G: usize>(job: &Matmul<'_>, token: u32) {
+    let (shape, bytes) = (&job.weights.shape, job.weights.shape.tile_bytes());
+    // SAFETY: as `run`.
+    unsafe {
+        let x = &*job.x.add(token as usize * job.x_stride);
+        let words: [i32; G] = std::array::from_fn(|g| *std::ptr::from_ref(x).cast::<i32>().add(g));
+        let (scale, start) = (S::splat(x.scale), if S::WIDE_IS_OFFSET { x.offset } else { 0 });
+        for tile in job.tiles.clone() {
+            if let Some(next) = job.next {
+                let next = next.wrapping_add((tile - job.tiles.start) * bytes);
+                for at in (0..bytes).step_by(64) {
+                    S::prefetch(next.wrapping_add(at));
+                }
             }
-            if let Some((these, rest)) = tokens.split_first_chunk::<2>() {
-                step::<S, K, 2>(job, tile, these);
-                tokens = rest;
+            let codes = job.weights.tile(tile);
+            let mut sum = S::splat_i(start);
+            for (g, word) in words.into_iter().enumerate() {
+                sum = S::dot_wide(sum, S::load_codes(codes.add(g * 64)), word);
             }
-            if let Some((these, _)) = tokens.split_first_chunk::<1>() {
-                step::<S, K, 1>(job, tile, these);
-            }
+            let d = S::mul(scales::<S, Float>(codes.add(shape.scales_at()), 0), scale);
+            let zero = S::splat(0.0);
+            put::<S>(job, tile, token, S::add(zero, S::fma(d, S::to_f(sum), zero)));
         }
     }
 }
 
 /// One tile over `T` tokens, and what is done with the sums.
 #[inline(always)]
-unsafe fn step<S: Simd, K: Kind, const T: usize>(job: &Matmul<'_>, tile: usize, tokens: &[u32; T]) {
+unsafe fn step<S: Simd, K: Kind, const T: usize>(
+    job: &Matmul<'_>,
+    tile: usize,
+    tokens: &[u32; T],
+    ahead: usize,
+) {
     // SAFETY: as `run`: tokens index `x` and the output, the tile is one of the weight's.
     unsafe {
         let x = tokens.map(|token| job.x.add(token as usize * job.x_stride));
-        let sums = dots::<S, K, T>(&job.weights.shape, job.weights.tile(tile), &x);
-        let first = tile * LANES;
-        let lanes = LANES.min(job.weights.shape.rows - first);
+        let sums = dots::<S, K, T>(&job.weights.shape, job.weights.tile(tile), &x, ahead);
         for t in 0..T {
-            let out = job.out.start.add(tokens[t] as usize * job.out.stride + first);
-            if lanes == LANES {
-                finish::<S>(job, sums[t], first, out, out);
-            } else {
-                let mut part = [0.0; LANES];
-                std::ptr::copy_nonoverlapping(out, part.as_mut_ptr(), lanes);
-                let mut bias = [0.0; LANES];
-                if let Some(all) = job.bias {
-                    bias[..lanes].copy_from_slice(&all[first..first + lanes]);
-                }
-                let sum = if job.bias.is_some() { S::add(sums[t], S::load(bias.as_ptr())) } else { sums[t] };
-                let sum = if job.accumulate { S::add(S::load(part.as_ptr()), sum) } else { sum };
-                S::store(part.as_mut_ptr(), sum);
-                std::ptr::copy_nonoverlapping(part.as_ptr(), out, lanes);
-            }
+            put::<S>(job, tile, tokens[t], sums[t]);
         }
+    }
+}
+
+/// Bias, what is there already, and the place.
+#[inline(always)]
+unsafe fn put<S: Simd>(job: &Matmul<'_>, tile: usize, token: u32, sum: S::F) {
+    let first = tile * LANES;
+    let lanes = LANES.min(job.weights.shape.rows - first);
+    // SAFETY: as `step`.
+    unsafe {
+        let out = job.out.start.add(token as usize * job.out.stride + first);
+        if lanes == LANES || job.out.whole {
+            return finish::<S>(job, sum, first, out, out);
+        }
+        let mut part = [0.0; LANES];
+        std::ptr::copy_nonoverlapping(out, part.as_mut_ptr(), lanes);
+        let mut bias = [0.0; LANES];
+        if let Some(all) = job.bias {
+            bias[..lanes].copy_from_slice(&all[first..first + lanes]);
+        }
+        let sum = if job.bias.is_some() { S::add(sum, S::load(bias.as_ptr())) } else { sum };
+        let sum = if job.accumulate { S::add(S::load(part.as_ptr()), sum) } else { sum };
+        S::store(part.as_mut_ptr(), sum);
+        std::ptr::copy_nonoverlapping(part.as_ptr(), out, lanes);
     }
 }
 
 #[inline(always)]
 unsafe fn finish<S: Simd>(job: &Matmul<'_>, sum: S::F, first: usize, from: *const f32, to: *mut f32) {
-    // SAFETY: a whole tile of rows lies at `first`; pointers as `run`.
+    // SAFETY: there is room for a whole tile at `first`, and a bias only where there are as many rows; pointers as `run`.
     unsafe {
         let sum = match job.bias {
             Some(bias) => S::add(sum, S::load(bias.as_ptr().add(first))),
@@ -125,7 +204,7 @@ unsafe fn finish<S: Simd>(job: &Matmul<'_>, sum: S::F, first: usize, from: *cons
     }
 }
 
-/// Section 4 for sixteen rows and `T` tokens.
+/// Section 4 for sixteen rows and `T` tokens. What lies `ahead` bytes on is fetched meanwhile, if not 0.
 ///
 /// # Safety
 ///
@@ -135,6 +214,7 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
     shape: &Shape,
     tile: *const u8,
     x: &[*const QBlock; T],
+    ahead: usize,
 ) -> [S::F; T] {
     // SAFETY: as this function's; block indices stay below the shape's.
     unsafe {
@@ -145,11 +225,10 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
             let end = shape.blocks.min(b + 8);
             let mut segment = [S::splat(0.0); T];
             while b < end {
-                if T == 1 {
-                    // Alone, a token waits for memory: fetch what comes a few tiles on.
-                    let ahead = tile.add(b * stride).wrapping_add(AHEAD);
+                if ahead > 0 {
+                    let next = tile.add(b * stride).wrapping_add(ahead);
                     for line in 0..stride.div_ceil(64) {
-                        S::prefetch(ahead.wrapping_add(line * 64));
+                        S::prefetch(next.wrapping_add(line * 64));
                     }
                 }
                 let i = integer::<S, K, T>(shape, tile, b, x);
@@ -197,23 +276,46 @@ unsafe fn integer<S: Simd, K: Kind, const T: usize>(
             }
             return sums;
         }
-        let groups = if matches!(K::LAYOUT, Layout::Float) { shape.groups } else { 8 };
+        // Fewer groups than eight there are in a matrix of one block only.
+        let groups = if matches!(K::LAYOUT, Layout::Float) && shape.blocks == 1 { shape.groups } else { 8 };
         let codes = tile.add(b * (groups * 64));
         if K::LAYOUT.halves() {
             return halves::<S, T>(shape, tile, codes, b, x);
         }
         let mut sums = start::<S, K, T>(b, x);
-        for g in 0..groups {
-            let codes = S::load_codes(codes.add(g * 64));
-            for t in 0..T {
-                let a = *x[t].add(b).cast::<i32>().add(g);
-                sums[t] = match K::LAYOUT.offset() {
-                    128 => S::dot_wide(sums[t], codes, a),
-                    _ => S::dot_narrow(sums[t], codes, a),
-                };
+        if groups == 8 {
+            // Apart, so that it is unrolled.
+            for g in 0..8 {
+                group::<S, K, T>(&mut sums, codes, b, g, x);
+            }
+        } else {
+            for g in 0..groups {
+                group::<S, K, T>(&mut sums, codes, b, g, x);
             }
         }
         sums
+    }
+}
+
+/// Four columns of a block whose codes are bytes.
+#[inline(always)]
+unsafe fn group<S: Simd, K: Kind, const T: usize>(
+    sums: &mut [S::I; T],
+    codes: *const u8,
+    b: usize,
+    g: usize,
+    x: &[*const QBlock; T],
+) {
+    // SAFETY: as `integer`.
+    unsafe {
+        let codes = S::load_codes(codes.add(g * 64));
+        for t in 0..T {
+            let a = *x[t].add(b).cast::<i32>().add(g);
+            sums[t] = match K::LAYOUT.offset() {
+                128 => S::dot_wide(sums[t], codes, a),
+                _ => S::dot_narrow(sums[t], codes, a),
+            };
+        }
     }
 }
 
@@ -227,11 +329,12 @@ unsafe fn start<S: Simd, K: Kind, const T: usize>(b: usize, x: &[*const QBlock; 
     std::array::from_fn(|t| {
         // SAFETY: as `dots`.
         unsafe {
-            if offset == 0 {
-                return S::splat_i(0);
-            }
-            let sums = &(*x[t].add(b)).sums;
-            S::splat_i(-offset * (sums[0] + sums[1]))
+            let x = &*x[t].add(b);
+            S::splat_i(match offset {
+                0 => 0,
+                128 => x.offset,
+                _ => -offset * (i32::from(x.sums[0]) + i32::from(x.sums[1])),
+            })
         }
     })
 }
@@ -249,7 +352,8 @@ unsafe fn halves<S: Simd, const T: usize>(
     unsafe {
         let mut total = [S::splat_i(0); T];
         for half in 0..2 {
-            let mut sums: [S::I; T] = std::array::from_fn(|t| S::splat_i(-32 * (*x[t].add(b)).sums[half]));
+            let mut sums: [S::I; T] =
+                std::array::from_fn(|t| S::splat_i(-32 * i32::from((*x[t].add(b)).sums[half])));
             for g in half * 4..half * 4 + 4 {
                 let codes = S::load_codes(codes.add(g * 64));
                 for t in 0..T {

@@ -23,12 +23,14 @@ pub(crate) struct QBlock {
     pub(crate) scale: f32,
     /// rn(s · f32(Σ q)), what a weight's minimum is multiplied with.
     pub(crate) weighted: f32,
+    /// −128 · Σ q: what codes offset by 128 add too much, taken back.
+    pub(crate) offset: i32,
     /// Σ q of each half.
-    pub(crate) sums: [i32; 2],
+    pub(crate) sums: [i16; 2],
 }
 
 impl QBlock {
-    pub(crate) const ZERO: Self = Self { q: [0; BLOCK], scale: 0.0, weighted: 0.0, sums: [0; 2] };
+    pub(crate) const ZERO: Self = Self { q: [0; BLOCK], scale: 0.0, weighted: 0.0, offset: 0, sums: [0; 2] };
 }
 
 /// A compilation of the kernels. All give the same bits.
@@ -133,6 +135,12 @@ impl Kernels {
         assert!(x.len() == out.len() * BLOCK, "quantise {} values into {} blocks", x.len(), out.len());
         // SAFETY: `new` checked the features; lengths are checked above.
         unsafe { (self.table.quantize)(x, out) }
+    }
+
+    /// Q8 of a block of weights: codes offset by 128, and the bits of the scale, 0 where all is zero. Values must be finite.
+    pub(crate) fn quantize_weights(&self, x: &[f32; BLOCK], codes: &mut [u8; BLOCK]) -> u16 {
+        // SAFETY: `new` checked the features.
+        unsafe { (self.table.quantize_weights)(x, codes) }
     }
 
     /// RMSNorm of `x` with scale `w`.

@@ -7,7 +7,7 @@ use crate::{
     packed::Layout,
     rope::RopeTable,
 };
-use tributary_adapters::{Adapter, Projection};
+use tributary_adapters::{Adapter, LoraModule, Projection};
 use tributary_engine::RowError;
 use tributary_weights::{Config, Matrix, Weights};
 
@@ -108,14 +108,27 @@ impl<'a> Reference<'a> {
         bias: Option<&[f32]>,
         x: &[QBlock],
     ) -> Result<Vec<f32>, RowError> {
-        let mut y = base(matrix, bias, x);
-        for part in self.lora {
-            let Some(module) = part.adapter.module(layer as u32, projection) else { continue };
-            let factor = part.weight * module.scale;
+        let modules: Vec<(&LoraModule, f32)> = self
+            .lora
+            .iter()
+            .filter_map(|part| Some((part.adapter.module(layer as u32, projection)?, part.weight)))
+            .collect();
+        let scales = modules.iter().any(|(module, _)| module.magnitude.is_some());
+        let mut y = base(matrix, bias.filter(|_| !scales), x);
+        for (module, weight) in modules {
+            let factor = weight * module.scale;
             let b: Vec<f32> = module.b.iter().map(|value| factor * value).collect();
             let u = p::linear(&rows(&module.a, module.inputs as usize), false, None, x);
             let delta = p::linear(&rows(&b, module.rank as usize), false, None, &quantize(&u)?);
             add(&mut y, &delta);
+            if let Some(magnitude) = &module.magnitude {
+                for (row, y) in y.iter_mut().enumerate() {
+                    *y *= gain(&dequantized(matrix, row), module, &b, magnitude, row);
+                }
+            }
+        }
+        if let Some(bias) = bias.filter(|_| scales) {
+            add(&mut y, bias);
         }
         Ok(y)
     }
@@ -142,12 +155,31 @@ fn rows(values: &[f32], columns: usize) -> Vec<Vec<Block>> {
     values.chunks(columns).map(|row| row.chunks(BLOCK).map(quantize_weights).collect()).collect()
 }
 
+/// Section 6, DoRA: g of one row. `b` has the scale and the weight in it.
+pub(crate) fn gain(base: &[f32], module: &LoraModule, b: &[f32], magnitude: &[f32], row: usize) -> f32 {
+    let (rank, inputs) = (module.rank as usize, module.inputs as usize);
+    let mut squares = 0.0f64;
+    for (k, base) in base.iter().enumerate() {
+        let mut value = f64::from(*base);
+        for j in 0..rank {
+            value += f64::from(b[row * rank + j]) * f64::from(module.a[j * inputs + k]);
+        }
+        squares += value * value;
+    }
+    (f64::from(magnitude[row]) / squares.sqrt()) as f32
+}
+
 /// Section 7, last sentence.
 fn embedding(matrix: &Matrix, token: usize) -> Vec<f32> {
+    dequantized(matrix, token)
+}
+
+/// A row in floats.
+pub(crate) fn dequantized(matrix: &Matrix, row: usize) -> Vec<f32> {
     let has_min = Layout::of(matrix.format()).has_min();
     (0..matrix.columns())
         .map(|column| {
-            let block = blocks::block(matrix, token, column / BLOCK);
+            let block = blocks::block(matrix, row, column / BLOCK);
             let k = column % BLOCK;
             let q = f32::from(block.q[k]) * f32::from(block.scales[k / 16]);
             if has_min { block.d.mul_add(q, block.m) } else { block.d * q }

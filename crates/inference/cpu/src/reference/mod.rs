@@ -7,4 +7,5 @@ mod forward;
 mod primitives;
 
 pub use forward::{Lora, Position, Reference};
+pub(crate) use forward::{dequantized, gain};
 pub(crate) use primitives::{attend, dot, exp, linear, norm, quantize, rope, silu_mul};

@@ -25,9 +25,11 @@ fn quantize_block(x: &[f32]) -> Option<QBlock> {
     for (index, value) in x.iter().enumerate() {
         let q = (value * inverse).round_ties_even().clamp(-127.0, 127.0) as i8;
         block.q[index] = q;
-        block.sums[index / 16] += i32::from(q);
+        block.sums[index / 16] += i16::from(q);
     }
-    block.weighted = block.scale * (block.sums[0] + block.sums[1]) as f32;
+    let sum = i32::from(block.sums[0] + block.sums[1]);
+    block.weighted = block.scale * sum as f32;
+    block.offset = -128 * sum;
     Some(block)
 }
 

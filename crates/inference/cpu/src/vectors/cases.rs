@@ -2,6 +2,7 @@
 
 use super::source::Source;
 use crate::{blocks::BLOCK, kernels::QBlock};
+use tributary_adapters::{LoraModule, Projection};
 use tributary_weights::{Format, Matrix};
 
 /// A case's outputs.
@@ -28,6 +29,15 @@ pub(super) trait Ops {
     fn linear(&self, matrix: &Matrix, bias: Option<&[f32]>, tokens: &[Vec<QBlock>]) -> Vec<f32>;
     /// Adds B·Q8(A·x) to y, for one token; `a` is `[rank][inputs]`, `b` is `[outputs][rank]`.
     fn lora(&self, a: &[f32], b: &[f32], x: &[QBlock], y: &mut [f32]);
+    /// What DoRA makes of y, the bias after it; then each row's gain. The module's weight in a composition is 1.
+    fn dora(
+        &self,
+        base: &Matrix,
+        module: &LoraModule,
+        magnitude: &[f32],
+        y: &[f32],
+        bias: &[f32],
+    ) -> Vec<f32>;
     fn norm(&self, x: &[f32], w: &[f32], eps: f32) -> Vec<f32>;
     fn exp(&self, x: &[f32]) -> Vec<f32>;
     fn silu_mul(&self, g: &[f32], u: &[f32]) -> Vec<f32>;
@@ -53,7 +63,7 @@ const FORMATS: [Format; 10] = [
 pub(super) fn cases(ops: &dyn Ops, seed: u64) -> Vec<Case> {
     let mut cases =
         vec![quantize(ops, seed), special(ops, seed), norm(ops, seed), exp(ops, seed), silu(ops, seed)];
-    cases.extend([rope(ops, seed), lora(ops, seed), attention(ops, seed)]);
+    cases.extend([rope(ops, seed), lora(ops, seed), dora(ops, seed), attention(ops, seed)]);
     cases.extend(FORMATS.into_iter().map(|format| linear(ops, seed, format)));
     cases
 }
@@ -65,8 +75,12 @@ fn case(name: &str, seed: u64, values: &[f32]) -> Case {
 fn bits_of(blocks: &[QBlock]) -> Vec<u32> {
     let one = |block: &QBlock| {
         let values = block.q.as_chunks::<4>().0.iter().map(|four| u32::from_le_bytes(four.map(|q| q as u8)));
-        let scales =
-            [block.scale.to_bits(), block.weighted.to_bits(), block.sums[0] as u32, block.sums[1] as u32];
+        let scales = [
+            block.scale.to_bits(),
+            block.weighted.to_bits(),
+            block.sums[0] as i32 as u32,
+            block.sums[1] as i32 as u32,
+        ];
         values.chain(scales).collect::<Vec<_>>()
     };
     blocks.iter().flat_map(one).collect()
@@ -155,6 +169,27 @@ fn rope(ops: &dyn Ops, seed: u64) -> Case {
     let half = 16 * (1 + source.below(4));
     let (head, cos, sin) = (source.floats(half * 2, 3), source.floats(half, 0), source.floats(half, 0));
     case("rope", seed, &ops.rope(&head, &cos, &sin))
+}
+
+fn dora(ops: &dyn Ops, seed: u64) -> Case {
+    let mut source = Source::new(seed, "dora");
+    let format = FORMATS[source.below(FORMATS.len())];
+    let (rank, outputs, inputs) = (1 + source.below(40), 1 + source.below(40), 256 * (1 + source.below(2)));
+    let base = source.matrix(format, outputs, inputs);
+    let module = LoraModule {
+        layer: 0,
+        projection: Projection::Q,
+        rank: rank as u32,
+        inputs: inputs as u32,
+        outputs: outputs as u32,
+        scale: 0.75,
+        a: source.floats(rank * inputs, 2),
+        b: source.floats(outputs * rank, 2),
+        magnitude: None,
+    };
+    let (magnitude, y, bias) =
+        (source.floats(outputs, 3), source.floats(outputs, 3), source.floats(outputs, 1));
+    case("dora", seed, &ops.dora(&base, &module, &magnitude, &y, &bias))
 }
 
 fn attention(ops: &dyn Ops, seed: u64) -> Case {

@@ -2,13 +2,16 @@
 
 use super::cases::{AttentionInput, Ops};
 use crate::{
+    backend::scale_rows,
     blocks::{self, BLOCK, Block, quantize_weights},
+    dora,
     kernels::{Attend, AttendRow, Kernels, Matmul, Output, QBlock},
     kv::{Cache, PAGE},
     lora::quantized,
     packed::{Layout, Packed, Shape},
     reference,
 };
+use tributary_adapters::LoraModule;
 use tributary_weights::Matrix;
 
 /// The definition.
@@ -35,6 +38,21 @@ impl Ops for ReferenceOps {
         let q = reference::quantize(&u).unwrap_or_default();
         let rows = rows(b, u.len());
         y.iter_mut().zip(&rows).for_each(|(y, row)| *y += reference::dot(row, false, &q));
+    }
+
+    fn dora(
+        &self,
+        base: &Matrix,
+        module: &LoraModule,
+        magnitude: &[f32],
+        y: &[f32],
+        bias: &[f32],
+    ) -> Vec<f32> {
+        let b: Vec<f32> = module.b.iter().map(|value| module.scale * value).collect();
+        let gain = |row| reference::gain(&reference::dequantized(base, row), module, &b, magnitude, row);
+        let gains: Vec<f32> = (0..y.len()).map(gain).collect();
+        let scaled = y.iter().zip(&gains).zip(bias).map(|((y, gain), bias)| gain * y + bias);
+        scaled.chain(gains.iter().copied()).collect()
     }
 
     fn norm(&self, x: &[f32], w: &[f32], eps: f32) -> Vec<f32> {
@@ -87,7 +105,7 @@ impl KernelOps {
     ) {
         let tokens: Vec<u32> = (0..(x.len() / stride) as u32).collect();
         assert_eq!(out.len(), tokens.len() * weights.shape.rows);
-        let out = Output { start: out.as_mut_ptr(), stride: weights.shape.rows };
+        let out = Output { start: out.as_mut_ptr(), stride: weights.shape.rows, whole: false };
         let tiles = 0..weights.shape.tiles();
         let job = Matmul {
             weights,
@@ -97,6 +115,7 @@ impl KernelOps {
             tokens: &tokens,
             bias,
             accumulate,
+            next: None,
             out,
         };
         // SAFETY: `x` and `out` have a row for each token, by construction and the check above.
@@ -140,6 +159,25 @@ impl Ops for KernelOps {
         let q = self.quantize(&u).unwrap_or_default();
         let shape = Shape::new(Layout::Float, y.len(), rank);
         self.matmul(&packed(shape, |row, block| quantized(b, rank, row, block)), None, &q, q.len(), true, y);
+    }
+
+    fn dora(
+        &self,
+        base: &Matrix,
+        module: &LoraModule,
+        magnitude: &[f32],
+        y: &[f32],
+        bias: &[f32],
+    ) -> Vec<f32> {
+        let shape = Shape::new(Layout::of(base.format()), base.rows(), base.columns());
+        let base = packed(shape, |row, b| blocks::block(base, row, b));
+        let b: Vec<f32> = module.b.iter().map(|value| module.scale * value).collect();
+        let gains = dora::gains(|row, out| base.dequantize_row(row, out), module, &b, magnitude);
+        let gains = gains.unwrap_or_default();
+        let mut y = y.to_vec();
+        scale_rows(&mut y, &gains, Some(bias));
+        y.extend(gains);
+        y
     }
 
     fn norm(&self, x: &[f32], w: &[f32], eps: f32) -> Vec<f32> {

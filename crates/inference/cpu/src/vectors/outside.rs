@@ -2,6 +2,7 @@
 
 use super::cases::{AttentionInput, Ops};
 use crate::{blocks::BLOCK, kernels::QBlock};
+use tributary_adapters::LoraModule;
 use tributary_weights::Matrix;
 
 /// A block of quantised activations: section 2.
@@ -36,6 +37,15 @@ pub trait Primitives {
     fn linear(&self, matrix: &Matrix, bias: Option<&[f32]>, tokens: &[Vec<Q8>]) -> Vec<f32>;
     /// Section 6: adds B·Q8(A·x) to y, for one token; `a` is `[rank][inputs]`, `b` is `[outputs][rank]`.
     fn lora(&self, a: &[f32], b: &[f32], x: &[Q8], y: &mut [f32]);
+    /// Section 6, DoRA: what it makes of y, which has δ in it already, the bias after it; then each row's gain. The module's weight is 1.
+    fn dora(
+        &self,
+        base: &Matrix,
+        module: &LoraModule,
+        magnitude: &[f32],
+        y: &[f32],
+        bias: &[f32],
+    ) -> Vec<f32>;
     /// Section 7.
     fn norm(&self, x: &[f32], w: &[f32], eps: f32) -> Vec<f32>;
     /// Section 8.
@@ -51,9 +61,10 @@ pub trait Primitives {
 pub(super) struct OutsideOps<'a>(pub(super) &'a dyn Primitives);
 
 fn inside(block: &Q8) -> QBlock {
-    let sum = |values: &[i8]| values.iter().map(|q| i32::from(*q)).sum();
+    let sum = |values: &[i8]| values.iter().map(|q| i16::from(*q)).sum::<i16>();
     let sums = [sum(&block.values[..16]), sum(&block.values[16..])];
-    QBlock { q: block.values, scale: block.scale, weighted: block.weighted, sums }
+    let offset = -128 * i32::from(sums[0] + sums[1]);
+    QBlock { q: block.values, scale: block.scale, weighted: block.weighted, sums, offset }
 }
 
 fn outside(blocks: &[QBlock]) -> Vec<Q8> {
@@ -73,6 +84,17 @@ impl Ops for OutsideOps<'_> {
 
     fn lora(&self, a: &[f32], b: &[f32], x: &[QBlock], y: &mut [f32]) {
         self.0.lora(a, b, &outside(x), y);
+    }
+
+    fn dora(
+        &self,
+        base: &Matrix,
+        module: &LoraModule,
+        magnitude: &[f32],
+        y: &[f32],
+        bias: &[f32],
+    ) -> Vec<f32> {
+        self.0.dora(base, module, magnitude, y, bias)
     }
 
     fn norm(&self, x: &[f32], w: &[f32], eps: f32) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! Preparing adapters.
 
-use crate::model::{adapter, backend, paths, small};
+use crate::model::{adapter, backend, dora, paths, small};
 use tributary_adapters::Projection;
 use tributary_engine::{InferenceBackend, PrepareError};
 use tributary_weights::{Architecture, Format};
@@ -22,10 +22,11 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(matches!(refusal(&|m| m.rank = 0, 1.0), PrepareError::Mismatch(_)));
     assert!(matches!(refusal(&|m| m.scale = 1e38, 1e20), PrepareError::NonFinite(_)));
     assert!(matches!(refusal(&|m| m.a[3] = f32::NAN, 1.0), PrepareError::NonFinite(_)));
-    assert!(matches!(
-        refusal(&|m| m.magnitude = Some(vec![1.0; 256]), 1.0),
-        PrepareError::Unsupported("DoRA")
-    ));
+    assert!(matches!(refusal(&|m| m.magnitude = Some(vec![1.0; 255]), 1.0), PrepareError::Mismatch(_)));
+    for magnitude in [f32::NAN, f32::INFINITY] {
+        let refused = refusal(&|m| m.magnitude = Some(vec![magnitude; 256]), 1.0);
+        assert!(matches!(&refused, PrepareError::NonFinite(what) if what.contains("magnitude")), "{refused}");
+    }
 }
 
 #[test]
@@ -36,4 +37,17 @@ fn size_is_what_int8_costs() {
     let values: usize =
         adapter(&config, 1, 16, &Projection::ALL).modules.iter().map(|m| m.a.len() + m.b.len()).sum();
     assert!(prepared.bytes() < values * 5 / 4, "{} bytes for {values} values", prepared.bytes());
+}
+
+#[test]
+fn a_row_of_zeros_has_no_direction() {
+    let (config, mut weights) = small(43, Format::F32, Architecture::Llama);
+    let zeros = vec![0; 256 * 256 * 4];
+    weights.layers[1].q = tributary_weights::Matrix::new(Format::F32, 256, 256, zeros).unwrap();
+    let preparer = backend(&config, &weights, paths()[0], 1).preparer();
+    let mut adapter = dora(&config, 1, 4, &[Projection::Q]);
+    preparer.prepare(&adapter, 1.0).unwrap();
+    adapter.modules[1].b.fill(0.0);
+    let refused = preparer.prepare(&adapter, 1.0).unwrap_err();
+    assert!(matches!(&refused, PrepareError::NonFinite(what) if what.contains("layer 1")), "{refused}");
 }

@@ -1,6 +1,6 @@
 //! A row's bits do not depend on its neighbours, its chunks, its pages or the number of threads.
 
-use crate::model::{Bits, Random, Sequence, adapter, alone, backend, part, paths, results, small};
+use crate::model::{Bits, Random, Sequence, adapter, alone, backend, dora, part, paths, results, small};
 use tributary_adapters::Projection;
 use tributary_cpu::CpuBackend;
 use tributary_engine::{InferenceBackend, LoraPart, Row, RowError, SeqId, StepOutput, Wanted};
@@ -44,23 +44,32 @@ fn together(backend: &mut CpuBackend, sequences: &[Sequence], random: &mut Rando
 
 #[test]
 fn mixed_batches_equal_each_row_alone() {
-    let (config, weights) = small(21, Format::Q4_1, Architecture::Llama);
+    mixed(21, Architecture::Llama);
+    mixed(25, Architecture::Qwen2);
+}
+
+fn mixed(seed: u64, architecture: Architecture) {
+    let (config, weights) = small(seed, Format::Q4_1, architecture);
     let all = [
         adapter(&config, 1, 16, &Projection::ALL),
         adapter(&config, 2, 8, &[Projection::Q, Projection::V]),
         adapter(&config, 3, 33, &[Projection::Down, Projection::O]),
+        dora(&config, 4, 16, &Projection::ALL),
+        dora(&config, 5, 3, &[Projection::V, Projection::Up]),
     ];
     for path in paths() {
         let mut backend = backend(&config, &weights, path, 2);
         let parts: Vec<LoraPart> = all.iter().map(|adapter| part(&backend, adapter, 1.0)).collect();
         let half: Vec<LoraPart> = all.iter().map(|adapter| part(&backend, adapter, 0.5)).collect();
-        let compositions: [Vec<LoraPart>; 6] = [
+        let compositions: [Vec<LoraPart>; 8] = [
             vec![],
             vec![parts[0].clone()],
             vec![parts[1].clone()],
             vec![half[0].clone(), half[2].clone()],
             vec![half[2].clone(), half[0].clone()],
             vec![parts[0].clone()],
+            vec![parts[3].clone()],
+            vec![half[4].clone()],
         ];
         for seed in 0..6 {
             let mut random = Random(seed);
@@ -69,7 +78,7 @@ fn mixed_batches_equal_each_row_alone() {
                     id,
                     tokens: (0..20 + random.below(50)).map(|_| random.below(config.vocab) as u32).collect(),
                     pages: (0..5).map(|page| (id as u32 * 5 + page) * 7 % 251).collect(),
-                    lora: compositions[random.below(6)].clone(),
+                    lora: compositions[random.below(8)].clone(),
                 })
                 .collect();
             let mixed = together(&mut backend, &sequences, &mut random);
@@ -87,6 +96,30 @@ fn mixed_batches_equal_each_row_alone() {
 }
 
 #[test]
+fn dora_beside_others_fails_its_row_only() {
+    let (config, weights) = small(26, Format::Q4_1, Architecture::Llama);
+    let mut backend = backend(&config, &weights, paths()[0], 1);
+    let scaled = part(&backend, &dora(&config, 1, 4, &[Projection::Q]), 1.0);
+    let plain = part(&backend, &adapter(&config, 2, 4, &[Projection::Q]), 1.0);
+    let row = |seq, pages, lora| Row {
+        seq: SeqId(seq),
+        pos: 0,
+        tokens: &[1, 2],
+        pages,
+        lora,
+        logits: Wanted::Last,
+    };
+    let (both, twice) = ([plain.clone(), scaled.clone()], [scaled.clone(), scaled.clone()]);
+    let rows =
+        [row(1, &[0], &both), row(2, &[1], &twice), row(3, &[2], &both[1..]), row(4, &[3], &both[..1])];
+    let mut out = StepOutput::default();
+    backend.step(&rows, &mut out).unwrap();
+    assert_eq!(out.error(0), Some(RowError::Composition));
+    assert_eq!(out.error(1), Some(RowError::Composition));
+    assert_eq!((out.error(2), out.error(3)), (None, None));
+}
+
+#[test]
 fn order_of_a_composition_is_the_requests() {
     let (config, weights) = small(22, Format::Q4_1, Architecture::Llama);
     let mut backend = backend(&config, &weights, paths()[0], 1);
@@ -100,28 +133,6 @@ fn order_of_a_composition_is_the_requests() {
     let (ab, ba) = (run(vec![a.clone(), b.clone()]), run(vec![b, a]));
     assert_ne!(base, ab);
     assert_ne!(ab, ba, "addition in f32 is not associative, so the order is part of the request");
-}
-
-#[test]
-fn a_copied_page_continues_as_its_original() {
-    let (config, weights) = small(23, Format::Q8_0, Architecture::Llama);
-    let mut backend = backend(&config, &weights, paths()[0], 2);
-    let whole = Sequence { id: 1, tokens: (0..60).collect(), pages: vec![0, 1, 2, 3], lora: vec![] };
-    let expected = alone(&mut backend, &whole, 60);
-    // Positions 0 to 15 are shared, 16 to 31 copied: 20 tokens stay valid.
-    backend.copy_page(1, 77, 4).unwrap();
-    let pages = vec![0, 77, 78, 79];
-    let mut out = StepOutput::default();
-    let row = Row {
-        seq: SeqId(2),
-        pos: 20,
-        tokens: &whole.tokens[20..],
-        pages: &pages,
-        lora: &[],
-        logits: Wanted::All,
-    };
-    backend.step(&[row], &mut out).unwrap();
-    assert_eq!(results(&out, 0).unwrap(), expected[20..]);
 }
 
 #[test]

@@ -3,8 +3,10 @@
 mod adapters;
 mod batches;
 mod contract;
+mod formats;
 mod forward;
 mod model;
 #[path = "../../oracle/mod.rs"]
 mod oracle;
+mod peft;
 mod perplexity;

@@ -129,6 +129,17 @@ pub(crate) fn adapter(config: &Config, seed: u64, rank: u32, projections: &[Proj
     Adapter { hash: B256::repeat_byte(seed as u8), modules }
 }
 
+/// The same as DoRA: magnitudes about as large as the rows of a small model.
+pub(crate) fn dora(config: &Config, seed: u64, rank: u32, projections: &[Projection]) -> Adapter {
+    let mut random = Random(seed ^ 0xd04a);
+    let mut adapter = adapter(config, seed, rank, projections);
+    for module in &mut adapter.modules {
+        let magnitude = random.floats(module.outputs as usize, 0.5).iter().map(|v| v + 1.5).collect();
+        module.magnitude = Some(magnitude);
+    }
+    adapter
+}
+
 pub(crate) const HASHES: Hashes = Hashes { weights: B256::ZERO, tokenizer: B256::ZERO };
 
 pub(crate) fn backend(config: &Config, weights: &Weights, path: Path, threads: usize) -> CpuBackend {

@@ -2,7 +2,7 @@
 
 use crate::{
     model::adapter,
-    oracle::{default_model, score, texts},
+    oracle::{default_model, open, score, texts},
 };
 use tributary_adapters::Projection;
 
@@ -10,10 +10,11 @@ use tributary_adapters::Projection;
 const STRIDE: usize = 9;
 
 fn check(with_lora: bool) {
-    let model = default_model();
+    let path = default_model();
+    let model = open(&path);
     let lora = with_lora.then(|| adapter(&model.config, 7, 16, &Projection::ALL));
     for text in texts(&model.tokenizer) {
-        let score = score(&text.tokens, STRIDE, lora.as_ref());
+        let score = score(&path, &text.tokens, STRIDE, lora.as_ref());
         let (excess, agreement) = (score.excess(), score.agreement());
         println!(
             "{}{}: perplexity {:.3}, oracle {:.3}, {excess:+.2} %, same first token {agreement:.1} %, {} tokens",

@@ -156,7 +156,7 @@ pub(crate) fn run() -> Outcome {
         let weights = weights(config, format)?;
         let bytes = streamed(&weights);
         let options = Options { cache_tokens: 1 << 16, adapter_bytes: 8 << 30, ..Options::default() };
-        let mut backend = CudaBackend::new(Box::new(open()?), config, &weights, &HASHES, &options)?;
+        let mut backend = CudaBackend::new(Box::new(open()?), config, weights, &HASHES, &options)?;
         for rows in [1, 16, 64] {
             let time = step(&mut backend, &vec![Vec::new(); rows])?;
             report(&format!("{name}, {rows} streams"), rows, time, bytes, bandwidth);

@@ -2,7 +2,7 @@
 
 use crate::{
     Outcome,
-    model::{Random, Sequence, adapter, backend_on, config, expected, part, results, small},
+    model::{Random, Sequence, adapter, backend_on, config, dora, expected, part, results, small},
     open,
 };
 use std::path::Path;
@@ -43,7 +43,11 @@ fn forward(seed: u64, format: Format) -> Outcome {
     let config = config(architecture, sizes[random.below(3)], sizes[random.below(3)] * 4);
     let weights = small(seed, format, &config);
     let ranks: Vec<u32> = (0..random.below(3)).map(|_| 1 + random.below(70) as u32).collect();
-    let adapters: Vec<_> = ranks.iter().map(|rank| adapter(&config, seed, *rank, &Projection::ALL)).collect();
+    let mut adapters: Vec<_> =
+        ranks.iter().map(|rank| adapter(&config, seed, *rank, &Projection::ALL)).collect();
+    if seed % 4 == 3 {
+        adapters = vec![dora(&config, seed, 1 + random.below(70) as u32, &Projection::ALL)];
+    }
     let lora: Vec<_> = adapters.iter().map(|adapter| Lora { adapter, weight: 0.5 }).collect();
     let tokens: Vec<u32> = (0..30 + random.below(120)).map(|_| random.below(config.vocab) as u32).collect();
     let wanted = expected(&config, &weights, &lora, &tokens);
@@ -70,11 +74,15 @@ fn answers(path: &Path) -> Outcome {
     let options =
         Options { cache_tokens: 16_384, adapter_bytes: 64 << 20, context: 512, ..Options::default() };
     let mut gpu =
-        CudaBackend::new(Box::new(open()?), &model.config, &model.weights, &model.hashes, &options)?;
+        CudaBackend::new(Box::new(open()?), &model.config, model.weights.clone(), &model.hashes, &options)?;
     let (config, hashes) = (model.config.clone(), model.hashes);
     let mut cpu = CpuBackend::new(model.config, model.weights, &hashes, &tributary_cpu::Options::default())?;
-    let adapters: Vec<_> =
-        (0..12).map(|seed| adapter(&config, seed, 4 + seed as u32 * 3, &Projection::ALL)).collect();
+    let adapters: Vec<_> = (0..12)
+        .map(|seed| {
+            let make = if seed < 9 { adapter } else { dora };
+            make(&config, seed, 4 + seed as u32 * 3, &Projection::ALL)
+        })
+        .collect();
     let mut random = Random(1);
     let mut free = Vec::new();
     for first in (0..ANSWERS).step_by(16) {

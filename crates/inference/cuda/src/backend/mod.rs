@@ -1,6 +1,7 @@
 //! The backend: weights, cache, adapters and programs on a device, and the trait.
 
 mod adapters;
+mod alone;
 mod buffers;
 mod model;
 mod prepare;
@@ -11,14 +12,14 @@ use crate::{CudaError, Device, DeviceError, launch::ModelMap, plan::Arena};
 use adapters::DeviceAdapters;
 use buffers::Workspace;
 use model::PAGE;
-use prepare::Quantizer;
+use prepare::{Bases, Quantizer};
 use std::sync::Arc;
 use step::Programs;
 use tributary_adapters::Geometry;
 use tributary_cpu::{BLOCK, RopeTable, check_contract, profile_hash_with};
 use tributary_engine::{
-    Admission, BackendError, Health, Identity, InferenceBackend, Limits, LoraPart, PageId, Preparer, Row,
-    SeqId, StepOutput,
+    Admission, BackendError, Health, Identity, InferenceBackend, Limits, LoraPart, Preparer, Row, SeqId,
+    StepOutput,
 };
 use tributary_weights::{Config, Hashes, Weights};
 
@@ -61,7 +62,8 @@ pub struct CudaBackend {
     geometry: Geometry,
     options: Options,
     model: ModelMap,
-    cache: u64,
+    /// Kept for DoRA.
+    bases: Arc<Bases>,
     workspace: Workspace,
     adapters: DeviceAdapters,
     programs: Programs,
@@ -73,9 +75,20 @@ pub struct CudaBackend {
 impl CudaBackend {
     /// Checks the device against the committed vectors and moves the model there.
     pub fn new(
+        device: Box<dyn Device>,
+        config: &Config,
+        mut weights: Weights,
+        hashes: &Hashes,
+        options: &Options,
+    ) -> Result<Self, CudaError> {
+        Self::taking(device, config, &mut weights, hashes, options)
+    }
+
+    /// The same. Layers are taken from the weights if nothing fails; else the weights are as they were.
+    pub(crate) fn taking(
         mut device: Box<dyn Device>,
         config: &Config,
-        weights: &Weights,
+        weights: &mut Weights,
         hashes: &Hashes,
         options: &Options,
     ) -> Result<Self, CudaError> {
@@ -86,13 +99,14 @@ impl CudaBackend {
         let identity =
             Identity { profile: profile_hash_with(config, weights, &table), weights: hashes.weights };
         let geometry = Geometry::from(config);
-        let limits = limits(device.as_ref(), config, weights, options, context)?;
+        let mut limits = limits(device.as_ref(), config, weights, options, context)?;
         let mut model = model::upload(device.as_mut(), config, weights, &table, context)?;
-        let cache = allocate_cache(device.as_mut(), limits.pages, model.page_bytes)?;
-        model.cache = cache;
+        model.cache = allocate_cache(device.as_mut(), limits.pages, model.page_bytes)?;
         let workspace = Workspace::new(device.as_mut(), &model, limits.step_tokens as usize)?;
         let adapters = DeviceAdapters::new(device.as_mut(), options.adapter_bytes, geometry)?;
         tracing::info!(backend = device.name(), profile = %identity.profile, pages = limits.pages, "inference backend ready");
+        let bases = Arc::new(Bases::new(std::mem::take(&mut weights.layers)));
+        limits.weight_bytes = bases.bytes();
         let owners = vec![0; limits.pages as usize];
         Ok(Self {
             device,
@@ -101,7 +115,7 @@ impl CudaBackend {
             geometry,
             options: *options,
             model,
-            cache,
+            bases,
             workspace,
             adapters,
             programs: Programs::default(),
@@ -160,6 +174,9 @@ fn limits(
         pages: small("cache", pages.max(1))?.min(u32::MAX / PAGE as u32),
         rows: small("rows", options.rows.max(1))?,
         step_tokens: small("step", options.step_tokens.max(1))?,
+        // The budget is the host's; pages are in the device's memory.
+        page_bytes: 0,
+        weight_bytes: 0,
     })
 }
 
@@ -181,7 +198,8 @@ impl InferenceBackend for CudaBackend {
     }
 
     fn preparer(&self) -> Arc<dyn Preparer> {
-        Arc::new(Quantizer { geometry: self.geometry, memory: self.device.host_memory() })
+        let (geometry, bases) = (self.geometry, Arc::clone(&self.bases));
+        Arc::new(Quantizer { geometry, bases, memory: self.device.host_memory() })
     }
 
     fn admit(&mut self, seq: SeqId, lora: &[LoraPart]) -> Result<Admission, BackendError> {
@@ -192,18 +210,6 @@ impl InferenceBackend for CudaBackend {
         check_contract(rows, &self.limits, &mut self.owners)?;
         out.begin(&self.limits, rows);
         Ok(self.run(rows, out)?)
-    }
-
-    fn copy_page(&mut self, from: PageId, to: PageId, _tokens: u32) -> Result<(), BackendError> {
-        if from.max(to) >= self.limits.pages {
-            return Err(BackendError::Contract(format!("copy of page {from} to {to}")));
-        }
-        let bytes = self.model.page_bytes;
-        let at = |page: PageId| self.cache + u64::from(page) * bytes;
-        if from != to {
-            self.device.copy(at(from), at(to), bytes)?;
-        }
-        Ok(())
     }
 
     fn release(&mut self, seq: SeqId) {

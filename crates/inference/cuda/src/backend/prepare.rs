@@ -1,7 +1,7 @@
 //! Adapters as the kernels read them: section 6 of the profile, in host memory that the device can copy from beside its work.
 //!
 //! ```text
-//! | directory: Module [layers][7] | A of the first module: codes, scales | B: codes, scales | A of the second … |
+//! | directory: Module [layers][7] | A of the first module: codes, scales | B: codes, scales | gains | A of the second … |
 //! ```
 
 use crate::{
@@ -17,13 +17,14 @@ use std::{
     },
 };
 use tributary_adapters::{Adapter, Geometry, LoraModule, Projection};
-use tributary_cpu::{BLOCK, Block, quantize_weights};
+use tributary_cpu::{BLOCK, Block, dora_gains, quantize_weights};
 use tributary_engine::{PrepareError, PreparedAdapter, Preparer};
+use tributary_weights::{Layer, Matrix};
 
 /// Where sections begin, in bytes.
 const ALIGN: usize = 256;
 /// Bytes of a directory's entry.
-const ENTRY: usize = 32;
+pub(super) const ENTRY: usize = 40;
 
 /// Each prepared adapter has a number of its own.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -34,12 +35,18 @@ pub(super) struct Prepared {
     pub(super) id: u64,
     geometry: Geometry,
     pub(super) rank: usize,
+    /// Whether a module scales what it changes.
+    pub(super) dora: bool,
     pub(super) host: Arc<dyn HostBytes>,
 }
 
 impl PreparedAdapter for Prepared {
     fn bytes(&self) -> usize {
         self.host.bytes().len()
+    }
+
+    fn composes(&self) -> bool {
+        !self.dora
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -53,18 +60,31 @@ impl Prepared {
     }
 }
 
+/// The matrices that adapters change, by layer, as the file has them: what DoRA measures. They stay in host memory.
+#[derive(Debug, Default)]
+pub(super) struct Bases(pub(super) Vec<[Matrix; 7]>);
+
+impl Bases {
+    pub(super) fn new(layers: Vec<Layer>) -> Self {
+        let of = |layer: Layer| [layer.q, layer.k, layer.v, layer.o, layer.gate, layer.up, layer.down];
+        Self(layers.into_iter().map(of).collect())
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().flatten().map(|matrix| matrix.data().len()).sum()
+    }
+}
+
 /// Quantises adapters for models of one shape.
 #[derive(Clone, Debug)]
 pub(super) struct Quantizer {
     pub(super) geometry: Geometry,
+    pub(super) bases: Arc<Bases>,
     pub(super) memory: Arc<dyn HostMemory>,
 }
 
 impl Preparer for Quantizer {
     fn prepare(&self, adapter: &Adapter, weight: f32) -> Result<Arc<dyn PreparedAdapter>, PrepareError> {
-        if adapter.is_dora() {
-            return Err(PrepareError::Unsupported("DoRA"));
-        }
         for module in &adapter.modules {
             check(module, &self.geometry)?;
         }
@@ -77,15 +97,29 @@ impl Preparer for Quantizer {
         let mut host = self.memory.allocate(total).map_err(no_memory)?;
         let bytes = host.bytes_mut();
         for (module, plan) in adapter.modules.iter().zip(&plans) {
-            plan.write(module, &scaled(module, weight)?, bytes);
+            let scaled = scaled(module, weight)?;
+            plan.write(module, &scaled, self.gains(module, &scaled)?.as_deref(), bytes);
         }
         let rank = adapter.max_rank() as usize;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Prepared { id, geometry: self.geometry, rank, host: Arc::from(host) }))
+        let (geometry, dora) = (self.geometry, adapter.is_dora());
+        Ok(Arc::new(Prepared { id, geometry, rank, dora, host: Arc::from(host) }))
     }
 
     fn form(&self) -> &'static str {
         "cuda"
+    }
+}
+
+impl Quantizer {
+    /// What DoRA scales the rows of a module by.
+    fn gains(&self, module: &LoraModule, scaled: &[f32]) -> Result<Option<Vec<f32>>, PrepareError> {
+        let Some(magnitude) = &module.magnitude else { return Ok(None) };
+        let base = self.bases.0.get(module.layer as usize).map(|layer| &layer[module.projection as usize]);
+        let base = base.ok_or(PrepareError::Unsupported("DoRA"))?;
+        let gains = dora_gains(base, module, scaled, magnitude);
+        let place = || format!("DoRA magnitude of layer {} {}", module.layer, module.projection);
+        gains.map(Some).ok_or_else(|| PrepareError::NonFinite(place()))
     }
 }
 
@@ -96,6 +130,8 @@ struct Plan {
     b: Shape,
     a_at: usize,
     b_at: usize,
+    /// Not 0: the directory comes first.
+    gains_at: Option<usize>,
 }
 
 /// Places for all modules, and the size of it all.
@@ -112,14 +148,16 @@ fn plan(geometry: &Geometry, modules: &[LoraModule]) -> (Vec<Plan>, usize) {
             let a_at = at;
             let b_at = (a_at + a.bytes()).next_multiple_of(ALIGN);
             at = (b_at + b.bytes()).next_multiple_of(ALIGN);
-            Plan { a, b, a_at, b_at }
+            let gains_at = module.magnitude.is_some().then_some(at);
+            at += gains_at.map_or(0, |_| (outputs * size_of::<f32>()).next_multiple_of(ALIGN));
+            Plan { a, b, a_at, b_at, gains_at }
         })
         .collect();
     (plans, at)
 }
 
 impl Plan {
-    fn write(&self, module: &LoraModule, scaled: &[f32], out: &mut [u8]) {
+    fn write(&self, module: &LoraModule, scaled: &[f32], gains: Option<&[f32]>, out: &mut [u8]) {
         // Smaller than 2³² all of them, as is their sum.
         let entry = Module {
             rank: module.rank,
@@ -130,6 +168,8 @@ impl Plan {
             b_scales: (self.b_at + self.b.scales_at()) as u32,
             b_blocks: self.b.blocks() as u32,
             b_layout: self.b.layout as u32,
+            gains: self.gains_at.unwrap_or(0) as u32,
+            pad: 0,
         };
         let index = module.layer as usize * Projection::ALL.len() + module.projection as usize;
         out[index * ENTRY..][..ENTRY].copy_from_slice(&entry.bytes());
@@ -139,6 +179,10 @@ impl Plan {
         pack(self.b, &mut out[self.b_at..][..self.b.bytes()], &|row, b| {
             quantized(scaled, self.b.columns, row, b)
         });
+        let gains_at = self.gains_at.unwrap_or(out.len());
+        for (to, gain) in out[gains_at..].chunks_exact_mut(4).zip(gains.unwrap_or_default()) {
+            to.copy_from_slice(&gain.to_le_bytes());
+        }
     }
 }
 
@@ -156,6 +200,7 @@ fn check(module: &LoraModule, geometry: &Geometry) -> Result<(), PrepareError> {
         && rank > 0
         && module.a.len() == rank * inputs as usize
         && module.b.len() == rank * outputs as usize
+        && module.magnitude.as_ref().is_none_or(|magnitude| magnitude.len() == outputs as usize)
         && (inputs as usize).is_multiple_of(BLOCK);
     if fits {
         return Ok(());

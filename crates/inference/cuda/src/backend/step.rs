@@ -51,16 +51,25 @@ impl Programs {
     }
 }
 
+/// A row's adapters, and whether they scale, which one alone may.
+type Adapters = (Vec<(u64, usize)>, bool);
+
 /// A row's adapters, or why it cannot run.
-fn runnable(backend: &CudaBackend, row: &Row<'_>) -> Result<Vec<(u64, usize)>, RowError> {
+fn runnable(backend: &CudaBackend, row: &Row<'_>) -> Result<Adapters, RowError> {
     if let Some(bad) = row.tokens.iter().find(|token| **token >= backend.limits.vocab) {
         return Err(RowError::BadToken(*bad));
     }
+    let mut scales = false;
     let adapter = |part| {
         let prepared = backend.adapters.prepared(part).ok_or(RowError::ForeignAdapter)?;
+        scales |= prepared.dora;
         Ok((backend.adapters.address(prepared), prepared.rank))
     };
-    row.lora.iter().map(adapter).collect()
+    let adapters: Vec<_> = row.lora.iter().map(adapter).collect::<Result<_, _>>()?;
+    if scales && adapters.len() > 1 {
+        return Err(RowError::Composition);
+    }
+    Ok((adapters, scales))
 }
 
 impl CudaBackend {
@@ -90,12 +99,13 @@ impl CudaBackend {
         for (index, (row, adapters)) in rows.iter().zip(&adapters).enumerate() {
             match adapters {
                 Err(error) => out.fail(index, *error),
-                Ok(adapters) => parts.push(RowPart {
+                Ok((adapters, scales)) => parts.push(RowPart {
                     row: index as u32,
                     position: row.pos,
                     tokens: row.tokens,
                     pages: &row.pages[..(row.pos as usize + row.tokens.len()).div_ceil(PAGE)],
                     adapters,
+                    scales: *scales,
                     wanted: (out.count(index), out.first(index)),
                 }),
             }

@@ -3,11 +3,12 @@
 //! What has several kernels is run on each of them; all have to agree.
 
 use super::{
+    alone::{gains, module_of, packed_adapter},
     model::{PAGE, head_bytes, matrix_at},
-    prepare::Quantizer,
+    prepare::Bases,
 };
 use crate::{
-    CudaError, Device, DeviceError, HostBytes, HostMemory,
+    CudaError, Device, DeviceError,
     launch::{
         Kernel, Launch,
         group::{Adapters, Linears},
@@ -18,11 +19,9 @@ use crate::{
     pack::{Layout, Shape, pack},
     plan::{Arena, Bucket},
 };
-use alloy_primitives::B256;
-use std::{cell::RefCell, sync::Arc};
-use tributary_adapters::{Adapter, Geometry, LoraModule, Projection};
+use std::cell::RefCell;
+use tributary_adapters::LoraModule;
 use tributary_cpu::{AttentionCase, BLOCK, Primitives, Q8, block, check_vectors};
-use tributary_engine::Preparer;
 use tributary_weights::Matrix;
 
 /// Runs every committed case.
@@ -237,24 +236,17 @@ impl Primitives for OnDevice<'_> {
     fn lora(&self, a: &[f32], b: &[f32], x: &[Q8], y: &mut [f32]) {
         let inputs = x.len() * BLOCK;
         let Some(rank) = a.len().checked_div(inputs) else { return };
-        let Some(adapter) = packed_adapter(a, b, inputs, y.len()) else { return };
+        let Some(adapter) =
+            module_of(a, b, inputs, y.len()).and_then(|m| packed_adapter(m, Bases::default()))
+        else {
+            return;
+        };
         let mut case = Case::default();
         let blob = case.input(adapter);
         let x = activations(&mut case, &[x.to_vec()]);
         let out = case.floats(y);
-        let counts = case.words(&header(2, 1));
-        let (entries, places, row_of, failed) =
-            (case.words(&[0]), case.words(&[0, 1]), case.words(&[0]), case.words(&[0]));
-        let bucket = Bucket {
-            tokens: 1,
-            groups: 1,
-            places: 1,
-            rank_tiles: (rank.div_ceil(16) as u32).next_power_of_two(),
-            ..Bucket::default()
-        };
-        let u = case.output(3 * bucket.rank_tiles as usize * 16);
-        let groups = case.words(&[0, 0, 0, 1]);
-        case.pointers.push((groups, blob));
+        let tables = Tables::new(&mut case, rank, blob);
+        let u = case.output(3 * tables.bucket.rank_tiles as usize * 16);
         let found = self.run_floats(&case, out, y.len(), |base| {
             let matrix = MatrixParams {
                 rows: y.len() as u32,
@@ -263,18 +255,9 @@ impl Primitives for OnDevice<'_> {
             };
             let matrices = [matrix];
             let linears = linears(&matrices, base, &x, out, 1, Some(0));
-            let adapters = Adapters {
-                header: base + counts,
-                groups: base + groups,
-                entries: base + entries,
-                places: base + places,
-                row_of: base + row_of,
-                failed: base + failed,
-                u: base + u,
-            };
-            let mut launches = Vec::new();
-            linears.shrink(&adapters, &bucket, &mut launches);
-            linears.expands(&adapters, &bucket, &mut launches);
+            let (adapters, mut launches) = (tables.adapters(base, u), Vec::new());
+            linears.shrink(&adapters, &tables.bucket, &mut launches);
+            linears.expands(&adapters, &tables.bucket, &mut launches);
             launches
         });
         if found.len() == y.len() {
@@ -282,6 +265,37 @@ impl Primitives for OnDevice<'_> {
         } else {
             y.fill(f32::NAN);
         }
+    }
+
+    /// y as if δ had been added: what `expand` adds is B·0.
+    fn dora(
+        &self,
+        base: &Matrix,
+        module: &LoraModule,
+        magnitude: &[f32],
+        y: &[f32],
+        bias: &[f32],
+    ) -> Vec<f32> {
+        let module = LoraModule { magnitude: Some(magnitude.to_vec()), ..module.clone() };
+        let rank = module.rank as usize;
+        let bases = Bases(vec![std::array::from_fn(|_| base.clone())]);
+        let Some(adapter) = packed_adapter(module, bases) else { return Vec::new() };
+        let gains = gains(&adapter, y.len());
+        let mut case = Case::default();
+        let blob = case.input(adapter);
+        let (out, bias) = (case.floats(y), case.floats(bias));
+        let tables = Tables::new(&mut case, rank, blob);
+        let u = case.floats(&vec![0.0; 3 * tables.bucket.rank_tiles as usize * 16]);
+        let nothing = Activations { codes: 0, scales: 0, weighted: 0 };
+        let mut found = self.run_floats(&case, out, y.len(), |base| {
+            let matrix = MatrixParams { rows: y.len() as u32, bias: base + bias, ..MatrixParams::default() };
+            let (matrices, mut launches) = ([matrix], Vec::new());
+            let linears = linears(&matrices, base, &nothing, out, 1, Some(0));
+            linears.expands(&tables.adapters(base, u), &tables.bucket, &mut launches);
+            launches
+        });
+        found.extend(gains);
+        found
     }
 
     fn norm(&self, x: &[f32], w: &[f32], eps: f32) -> Vec<f32> {
@@ -496,52 +510,38 @@ fn cache(keys: &[Vec<Q8>], values: &[Vec<Q8>], tables: &[u32], width: usize) -> 
     bytes
 }
 
-/// An adapter of one layer that changes `q_proj`, as a backend prepares it.
-fn packed_adapter(a: &[f32], b: &[f32], inputs: usize, outputs: usize) -> Option<Vec<u8>> {
-    let size = |value: usize| u32::try_from(value).ok();
-    let rank = size(a.len() / inputs)?;
-    let (inputs, outputs) = (size(inputs)?, size(outputs)?);
-    let geometry = Geometry { layers: 1, hidden: inputs, intermediate: inputs, query: outputs, key: outputs };
-    let module = LoraModule {
-        layer: 0,
-        projection: Projection::Q,
-        rank,
-        inputs,
-        outputs,
-        scale: 1.0,
-        a: a.to_vec(),
-        b: b.to_vec(),
-        magnitude: None,
-    };
-    let quantizer = Quantizer { geometry, memory: Arc::new(Plain) };
-    let prepared = quantizer.prepare(&Adapter { hash: B256::ZERO, modules: vec![module] }, 1.0).ok()?;
-    let prepared = prepared.as_any().downcast_ref::<super::prepare::Prepared>()?;
-    Some(prepared.host.bytes().to_vec())
+/// Tables of a step with one token and one adapter.
+struct Tables {
+    bucket: Bucket,
+    counts: u64,
+    groups: u64,
+    entries: u64,
+    places: u64,
+    row_of: u64,
+    failed: u64,
 }
 
-/// Ordinary memory, for adapters that are copied from there at once.
-#[derive(Debug)]
-struct Plain;
-
-#[derive(Debug)]
-struct PlainBytes(Vec<u8>);
-
-impl HostMemory for Plain {
-    fn allocate(&self, bytes: usize) -> Result<Box<dyn HostBytes>, DeviceError> {
-        Ok(Box::new(PlainBytes(vec![0; bytes])))
-    }
-}
-
-impl HostBytes for PlainBytes {
-    fn bytes(&self) -> &[u8] {
-        &self.0
+impl Tables {
+    fn new(case: &mut Case, rank: usize, adapter: u64) -> Self {
+        let rank_tiles = (rank.div_ceil(16) as u32).next_power_of_two();
+        let bucket = Bucket { tokens: 1, groups: 1, places: 1, rank_tiles, ..Bucket::default() };
+        let counts = case.words(&header(2, 1));
+        let [entries, row_of, failed] = [(); 3].map(|()| case.words(&[0]));
+        let (places, groups) = (case.words(&[0, 1]), case.words(&[0, 0, 0, 1]));
+        case.pointers.push((groups, adapter));
+        Self { bucket, counts, groups, entries, places, row_of, failed }
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-
-    fn address(&self) -> u64 {
-        0
+    fn adapters(&self, base: u64, u: u64) -> Adapters {
+        Adapters {
+            header: base + self.counts,
+            groups: base + self.groups,
+            entries: base + self.entries,
+            places: base + self.places,
+            row_of: base + self.row_of,
+            failed: base + self.failed,
+            u: base + u,
+            scaled: 0,
+        }
     }
 }

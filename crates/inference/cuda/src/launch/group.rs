@@ -42,6 +42,8 @@ pub(crate) struct Adapters {
     pub(crate) row_of: u64,
     pub(crate) failed: u64,
     pub(crate) u: u64,
+    /// DoRA adapters by token; 0 if there are none.
+    pub(crate) scaled: u64,
 }
 
 impl Linears<'_> {
@@ -64,6 +66,7 @@ impl Linears<'_> {
             groups: adapters.groups,
             entries: adapters.entries,
             u: adapters.u,
+            scaled: if self.projection.is_some() { adapters.scaled } else { 0 },
             matrix_count: self.matrices.len() as u32,
             tiles: self.tiles(),
             stride: segments * 256,
@@ -131,9 +134,9 @@ impl Linears<'_> {
     }
 
     fn expand(&self, linear: &LinearParams, adapters: &Adapters, place: u32, out: &mut Vec<Launch>) {
-        let (mut rows, mut columns) = ([0; 3], [0; 3]);
+        let (mut rows, mut columns, mut biases) = ([0; 3], [0; 3], [0; 3]);
         for (index, matrix) in self.matrices.iter().enumerate() {
-            (rows[index], columns[index]) = (matrix.rows, matrix.column);
+            (rows[index], columns[index], biases[index]) = (matrix.rows, matrix.column, matrix.bias);
         }
         let blocks = rows.iter().map(|rows| rows.div_ceil(TILE as u32 * WARPS * EACH)).sum();
         let params = ExpandParams {
@@ -145,6 +148,7 @@ impl Linears<'_> {
             places: adapters.places,
             row_of: adapters.row_of,
             failed: adapters.failed,
+            biases,
             rows,
             columns,
             layer: linear.layer,

@@ -79,7 +79,7 @@ params! {
     /// A layer's change by an adapter, in the directory that an adapter's memory begins with.
     Module {
         rank: u32, a_codes: u32, a_scales: u32, a_blocks: u32,
-        b_codes: u32, b_scales: u32, b_blocks: u32, b_layout: u32,
+        b_codes: u32, b_scales: u32, b_blocks: u32, b_layout: u32, gains: u32, pad: u32,
     }
     /// Embedding rows of the step's tokens.
     EmbedParams { matrix: Matrix, header: u64, ids: u64, x: u64, width: u32, pad: u32 }
@@ -92,13 +92,14 @@ params! {
     /// Up to three matrices with the same inputs, and A of the adapters there.
     LinearParams {
         matrices: [Matrix; 3], codes: u64, scales: u64, weighted: u64, out: u64, header: u64, groups: u64, entries: u64, u: u64,
+        scaled: u64,
         matrix_count: u32, tiles: u32, stride: u32, scale_stride: u32, out_stride: u32, count_word: u32, layer: u32,
         projection: u32, projections: u32, group_bound: u32, rank_tiles: u32, u_stride: u32, u_plane: u32, pad: u32,
     }
     /// B of the adapters at one place of the compositions.
     ExpandParams {
         u: u64, out: u64, header: u64, groups: u64, entries: u64, places: u64, row_of: u64, failed: u64,
-        rows: [u32; 3], columns: [u32; 3], layer: u32, projection: u32, projections: u32, place: u32,
+        biases: [u64; 3], rows: [u32; 3], columns: [u32; 3], layer: u32, projection: u32, projections: u32, place: u32,
         out_stride: u32, u_stride: u32, u_plane: u32, pad: u32,
     }
     /// Rotation, Q8, and the cache's new entries.

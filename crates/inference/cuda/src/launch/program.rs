@@ -206,6 +206,7 @@ impl Program<'_> {
             row_of: self.meta(self.s.rows),
             failed: self.meta(self.s.failed),
             u: self.b.u,
+            scaled: if self.bucket.scaled > 0 { self.meta(self.s.scaled) } else { 0 },
         };
         let head = projection.is_none();
         let linears = Linears {

@@ -29,6 +29,8 @@ pub struct Bucket {
     pub tiles: u32,
     /// Entries of all page tables.
     pub pages: u32,
+    /// As many as tokens if one of them has a DoRA adapter, else none.
+    pub scaled: u32,
 }
 
 const fn up(count: usize) -> u32 {
@@ -50,6 +52,7 @@ impl Bucket {
             segments: up(work.split_segments),
             tiles: up(work.tiles.len()),
             pages: up(work.pages.len()),
+            scaled: up(work.scaled.len()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The one upload of a step: counts, tokens, page tables, groups, in sections whose places depend on the bucket alone.
 //!
 //! ```text
-//! | header | failed | ids | positions | slots | rows | tables | wanted | groups | entries | places | splits | tiles | pages |
+//! | header | failed | ids | positions | slots | rows | tables | wanted | groups | entries | places | splits | tiles | scaled | pages |
 //! ```
 //!
 //! Page tables are last, so that only their used part travels.
@@ -38,6 +38,8 @@ pub struct Sections {
     pub splits: u32,
     /// Tasks of tiled attention, two words each.
     pub tiles: u32,
+    /// Addresses of DoRA adapters by token, two words each.
+    pub scaled: u32,
     /// Page tables.
     pub pages: u32,
     /// The end.
@@ -61,6 +63,7 @@ impl Sections {
         let places = section(if bucket.places == 0 { 0 } else { bucket.places + 1 });
         let splits = section(bucket.splits);
         let tiles = section(bucket.tiles * 2);
+        let scaled = section(bucket.scaled * 2);
         let pages = section(bucket.pages);
         Self {
             failed,
@@ -75,6 +78,7 @@ impl Sections {
             places,
             splits,
             tiles,
+            scaled,
             pages,
             end: at,
         }
@@ -118,6 +122,8 @@ pub fn encode(work: &Work, bucket: &Bucket, reuse: Vec<u8>) -> Metadata {
     put(sections.places, &mut work.places.iter().copied());
     put(sections.splits, &mut work.splits.iter().copied());
     put(sections.tiles, &mut work.tiles.iter().flat_map(|(first, count)| [*first, *count]));
+    let halves = |address: &u64| [*address as u32, (*address >> 32) as u32];
+    put(sections.scaled, &mut work.scaled.iter().flat_map(halves));
     put(sections.pages, &mut work.pages.iter().copied());
     Metadata { bytes, failed: sections.failed as usize * 4 }
 }

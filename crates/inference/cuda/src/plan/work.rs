@@ -35,6 +35,8 @@ pub struct RowPart<'a> {
     pub pages: &'a [u32],
     /// Addresses of its adapters on the device, in request order, and their largest ranks.
     pub adapters: &'a [(u64, usize)],
+    /// Whether its adapter, then the only one, scales what it changes: DoRA.
+    pub scales: bool,
     /// Wanted positions: so many of the last tokens, and where in the output the first belongs.
     pub wanted: (usize, usize),
 }
@@ -84,6 +86,8 @@ pub struct Work {
     pub entries: Vec<u32>,
     /// Where the groups of each place begin, and the end; empty without adapters.
     pub places: Vec<u32>,
+    /// By token the address of an adapter that scales, or 0; empty if none does.
+    pub scaled: Vec<u64>,
     /// The largest rank.
     pub rank: usize,
     /// Tokens attended with split positions.
@@ -102,6 +106,7 @@ impl Work {
             work.push(part);
         }
         work.group(parts);
+        work.scale(parts);
         work.attend(parts, limits);
         work
     }
@@ -149,6 +154,15 @@ impl Work {
                 }
             }
             self.places.push(self.groups.len() as u32);
+        }
+    }
+
+    fn scale(&mut self, parts: &[RowPart<'_>]) {
+        if parts.iter().any(|part| part.scales) {
+            for part in parts {
+                let adapter = part.adapters.first().filter(|_| part.scales).map_or(0, |adapter| adapter.0);
+                self.scaled.extend(part.tokens.iter().map(|_| adapter));
+            }
         }
     }
 

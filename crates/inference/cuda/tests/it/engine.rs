@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tributary_adapters::{
-    CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, ResidencyConfig, Source, TENSORS_FILE,
+    CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Memory, ResidencyConfig, Source, TENSORS_FILE,
 };
 use tributary_cpu::CpuBackend;
 use tributary_cuda::{Device, DeviceChoice, DeviceError, Options, Starter};
@@ -31,7 +31,16 @@ const OPTIONS: Options = Options {
 };
 
 /// An engine whose factory opens `device` first; counts how often the CPU was started.
-fn engine(folder: &Path, choice: DeviceChoice, mut device: Option<Emulator>) -> (Engine, Arc<AtomicUsize>) {
+fn engine(folder: &Path, choice: DeviceChoice, device: Option<Emulator>) -> (Engine, Arc<AtomicUsize>) {
+    engine_within(folder, choice, device, Memory::new(usize::MAX))
+}
+
+fn engine_within(
+    folder: &Path,
+    choice: DeviceChoice,
+    mut device: Option<Emulator>,
+    memory: Memory,
+) -> (Engine, Arc<AtomicUsize>) {
     let open = move |_| match device.take() {
         Some(device) => Ok(Box::new(device) as Box<dyn Device>),
         None => Err(DeviceError::Absent("no more".to_owned())),
@@ -40,8 +49,8 @@ fn engine(folder: &Path, choice: DeviceChoice, mut device: Option<Emulator>) -> 
     let (path, started) = (folder.to_owned(), Arc::new(AtomicUsize::new(0)));
     let counter = Arc::clone(&started);
     let factory = move || {
-        let model = Model::open(&path).unwrap();
-        if let Some(backend) = starter.start(&model.config, &model.weights, &model.hashes) {
+        let mut model = Model::open(&path).unwrap();
+        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes) {
             return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
         }
         counter.fetch_add(1, Ordering::Relaxed);
@@ -56,7 +65,7 @@ fn engine(folder: &Path, choice: DeviceChoice, mut device: Option<Emulator>) -> 
         step_tokens: 64,
         ..EngineConfig::default()
     };
-    (Engine::start(config, tokenizer, Box::new(factory)).unwrap(), started)
+    (Engine::within(memory, config, tokenizer, Box::new(factory)).unwrap(), started)
 }
 
 fn request(prompt: &str, seed: u64, adapters: AdapterSet) -> GenerateRequest {
@@ -79,8 +88,8 @@ fn store(engine: &Engine, cache: &Path) -> AdapterStore {
     AdapterStore::new(engine.clone(), GEOMETRY, fetcher, ResidencyConfig::default())
 }
 
-fn source(folder: &Path) -> Source {
-    let artifact = artifact(&AdapterSpec::new(3));
+fn source(folder: &Path, seed: u64, dora: bool) -> Source {
+    let artifact = artifact(&AdapterSpec { dora, ..AdapterSpec::new(seed) });
     std::fs::write(folder.join(CONFIG_FILE), artifact.config()).unwrap();
     std::fs::write(folder.join(TENSORS_FILE), artifact.tensors()).unwrap();
     Source { hash: artifact.hash(), uri: format!("file://{}", folder.display()) }
@@ -88,8 +97,8 @@ fn source(folder: &Path) -> Source {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_the_cpus_before_and_after_the_device_is_lost() {
-    let (model, adapter) = (model_folder(7).unwrap(), tempfile::tempdir().unwrap());
-    let source = source(adapter.path());
+    let (model, folders) = (model_folder(7).unwrap(), [(); 2].map(|()| tempfile::tempdir().unwrap()));
+    let adapters = [false, true].map(|dora| (source(folders[usize::from(dora)].path(), 3, dora), 0.5));
     let (cpu, _) = engine(model.path(), DeviceChoice::Cpu, None);
     let identity = cpu.ready().await.unwrap().identity;
     // The self-test runs hundreds of programs; the device goes a while after it.
@@ -104,11 +113,7 @@ async fn answers_are_the_cpus_before_and_after_the_device_is_lost() {
     let (on_cpu, on_gpu) = (store(&cpu, caches[0].path()), store(&gpu, caches[1].path()));
     let (mut broke, mut same) = (0, 0);
     for seed in 0..16 {
-        let mut composition: &[(Source, f32)] = &[];
-        let with = [(source.clone(), 0.5)];
-        if seed % 2 == 1 {
-            composition = &with;
-        }
+        let composition = [&[], &adapters[..1], &[], &adapters[1..]][seed as usize % 4];
         let prompt = ["the quick", "a", "brown fox jumps over"][seed as usize % 3];
         let wanted = request(prompt, seed, on_cpu.lease(composition).await.unwrap());
         let wanted = run(&cpu, wanted).await.unwrap();
@@ -130,6 +135,38 @@ async fn answers_are_the_cpus_before_and_after_the_device_is_lost() {
     assert!(broke > 0, "the device was never lost");
     assert_eq!(started.load(Ordering::Relaxed), 1, "the CPU took over once");
     assert!(gpu.info().unwrap().backend.starts_with("cpu"));
+}
+
+/// Pages of a device are not the host's: adapters may fill the budget beside what is kept of the weights, and requests go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_budget_holds_adapters_and_no_pages() {
+    let (model, folders) = (model_folder(9).unwrap(), [(); 3].map(|()| tempfile::tempdir().unwrap()));
+    let sources = [3, 4].map(|seed| [(source(folders[seed - 3].path(), seed as u64, true), 1.0)]);
+    let within = |memory: &Memory| {
+        let device = Some(Emulator::new(Watch::Shadow));
+        engine_within(model.path(), DeviceChoice::Cuda(0), device, memory.clone()).0
+    };
+    let plenty = within(&Memory::new(usize::MAX));
+    let weights = plenty.ready().await.unwrap().limits.weight_bytes;
+    let first = store(&plenty, folders[2].path());
+    let wanted =
+        run(&plenty, request("the quick", 1, first.lease(&sources[0]).await.unwrap())).await.unwrap();
+    let one = first.adapters()[0].bytes;
+    let memory = Memory::new(weights + one);
+    let full = within(&memory);
+    full.ready().await.unwrap();
+    let store = store(&full, folders[2].path());
+    let found = run(&full, request("the quick", 1, store.lease(&sources[0]).await.unwrap()));
+    let found =
+        tokio::time::timeout(Duration::from_secs(120), found).await.expect("pages wait for no adapter");
+    assert_eq!(found.unwrap().logits_root, wanted.logits_root);
+    let stats = memory.stats();
+    assert_eq!((stats.weights, stats.pages, stats.adapters), (weights, 0, one));
+    // The other takes the place of the first.
+    store.lease(&sources[1]).await.unwrap();
+    assert_eq!((store.adapters().len(), memory.stats().adapters), (1, one));
+    let small = within(&Memory::new(weights - 1));
+    assert!(small.ready().await.is_err(), "what the host keeps of the weights does not fit");
 }
 
 /// How many programs a start takes.

@@ -2,7 +2,7 @@
 
 use crate::{
     emulator::{Emulator, Trouble, Watch, backend},
-    model::{HASHES, OPTIONS, Sequence, adapter, backend_on, config, expected, part, results, small},
+    model::{HASHES, OPTIONS, Sequence, adapter, backend_on, config, dora, expected, part, results, small},
 };
 use tributary_adapters::Projection;
 use tributary_cuda::{CudaBackend, CudaDevice, CudaError, DeviceError, Nvrtc, Options};
@@ -72,9 +72,55 @@ fn adapters_that_do_not_fit_are_refused_by_name() {
     let mut large = adapter(&config, 1, 4, &[Projection::Q]);
     large.modules[0].b[0] = 3e38;
     assert!(matches!(preparer.prepare(&large, 1.0), Err(PrepareError::NonFinite(_))));
-    let mut dora = adapter(&config, 1, 4, &[Projection::Q]);
-    dora.modules[0].magnitude = Some(vec![1.0; 64]);
-    assert!(matches!(preparer.prepare(&dora, 1.0), Err(PrepareError::Unsupported(_))));
+    let mut short = dora(&config, 1, 4, &[Projection::Q]);
+    short.modules[1].magnitude = Some(vec![1.0; 64]);
+    assert!(
+        matches!(preparer.prepare(&short, 1.0), Err(PrepareError::Mismatch(why)) if why.contains("layer 1"))
+    );
+    let mut hostile = dora(&config, 1, 4, &[Projection::V]);
+    hostile.modules[1].magnitude = Some(vec![f32::MAX; 128]);
+    assert!(
+        matches!(preparer.prepare(&hostile, 1.0), Err(PrepareError::NonFinite(why)) if why.contains("layer 1"))
+    );
+}
+
+#[test]
+fn dora_beside_others_fails_its_row_only() {
+    let config = config(Architecture::Qwen2, 64, 64);
+    let weights = small(30, Format::Q4_1, &config);
+    let mut backend = backend(&config, &weights);
+    let (scaling, plain) = (dora(&config, 1, 4, &[Projection::Q]), adapter(&config, 2, 4, &[Projection::Q]));
+    let [scaled, added] = [&scaling, &plain].map(|adapter| part(&backend, adapter, 1.0));
+    assert!(!scaled.prepared.composes() && added.prepared.composes());
+    let lora = [
+        vec![added.clone(), scaled.clone()],
+        vec![scaled.clone(), scaled.clone()],
+        vec![scaled],
+        vec![added],
+    ];
+    let mut id = 0;
+    let rows = lora.map(|lora| {
+        id += 1;
+        Sequence { id, tokens: vec![1, 2], pages: vec![id as u32], lora }
+    });
+    let mut out = StepOutput::default();
+    backend.step(&rows.each_ref().map(|sequence| sequence.row(0, 2)), &mut out).unwrap();
+    assert_eq!((out.error(0), out.error(1)), (Some(RowError::Composition), Some(RowError::Composition)));
+    for (row, adapter) in [(2, &scaling), (3, &plain)] {
+        let lora = [tributary_cpu::reference::Lora { adapter, weight: 1.0 }];
+        assert!(results(&out, row).unwrap() == expected(&config, &weights, &lora, &[1, 2]));
+    }
+}
+
+/// What counts in the host's budget: no pages, and the matrices that DoRA measures.
+#[test]
+fn the_host_keeps_matrices_and_no_pages() {
+    let config = config(Architecture::Llama, 64, 64);
+    let weights = small(32, Format::Q8_0, &config);
+    let matrices = weights.layers.iter().flat_map(|l| [&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down]);
+    let bytes: usize = matrices.map(|matrix| matrix.data().len()).sum();
+    let backend = backend(&config, &weights);
+    assert_eq!((backend.limits().page_bytes, backend.limits().weight_bytes), (0, bytes));
 }
 
 #[test]
@@ -88,7 +134,7 @@ fn models_that_do_not_fit_are_refused() {
     ];
     for config in odd {
         let device = Box::new(Emulator::new(Watch::Shadow));
-        let error = CudaBackend::new(device, &config, &weights, &HASHES, &OPTIONS).unwrap_err();
+        let error = CudaBackend::new(device, &config, weights.clone(), &HASHES, &OPTIONS).unwrap_err();
         assert!(matches!(error, CudaError::Model(_)), "{error}");
     }
 }
@@ -101,7 +147,7 @@ fn a_device_without_memory_is_an_error_that_says_how_much() {
         let trouble = Trouble { memory, ..Trouble::default() };
         let device = Box::new(Emulator::with(Watch::Shadow, trouble, false));
         let options = Options { cache_tokens, ..OPTIONS };
-        let error = CudaBackend::new(device, &config, &weights, &HASHES, &options).unwrap_err();
+        let error = CudaBackend::new(device, &config, weights.clone(), &HASHES, &options).unwrap_err();
         assert!(
             matches!(error, CudaError::Device(DeviceError::OutOfMemory { wanted, free }) if wanted > free),
             "{error}"
@@ -116,7 +162,7 @@ fn a_lost_device_fails_the_step() {
     let sequence = Sequence { id: 1, tokens: vec![1, 2], pages: vec![0], lora: vec![] };
     let lost = Trouble { lost_at: Some(1), ..Trouble::default() };
     let device = Box::new(Emulator::with(Watch::Shadow, lost, false));
-    let error = CudaBackend::new(device, &config, &weights, &HASHES, &OPTIONS).unwrap_err();
+    let error = CudaBackend::new(device, &config, weights.clone(), &HASHES, &OPTIONS).unwrap_err();
     assert_eq!(error, CudaError::Device(DeviceError::Lost("pulled out".to_owned())));
     let mut out = StepOutput::default();
     let device = Emulator::new(Watch::Shadow);

@@ -2,7 +2,9 @@
 
 use crate::{
     emulator::{Emulator, Trouble, Watch, backend},
-    model::{Bits, OPTIONS, Random, Sequence, adapter, backend_on, config, expected, part, results, small},
+    model::{
+        Bits, OPTIONS, Random, Sequence, adapter, backend_on, config, dora, expected, part, results, small,
+    },
 };
 use tributary_adapters::{Adapter, Projection};
 use tributary_cpu::reference::Lora;
@@ -28,13 +30,24 @@ fn check(seed: u64, format: Format, config: &Config, ranks: &[u32], length: usiz
     let tokens: Vec<u32> = (0..length).map(|_| random.below(config.vocab) as u32).collect();
     let adapters: Vec<Adapter> =
         ranks.iter().map(|rank| adapter(config, seed + u64::from(*rank), *rank, &Projection::ALL)).collect();
+    compare(&weights, format, config, &adapters, &tokens, chunks);
+}
+
+fn compare(
+    weights: &Weights,
+    format: Format,
+    config: &Config,
+    adapters: &[Adapter],
+    tokens: &[u32],
+    chunks: &[usize],
+) {
     let lora: Vec<_> = adapters.iter().map(|adapter| Lora { adapter, weight: 0.75 }).collect();
-    let expected = expected(config, &weights, &lora, &tokens);
-    let mut backend = backend(config, &weights);
+    let expected = expected(config, weights, &lora, tokens);
+    let mut backend = backend(config, weights);
     for chunk in chunks {
         let lora = adapters.iter().map(|adapter| part(&backend, adapter, 0.75)).collect();
         let sequence =
-            Sequence { id: 1, tokens: tokens.clone(), pages: (0..9).map(|p| p * 7 % 64).collect(), lora };
+            Sequence { id: 1, tokens: tokens.to_vec(), pages: (0..9).map(|p| p * 7 % 64).collect(), lora };
         let found = alone(&mut backend, &sequence, *chunk);
         let differs = found.iter().zip(&expected).position(|(found, expected)| found != expected);
         assert_eq!(differs, None, "{format}, chunks of {chunk}");
@@ -79,23 +92,53 @@ fn adapters_of_every_rank() {
     check(15, Format::Q8_0, &llama, &[40, 8, 300], 40, &[40]);
 }
 
+/// Gains before biases, in every kernel that adds one; biases of layers that the adapter leaves alone stay where they were.
+#[test]
+fn dora_before_the_bias() {
+    let qwen = config(Architecture::Qwen2, 96, 64);
+    let cases: [(u64, Format, &Config, u32, &[Projection], &[usize]); 4] = [
+        (51, Format::Q4_1, &qwen, 16, &Projection::ALL, &[40, 20, 11, 3]),
+        (52, Format::F32, &qwen, 33, &[Projection::K, Projection::Down], &[40, 5]),
+        (53, Format::Q8_0, &config(Architecture::Llama, 64, 96), 300, &Projection::ALL, &[12]),
+        (54, Format::Q6K, &config(Architecture::Qwen2, 256, 256), 1, &Projection::ALL, &[4]),
+    ];
+    for (seed, format, config, rank, projections, chunks) in cases {
+        let weights = small(seed, format, config);
+        let tokens: Vec<u32> = (0..chunks[0] as u32).map(|token| token * 7 % 100).collect();
+        let adapters = [dora(config, seed, rank, projections)];
+        compare(&weights, format, config, &adapters, &tokens, chunks);
+    }
+}
+
 /// Prompts, decodes and drafts of sequences with other compositions in one step, in random chunks; and with blocks, warps and
 /// lanes run the other way round.
 fn mixed(watch: Watch, backwards: bool, seeds: std::ops::Range<u64>) {
-    let config = config(Architecture::Llama, 128, 192);
+    let config = config(Architecture::Qwen2, 128, 192);
     let weights = small(21, Format::Q4_1, &config);
     let all = [
         adapter(&config, 1, 16, &Projection::ALL),
         adapter(&config, 2, 8, &[Projection::Q, Projection::V]),
         adapter(&config, 3, 33, &[Projection::O, Projection::Down]),
+        dora(&config, 4, 12, &Projection::ALL),
+        dora(&config, 5, 20, &[Projection::Q, Projection::Gate]),
     ];
     let trouble = Trouble { copy_polls: 2, ..Trouble::default() };
     let mut backend = backend_on(Emulator::with(watch, trouble, backwards), &config, &weights);
-    let compositions: [&[(usize, f32)]; 6] =
-        [&[], &[(0, 1.0)], &[(1, 1.0)], &[(0, 0.5), (2, 0.5)], &[(2, 0.5), (0, 0.5)], &[(0, 1.0)]];
+    let compositions: [&[(usize, f32)]; 8] = [
+        &[],
+        &[(0, 1.0)],
+        &[(1, 1.0)],
+        &[(0, 0.5), (2, 0.5)],
+        &[(2, 0.5), (0, 0.5)],
+        &[(3, 1.0)],
+        &[(3, 0.5)],
+        &[(4, 1.0)],
+    ];
     for seed in seeds {
         let mut random = Random(seed);
-        let chosen: Vec<usize> = (0..7).map(|_| random.below(6)).collect();
+        // One of each kind but one.
+        let first = random.below(8);
+        let chosen: Vec<usize> = (0..7).map(|index| (first + index) % 8).collect();
         let sequences: Vec<Sequence> = (0..7)
             .map(|id| Sequence {
                 id: seed * 100 + id,
@@ -179,7 +222,8 @@ fn adapters_take_turns() {
     let each = part(&probe, &all[0], 1.0).prepared.bytes() as u64;
     let options = tributary_cuda::Options { adapter_bytes: 2 * each + 512, ..OPTIONS };
     let mut backend =
-        CudaBackend::new(Box::new(device), &config, &weights, &crate::model::HASHES, &options).unwrap();
+        CudaBackend::new(Box::new(device), &config, weights.clone(), &crate::model::HASHES, &options)
+            .unwrap();
     let parts: Vec<LoraPart> = all.iter().map(|adapter| part(&backend, adapter, 1.0)).collect();
     let sequences: Vec<Sequence> = (0..5)
         .map(|id| Sequence {
@@ -208,21 +252,4 @@ fn adapters_take_turns() {
     let found = together(&mut backend, &sequences[3..], &mut Random(3));
     assert!(found == wanted[3..]);
     assert_eq!(*staged.lock().unwrap(), before);
-}
-
-#[test]
-fn a_copied_page_continues_as_its_original() {
-    let config = config(Architecture::Llama, 64, 64);
-    let weights = small(41, Format::Q8_0, &config);
-    let tokens: Vec<u32> = (0..40).collect();
-    let wanted = expected(&config, &weights, &[], &tokens);
-    let mut backend = backend(&config, &weights);
-    let whole = Sequence { id: 1, tokens, pages: vec![0, 1, 2], lora: vec![] };
-    assert!(alone(&mut backend, &whole, 40) == wanted);
-    backend.copy_page(1, 50, 4).unwrap();
-    let copy = Sequence { id: 2, pages: vec![0, 50, 51], ..whole };
-    let mut out = StepOutput::default();
-    backend.step(&[copy.row(20, 20)], &mut out).unwrap();
-    assert!(results(&out, 0).unwrap() == wanted[20..]);
-    assert!(backend.copy_page(0, 64, 1).is_err());
 }

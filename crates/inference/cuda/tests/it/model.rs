@@ -129,6 +129,17 @@ pub(crate) fn adapter(config: &Config, seed: u64, rank: u32, projections: &[Proj
     Adapter { hash: B256::repeat_byte(seed as u8), modules }
 }
 
+/// A random DoRA adapter.
+pub(crate) fn dora(config: &Config, seed: u64, rank: u32, projections: &[Projection]) -> Adapter {
+    let mut random = Random(seed ^ 0xd04a);
+    let mut adapter = adapter(config, seed, rank, projections);
+    for module in &mut adapter.modules {
+        let magnitude = random.floats(module.outputs as usize, 0.5).iter().map(|v| v + 1.5).collect();
+        module.magnitude = Some(magnitude);
+    }
+    adapter
+}
+
 pub(crate) const HASHES: Hashes = Hashes { weights: B256::ZERO, tokenizer: B256::ZERO };
 
 pub(crate) const OPTIONS: Options = Options {
@@ -141,7 +152,7 @@ pub(crate) const OPTIONS: Options = Options {
 };
 
 pub(crate) fn backend_on(device: impl Device + 'static, config: &Config, weights: &Weights) -> CudaBackend {
-    CudaBackend::new(Box::new(device), config, weights, &HASHES, &OPTIONS).unwrap()
+    CudaBackend::new(Box::new(device), config, weights.clone(), &HASHES, &OPTIONS).unwrap()
 }
 
 pub(crate) fn part(backend: &CudaBackend, adapter: &Adapter, weight: f32) -> LoraPart {

@@ -12,16 +12,18 @@ struct OneRow {
     position: u32,
     tokens: Vec<u32>,
     adapters: Vec<(u64, usize)>,
+    scales: bool,
     wanted: usize,
 }
 
 fn row() -> impl Strategy<Value = OneRow> {
     let tokens = prop_oneof![3 => 1usize..4, 2 => 1usize..40, 1 => 40usize..200];
     let adapter = (1u64..6).prop_map(|id| (id << 33, [1, 8, 16, 17, 64][id as usize - 1]));
-    (0u32..3000, tokens, prop::collection::vec(adapter, 0..4), any::<bool>()).prop_map(
-        |(position, count, adapters, all)| OneRow {
+    (0u32..3000, tokens, prop::collection::vec(adapter, 0..4), any::<bool>(), any::<bool>()).prop_map(
+        |(position, count, adapters, scales, all)| OneRow {
             position,
             tokens: (0..count as u32).collect(),
+            scales: scales && adapters.len() == 1,
             adapters,
             wanted: if all { count } else { usize::from(count % 2 == 1) },
         },
@@ -51,6 +53,7 @@ fn work(rows: &[OneRow], limits: &Limits) -> Work {
                 tokens: &row.tokens,
                 pages,
                 adapters: &row.adapters,
+                scales: row.scales,
                 wanted,
             }
         })
@@ -103,6 +106,14 @@ fn adapted(work: &Work, rows: &[OneRow], bucket: &Bucket) {
     assert_eq!(next as usize, work.entries.len());
 }
 
+/// Tokens of rows that scale say by what, all others nothing; without such rows there is nothing to read.
+fn scaled(work: &Work, rows: &[OneRow]) {
+    let of = |row: &OneRow| if row.scales { row.adapters[0].0 } else { 0 };
+    let all: Vec<u64> = work.tokens.iter().map(|token| of(&rows[token.row as usize])).collect();
+    let some = rows.iter().any(|row| row.scales);
+    assert_eq!(work.scaled, if some { all } else { Vec::new() });
+}
+
 fn bounded(work: &Work, bucket: &Bucket) {
     let pairs = [
         (work.tokens.len(), bucket.tokens),
@@ -113,6 +124,7 @@ fn bounded(work: &Work, bucket: &Bucket) {
         (work.split_segments, bucket.segments),
         (work.tiles.len(), bucket.tiles),
         (work.pages.len(), bucket.pages),
+        (work.scaled.len(), bucket.scaled),
         (work.entries.len(), bucket.entries()),
         (work.rank.div_ceil(16), bucket.rank_tiles),
     ];
@@ -155,8 +167,10 @@ fn written(work: &Work, bucket: &Bucket) {
     assert_eq!(read(sections.splits, work.splits.len()), work.splits);
     let tiles: Vec<u32> = work.tiles.iter().flat_map(|(first, count)| [*first, *count]).collect();
     assert_eq!(read(sections.tiles, tiles.len()), tiles);
+    let halves: Vec<u32> = work.scaled.iter().flat_map(|at| [*at as u32, (*at >> 32) as u32]).collect();
+    assert_eq!(read(sections.scaled, halves.len()), halves);
     assert_eq!(read(sections.pages, work.pages.len()), work.pages);
-    assert!([sections.groups, sections.tiles, sections.ids].iter().all(|at| at % 4 == 0));
+    assert!([sections.groups, sections.tiles, sections.scaled].iter().all(|at| at % 4 == 0));
 }
 
 fn model() -> ModelMap {
@@ -241,6 +255,7 @@ proptest! {
         prop_assert!(workspace <= split_bytes);
         attended(&work);
         adapted(&work, &rows, &bucket);
+        scaled(&work, &rows);
         bounded(&work, &bucket);
         written(&work, &bucket);
         launched(&work, &bucket);

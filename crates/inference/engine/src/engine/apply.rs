@@ -3,9 +3,10 @@
 use super::worker::Worker;
 use crate::{
     backend::{InferenceBackend, Row, RowError, Wanted},
+    grammar::TokenMask,
     logprobs::{logprobs, rank},
     request::{FinishReason, GenerateError, PromptToken},
-    sampling::Choice,
+    sampling::{Choice, Sampler},
     schedule::{Constraint, End, Planned, Scheduler, Sequence},
 };
 
@@ -115,12 +116,12 @@ impl Worker {
             if sequence.request().stop.max_tokens == 0 {
                 return (Some(End::Finished(FinishReason::Length, None)), 0);
             }
-            let token = match self.choose(sequence, row, index) {
+            let logits = self.output.logits(row, index);
+            let token = match choose(&mut self.sampler, &mut self.mask, sequence, logits) {
                 Ok(token) => token,
                 Err(end) => return (Some(end), index),
             };
             let guessed = sequence.guessed(index);
-            let logits = self.output.logits(row, index);
             let shown = sequence.request().logprobs.map(|count| logprobs(logits, token, usize::from(count)));
             let normed = self.output.normed(row, index);
             if let Some(end) = sequence.accept(token, normed, shown, self.vocabulary.as_ref()) {
@@ -132,22 +133,26 @@ impl Worker {
             index += 1;
         }
     }
+}
 
-    /// The token that follows a position. An error is how the answer ends instead.
-    fn choose(&mut self, sequence: &mut Sequence, row: usize, index: usize) -> Result<u32, End> {
-        let logits = self.output.logits(row, index);
-        let constraint = match sequence.constrain(&mut self.mask, logits.len() as u32) {
-            Ok(Constraint::Complete) => return Err(End::Finished(FinishReason::Stop, None)),
-            Ok(constraint) => constraint,
-            Err(error) => return Err(End::Failed(error)),
-        };
-        let choice = Choice {
-            params: &sequence.request().sampling,
-            seen: sequence.seen(),
-            masked: sequence.masked(),
-            allowed: (constraint == Constraint::Mask).then_some(&self.mask),
-            position: sequence.answer().len() as u32,
-        };
-        self.sampler.choose(logits, &choice).map_err(|_| End::Failed(GenerateError::NonFinite))
-    }
+/// The token that follows a position, given its logits. An error is how the answer ends instead.
+pub(crate) fn choose(
+    sampler: &mut Sampler,
+    mask: &mut TokenMask,
+    sequence: &mut Sequence,
+    logits: &[f32],
+) -> Result<u32, End> {
+    let constraint = match sequence.constrain(mask, logits.len() as u32) {
+        Ok(Constraint::Complete) => return Err(End::Finished(FinishReason::Stop, None)),
+        Ok(constraint) => constraint,
+        Err(error) => return Err(End::Failed(error)),
+    };
+    let choice = Choice {
+        params: &sequence.request().sampling,
+        seen: sequence.seen(),
+        masked: sequence.masked(),
+        allowed: (constraint == Constraint::Mask).then_some(&*mask),
+        position: sequence.answer().len() as u32,
+    };
+    sampler.choose(logits, &choice).map_err(|_| End::Failed(GenerateError::NonFinite))
 }

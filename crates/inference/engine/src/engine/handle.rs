@@ -22,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
+use tributary_adapters::Memory;
 
 /// Where the engine stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,9 @@ pub struct EngineInfo {
 /// A running engine; clones share it. When the last clone is gone it finishes its requests and ends.
 #[derive(Clone)]
 pub struct Engine {
-    commands: Sender<Command>,
+    /// Behind a pointer of its own: a memory budget has it wake the thread, as long as there is an engine.
+    commands: Arc<Sender<Command>>,
+    memory: Option<Memory>,
     shared: Arc<Shared>,
 }
 
@@ -111,7 +114,34 @@ impl Engine {
         vocabulary: Arc<dyn Vocabulary>,
         factory: BackendFactory,
     ) -> std::io::Result<Self> {
+        Self::bounded(None, config, vocabulary, factory)
+    }
+
+    /// The same with pages that share a budget with adapters: those of stores over this engine.
+    pub fn within(
+        memory: Memory,
+        config: EngineConfig,
+        vocabulary: Arc<dyn Vocabulary>,
+        factory: BackendFactory,
+    ) -> std::io::Result<Self> {
+        Self::bounded(Some(memory), config, vocabulary, factory)
+    }
+
+    fn bounded(
+        memory: Option<Memory>,
+        config: EngineConfig,
+        vocabulary: Arc<dyn Vocabulary>,
+        factory: BackendFactory,
+    ) -> std::io::Result<Self> {
         let (commands, receiver) = crossbeam_channel::unbounded();
+        let commands = Arc::new(commands);
+        if let Some(memory) = &memory {
+            let commands = Arc::downgrade(&commands);
+            memory.on_due(Arc::new(move || {
+                // An engine that is gone has no pages.
+                drop(commands.upgrade().map(|commands| commands.send(Command::GiveBack)));
+            }));
+        }
         let shared = Arc::new(Shared {
             info: RwLock::new(None),
             status: watch::Sender::new(Status::Loading),
@@ -120,14 +150,24 @@ impl Engine {
             generation: AtomicU64::new(0),
             max_requests: config.max_requests,
         });
-        let spawner =
-            Spawner { config, vocabulary, factory: Arc::new(Mutex::new(factory)), commands: receiver };
+        let spawner = Spawner {
+            config,
+            vocabulary,
+            factory: Arc::new(Mutex::new(factory)),
+            commands: receiver,
+            memory: memory.clone(),
+        };
         spawner.spawn(&shared, 0, false)?;
         let watched = Arc::downgrade(&shared);
         thread::Builder::new()
             .name("engine-watchdog".into())
             .spawn(move || watchdog::watch(watched, spawner))?;
-        Ok(Self { commands, shared })
+        Ok(Self { commands, memory, shared })
+    }
+
+    /// The budget that its pages are part of, if there is one.
+    pub const fn memory(&self) -> Option<&Memory> {
+        self.memory.as_ref()
     }
 
     /// Where the engine stands.

@@ -28,6 +28,13 @@ pub(crate) struct Ticket {
     id: u64,
 }
 
+impl Ticket {
+    /// Of a request that no engine holds.
+    pub(crate) fn detached() -> Self {
+        Self { live: Arc::default(), id: 0 }
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.live.0.lock().requests.remove(&self.id);

@@ -20,12 +20,15 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tributary_adapters::{Memory, PageBudget};
 
 /// How often a thread with nothing runnable looks again.
 const POLL: Duration = Duration::from_millis(1);
 
 pub(crate) enum Command {
     Submit(Box<Submission>),
+    /// Adapters need memory: what is due is seen with the next plan.
+    GiveBack,
     Drain,
 }
 
@@ -36,6 +39,7 @@ pub(super) struct Spawner {
     pub(super) vocabulary: Arc<dyn Vocabulary>,
     pub(super) factory: Arc<Mutex<BackendFactory>>,
     pub(super) commands: Receiver<Command>,
+    pub(super) memory: Option<Memory>,
 }
 
 pub(super) struct Worker {
@@ -43,6 +47,7 @@ pub(super) struct Worker {
     pub(super) vocabulary: Arc<dyn Vocabulary>,
     factory: Arc<Mutex<BackendFactory>>,
     commands: Receiver<Command>,
+    memory: Option<Memory>,
     shared: Arc<Shared>,
     generation: u64,
     draining: bool,
@@ -53,12 +58,13 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(spawner: Spawner, shared: Arc<Shared>, generation: u64, draining: bool) -> Self {
-        let Spawner { config, vocabulary, factory, commands } = spawner;
+        let Spawner { config, vocabulary, factory, commands, memory } = spawner;
         Self {
             config,
             vocabulary,
             factory,
             commands,
+            memory,
             shared,
             generation,
             draining,
@@ -73,8 +79,8 @@ impl Worker {
         let mut carried = Vec::new();
         let mut pause = self.config.restart_first;
         loop {
-            let mut backend = match self.start() {
-                Ok(backend) => backend,
+            let (mut backend, budget) = match self.start() {
+                Ok(started) => started,
                 Err(BackendError::Start(reason)) => return self.give_up(carried, reason),
                 Err(_) if Arc::strong_count(&self.shared) == 1 => return,
                 Err(error) => {
@@ -83,7 +89,7 @@ impl Worker {
                 }
             };
             let started = Instant::now();
-            let mut scheduler = self.scheduler(backend.as_ref());
+            let mut scheduler = self.scheduler(backend.as_ref(), budget);
             scheduler.carry(std::mem::take(&mut carried));
             let served = self.serve(&mut scheduler, backend.as_mut());
             if self.shared.is_superseded(self.generation) {
@@ -124,7 +130,7 @@ impl Worker {
         *pause = (*pause * 2).min(self.config.restart_max);
     }
 
-    fn start(&mut self) -> Result<Box<dyn InferenceBackend>, BackendError> {
+    fn start(&mut self) -> Result<(Box<dyn InferenceBackend>, Option<PageBudget>), BackendError> {
         let backend = catch_unwind(AssertUnwindSafe(|| (self.factory.lock())()))
             .unwrap_or_else(|panic| Err(BackendError::Failed(panic_message(panic.as_ref()))))?;
         let mut limits = *backend.limits();
@@ -132,6 +138,9 @@ impl Worker {
         if limits.context < 2 || limits.rows == 0 || limits.step_tokens < 2 {
             return Err(BackendError::Start(format!("limits allow no request: {limits:?}")));
         }
+        let longest = limits.context.div_ceil(limits.page_tokens.max(1)) as usize * limits.page_bytes;
+        let budget = self.memory.as_ref().map(|memory| memory.open(limits.weight_bytes, longest)).transpose();
+        let budget = budget.map_err(|error| BackendError::Start(error.to_string()))?;
         let info = EngineInfo {
             backend: backend.name().to_owned(),
             limits,
@@ -146,10 +155,10 @@ impl Worker {
         );
         *self.shared.info.write() = Some(Arc::new(info));
         self.set_status(if self.draining { Status::Draining } else { Status::Ready });
-        Ok(backend)
+        Ok((backend, budget))
     }
 
-    fn scheduler(&self, backend: &dyn InferenceBackend) -> Scheduler {
+    fn scheduler(&self, backend: &dyn InferenceBackend, budget: Option<PageBudget>) -> Scheduler {
         let limits = backend.limits();
         let step_tokens = self.config.step_tokens.min(limits.step_tokens as usize).max(2);
         let width = Width {
@@ -160,7 +169,7 @@ impl Worker {
             light: self.config.draft_tokens.min(step_tokens),
             share: self.config.prefix_cache,
         };
-        Scheduler::new(width, limits, *backend.identity())
+        Scheduler::new(width, limits, *backend.identity(), budget)
     }
 
     /// Steps until drained. An error is why the backend has to be replaced.
@@ -186,7 +195,8 @@ impl Worker {
     /// Takes what commands there are, waiting for one when there is nothing to do. False at the end.
     fn receive(&mut self, scheduler: &mut Scheduler) -> bool {
         if scheduler.is_idle() {
-            metrics::gauges(scheduler);
+            scheduler.pages().note_idle();
+            self.show(scheduler);
             if self.draining && self.commands.is_empty() {
                 return false;
             }
@@ -203,9 +213,17 @@ impl Worker {
         }
     }
 
+    fn show(&self, scheduler: &Scheduler) {
+        metrics::gauges(scheduler);
+        if let Some(memory) = &self.memory {
+            metrics::memory(&memory.stats());
+        }
+    }
+
     fn obey(&mut self, command: Command, scheduler: &mut Scheduler) {
         match command {
             Command::Submit(submission) => scheduler.push(*submission),
+            Command::GiveBack => {}
             Command::Drain => {
                 self.draining = true;
                 self.set_status(Status::Draining);
@@ -232,6 +250,7 @@ impl Worker {
             return Err(BackendError::Failed("left behind".to_owned()));
         }
         self.apply(scheduler, &plan, backend);
+        self.show(scheduler);
         metrics::step(scheduler, plan.iter().map(|row| row.take).sum(), start.elapsed());
         self.report_health(backend);
         Ok(())

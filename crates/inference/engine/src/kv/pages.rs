@@ -7,18 +7,26 @@
 //!    ├──────────────────┘                      ▼            │
 //!    └──────────────── evict (oldest) ─────── idle ─────────┘
 //! ```
+//! Within a budget that adapters share, a free page may be *bare*: it has no memory, and is given some when it is taken. What adapters
+//! need is given back by making pages bare, free ones first, then those idle longest.
+//!
 //! A page is written by the one sequence that grew its table by it, and only before it is published; from then on it never
 //! changes until it is free again. So sharing needs no copy, and a reader never sees a write.
 
 use super::PrefixKey;
 use crate::backend::PageId;
 use std::collections::{BTreeMap, HashMap};
+use tributary_adapters::{Due, PageBudget, PageClaim};
 
 /// All pages of a backend.
 #[derive(Clone, Debug)]
 pub(crate) struct PagePool {
     pages: Vec<Page>,
     free: Vec<PageId>,
+    /// Free ones without memory.
+    bare: Vec<PageId>,
+    /// Where memory comes from, and what a page takes of it.
+    budget: Option<(PageBudget, usize)>,
     /// Published pages that nobody holds, oldest first.
     idle: BTreeMap<u64, PageId>,
     published: HashMap<PrefixKey, PageId>,
@@ -38,10 +46,14 @@ struct Page {
 }
 
 impl PagePool {
-    pub(crate) fn new(total: u32, page_tokens: u32) -> Self {
+    pub(crate) fn new(total: u32, page_tokens: u32, budget: Option<(PageBudget, usize)>) -> Self {
+        let (all, none) = ((0..total).rev().collect(), Vec::new());
+        let (free, bare) = if budget.is_some() { (none, all) } else { (all, none) };
         Self {
             pages: vec![Page::default(); total as usize],
-            free: (0..total).rev().collect(),
+            free,
+            bare,
+            budget,
             idle: BTreeMap::new(),
             published: HashMap::new(),
             clock: 0,
@@ -60,14 +72,15 @@ impl PagePool {
         tokens.div_ceil(self.page_tokens)
     }
 
-    /// Pages that can be had.
+    /// Pages that can be had; fewer, if adapters are faster.
     pub(crate) fn available(&self) -> usize {
-        self.free.len() + self.idle.len()
+        let room = self.budget.as_ref().map_or(0, |(budget, bytes)| budget.room() / (*bytes).max(1));
+        self.free.len() + self.idle.len() + self.bare.len().min(room)
     }
 
     /// Pages that are held.
     pub(crate) fn used(&self) -> usize {
-        self.pages.len() - self.available()
+        self.pages.len() - self.free.len() - self.idle.len() - self.bare.len()
     }
 
     /// Share of the pages that are held.
@@ -91,8 +104,12 @@ impl PagePool {
         if missing > self.available() {
             return false;
         }
+        let before = table.len();
         for _ in 0..missing {
-            let Some(page) = self.take() else { return false };
+            let Some(page) = self.take() else {
+                self.truncate(table, before);
+                return false;
+            };
             self.pages[page as usize].holders = 1;
             table.push(page);
         }
@@ -104,12 +121,64 @@ impl PagePool {
         if let Some(page) = self.free.pop() {
             return Some(page);
         }
+        if let (Some((budget, bytes)), false) = (&self.budget, self.bare.is_empty())
+            && budget.claim(*bytes, self.oldest_idle()) == PageClaim::Taken
+        {
+            return self.bare.pop();
+        }
+        self.evict()
+    }
+
+    fn oldest_idle(&self) -> Option<u64> {
+        self.idle.first_key_value().map(|(since, _)| *since)
+    }
+
+    /// Takes the page that is idle longest, its contents forgotten.
+    fn evict(&mut self) -> Option<PageId> {
         let (_, page) = self.idle.pop_first()?;
         if let Some(key) = self.pages[page as usize].key.take() {
             self.published.remove(&key);
         }
         self.evictions += 1;
         Some(page)
+    }
+
+    /// What adapters need.
+    pub(crate) fn due(&self) -> Option<Due> {
+        self.budget.as_ref().and_then(|(budget, _)| budget.due())
+    }
+
+    /// Tells what is idle, for adapters to be dropped instead if they are idle for longer.
+    pub(crate) fn note_idle(&self) {
+        if let Some((budget, _)) = &self.budget {
+            budget.note_idle(self.oldest_idle());
+        }
+    }
+
+    /// Memory of some pages.
+    pub(crate) fn bytes(&self, pages: &[PageId]) -> usize {
+        self.budget.as_ref().map_or(0, |(_, bytes)| bytes * pages.len())
+    }
+
+    /// Takes pages of `wanted` bytes that nobody holds: free ones, and idle ones left before `older`.
+    pub(crate) fn bare(&mut self, wanted: usize, older: u64) -> Vec<PageId> {
+        let mut taken = Vec::new();
+        while self.bytes(&taken) < wanted {
+            let free = self.free.pop();
+            let idle = self.oldest_idle().filter(|since| free.is_none() && *since < older);
+            let Some(page) = free.or_else(|| idle.and_then(|_| self.evict())) else { break };
+            taken.push(page);
+        }
+        taken
+    }
+
+    /// Gives the memory of such pages back.
+    pub(crate) fn give_back(&mut self, pages: Vec<PageId>) {
+        if let Some((budget, bytes)) = &self.budget {
+            budget.release(bytes * pages.len());
+        }
+        self.bare.extend(pages);
+        self.note_idle();
     }
 
     /// Whether a prefix is there, and whether nobody holds it.
@@ -153,7 +222,7 @@ impl PagePool {
                 continue;
             }
             if entry.key.is_some() {
-                self.clock += 1;
+                self.clock = self.budget.as_ref().map_or(self.clock + 1, |(budget, _)| budget.tick());
                 entry.since = self.clock;
                 self.idle.insert(self.clock, page);
             } else {

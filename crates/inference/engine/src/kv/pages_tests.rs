@@ -45,7 +45,7 @@ fn key(tokens: &[u8]) -> PrefixKey {
 
 impl World {
     fn new(pages: u32, seqs: usize) -> Self {
-        let pool = PagePool::new(pages, SIZE as u32);
+        let pool = PagePool::new(pages, SIZE as u32, None);
         Self { pool, seqs: vec![Seq::default(); seqs], written: vec![Vec::new(); pages as usize] }
     }
 
@@ -217,7 +217,7 @@ proptest! {
 
 #[test]
 fn the_end_of_an_old_prefix_goes_first() {
-    let mut pool = PagePool::new(4, 1);
+    let mut pool = PagePool::new(4, 1, None);
     let (mut old, mut new) = (Vec::new(), Vec::new());
     assert!(pool.grow(&mut old, 2) && pool.grow(&mut new, 2));
     let keys = [key(&[0]), key(&[0, 1]), key(&[1]), key(&[1, 1])];
@@ -236,4 +236,34 @@ fn the_end_of_an_old_prefix_goes_first() {
         (4, 0, 0, 1.0)
     );
     assert!(!pool.grow(&mut new, 1));
+}
+
+#[test]
+fn pages_without_memory_take_it_when_they_are_needed_and_give_it_back() {
+    let memory = tributary_adapters::Memory::new(1000);
+    let budget = memory.open(300, 200).unwrap();
+    let mut pool = PagePool::new(50, 1, Some((budget, 100)));
+    assert_eq!((pool.available(), pool.used(), memory.stats().pages), (7, 0, 0));
+    let (mut kept, mut rest) = (Vec::new(), Vec::new());
+    assert!(pool.grow(&mut kept, 3));
+    assert_eq!((pool.available(), memory.stats().pages), (4, 300));
+    assert!(!pool.grow(&mut rest, 5));
+    assert!(rest.is_empty() && pool.grow(&mut rest, 4));
+    assert_eq!((pool.available(), memory.stats().pages), (0, 700));
+    // Pages given back to the pool keep their memory until somebody asks for it: free ones first, then those idle longest.
+    pool.publish(kept[0], key(&[0]));
+    pool.release(&mut kept);
+    pool.truncate(&mut rest, 2);
+    assert_eq!((pool.available(), memory.stats().pages), (5, 700));
+    assert_eq!(pool.bare(250, 0).len(), 3);
+    let free = pool.bare(500, 0);
+    assert_eq!(free.len(), 1, "an idle page that is not older stays");
+    assert_eq!(pool.bare(100, u64::MAX).len(), 1);
+    assert!(pool.find(&key(&[0])).is_none());
+    pool.give_back(free);
+    assert_eq!((pool.available(), memory.stats().pages), (1, 600));
+    // Another engine began: what is left of this one takes nothing.
+    memory.open(300, 200).unwrap();
+    assert_eq!((pool.available(), memory.stats().pages), (0, 0));
+    assert!(!pool.grow(&mut kept, 1));
 }

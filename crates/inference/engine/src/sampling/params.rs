@@ -121,6 +121,12 @@ impl SamplingParams {
         out
     }
 
+    /// The seed in a record's sampling bytes.
+    pub fn seed_in(bytes: &[u8]) -> Option<u64> {
+        let seed = bytes.get(29..37)?.try_into().ok()?;
+        (bytes.len() == 73 && bytes[0] == 1).then(|| u64::from_be_bytes(seed))
+    }
+
     fn bias_hash(&self) -> B256 {
         if self.bias.is_empty() {
             return B256::ZERO;
@@ -145,6 +151,8 @@ mod tests {
         assert_eq!(bytes.len(), 73);
         assert_eq!(bytes[..5], [1, 0x3f, 0, 0, 0]);
         assert_eq!(bytes[29..37], 7u64.to_be_bytes());
+        assert_eq!(SamplingParams::seed_in(&bytes), Some(7));
+        assert_eq!(SamplingParams::seed_in(&bytes[..72]), None);
         assert_eq!(bytes[37..41], [0, 0, 0, 2]);
         assert_eq!(bytes[41..], [0; 32]);
     }

@@ -22,6 +22,7 @@ impl Scheduler {
     /// Admits whom there is room for and lays out the next step. Empty when every running sequence waits
     /// for its adapters, or nothing runs.
     pub(crate) fn plan(&mut self, backend: &mut dyn InferenceBackend) -> Result<Vec<Planned>, BackendError> {
+        self.give_back(backend);
         self.admit(backend)?;
         self.make_ready(backend)?;
         let mut rows = Vec::new();
@@ -37,6 +38,7 @@ impl Scheduler {
             sequence.mark_started(now);
             self.queue.charge(sequence.tenant(), row.take as u64);
         }
+        self.pages.note_idle();
         Ok(rows)
     }
 

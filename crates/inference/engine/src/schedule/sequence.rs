@@ -37,6 +37,15 @@ pub(crate) struct Submission {
     pub(crate) _ticket: Ticket,
 }
 
+impl Submission {
+    /// A request whose events nobody waits for.
+    pub(crate) fn detached(request: GenerateRequest) -> Self {
+        let (events, _) = tokio::sync::mpsc::unbounded_channel();
+        let (cancelled, arrived) = (Arc::default(), Instant::now());
+        Self { request, events, cancelled, arrived, _ticket: Ticket::detached() }
+    }
+}
+
 /// How a grammar bounds the next choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Constraint {
@@ -307,6 +316,22 @@ impl Sequence {
         !self.guess.is_empty()
     }
 
+    /// Whether this token would end the answer and be no part of it.
+    pub(crate) fn is_stop(&self, token: u32) -> bool {
+        let stop = &self.request().stop;
+        (self.answer().len() as u32) >= stop.min_tokens && stop.tokens.contains(&token)
+    }
+
+    /// Hash of everything that went in.
+    pub(crate) const fn exec_hash(&self) -> B256 {
+        self.exec_hash
+    }
+
+    /// Head of the chain over the answer so far.
+    pub(crate) fn chain_head(&self) -> B256 {
+        self.chain.head()
+    }
+
     /// Takes a chosen token. Some when the answer ends with it.
     pub(crate) fn accept(
         &mut self,
@@ -316,8 +341,7 @@ impl Sequence {
         vocabulary: &dyn Vocabulary,
     ) -> Option<End> {
         self.first_token.get_or_insert_with(Instant::now);
-        let early = (self.answer().len() as u32) < self.request().stop.min_tokens;
-        if !early && self.request().stop.tokens.contains(&token) {
+        if self.is_stop(token) {
             return Some(End::Finished(FinishReason::Stop, None));
         }
         self.tokens.push(token);

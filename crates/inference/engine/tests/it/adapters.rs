@@ -151,3 +151,18 @@ async fn eviction_and_reload_change_nothing() {
     assert!(tight.stats().evictions > 0);
     assert!(tight.stats().bytes <= each * 5 / 2);
 }
+
+#[tokio::test]
+async fn a_dora_adapter_serves_alone_only() {
+    let tiny = Tiny::new();
+    let engine = tiny.engine(quick(), 64);
+    engine.ready().await.unwrap();
+    let store = tiny.store(&engine, 64 << 20);
+    let (dora, plain) = (tiny.adapter(&AdapterSpec::new(1).dora()), tiny.adapter(&AdapterSpec::new(2)));
+    let refused = store.lease(&[(plain.clone(), 1.0), (dora.clone(), 0.5)]).await.unwrap_err();
+    assert_eq!(refused, AdapterError::Composition(dora.hash));
+    let mut asked = request("alone", 16);
+    asked.adapters = store.lease(&[(dora, 1.0)]).await.unwrap();
+    let alone = run(&engine, asked).await.unwrap();
+    assert_ne!(alone.tokens, run(&engine, request("alone", 16)).await.unwrap().tokens);
+}

@@ -10,7 +10,7 @@ use std::{
 };
 use tributary_engine::{
     Admission, BackendError, Engine, EngineConfig, GenerateError, Health, Identity, InferenceBackend, Limits,
-    LoraPart, PageId, Preparer, Row, SeqId, Status, StepOutput, SubmitError,
+    LoraPart, Preparer, Row, SeqId, Status, StepOutput, SubmitError,
 };
 
 /// What a wrapped backend does at the prompt that begins with `!`.
@@ -61,9 +61,6 @@ impl InferenceBackend for Faulty {
             }
         }
         self.inner.step(rows, out)
-    }
-    fn copy_page(&mut self, from: PageId, to: PageId, tokens: u32) -> Result<(), BackendError> {
-        self.inner.copy_page(from, to, tokens)
     }
     fn release(&mut self, seq: SeqId) {
         self.inner.release(seq);

@@ -4,7 +4,7 @@
 use crate::{
     drafts_source::Misquote,
     tiny::{Bits, Tiny, bits, quick, request, run, sampled},
-    toy::{Seen, toy},
+    toy::{PAGE_BYTES, Seen, WEIGHT_BYTES, toy, toy_within},
 };
 use alloy_primitives::B256;
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::runtime::Runtime;
-use tributary_adapters::Source;
+use tributary_adapters::{Memory, Source};
 use tributary_engine::{
     AdapterStore, Engine, EngineConfig, Event, FinishReason, GenerateError, GenerateRequest, SamplingParams,
 };
@@ -227,9 +227,15 @@ proptest! {
         (config, pages) in widths(),
         break_at in prop_oneof![3 => Just(None), 1 => (1usize..60).prop_map(Some)],
         memory in prop_oneof![Just(1usize << 20), Just(2100)],
+        common in prop_oneof![1 => Just(None), 2 => (2000usize..7000).prop_map(Some)],
     ) {
         let world = &*WORLD;
-        let (engine, seen): (Engine, Arc<Mutex<Seen>>) = toy(&world.tiny, config, pages);
+        // Pages of one context are there in any case; beyond, pages and adapters take from each other.
+        let budget = common.map(|more| Memory::new(WEIGHT_BYTES + 32 * PAGE_BYTES + more));
+        let (engine, seen): (Engine, Arc<Mutex<Seen>>) = match &budget {
+            Some(budget) => toy_within(budget, &world.tiny, config, pages),
+            None => toy(&world.tiny, config, pages),
+        };
         seen.lock().break_at = break_at;
         world.runtime.block_on(async {
             engine.ready().await.unwrap();
@@ -240,6 +246,19 @@ proptest! {
             engine.drain().await;
             prop_assert_eq!(engine.requests(), 0);
             prop_assert!(store.stats().bytes <= memory);
+            if let Some(budget) = &budget {
+                let stats = budget.stats();
+                prop_assert_eq!(stats.adapters, store.stats().bytes);
+                prop_assert!(stats.weights + stats.pages + stats.adapters <= stats.total, "{:?}", stats);
+                // Tasks that loaded something let go of it in their own time.
+                drop(store);
+                let gone = async {
+                    while budget.stats().adapters > 0 {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(20), gone).await.expect("no adapter is forgotten");
+            }
             Ok(())
         })?;
     }

@@ -4,7 +4,7 @@ use alloy_primitives::B256;
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tributary_adapters::{
-    CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, ResidencyConfig, Source, TENSORS_FILE,
+    CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Memory, ResidencyConfig, Source, TENSORS_FILE,
 };
 use tributary_cpu::{CpuBackend, Options};
 use tributary_engine::{
@@ -68,6 +68,16 @@ impl Tiny {
     pub(crate) fn store(&self, engine: &Engine, budget: usize) -> AdapterStore {
         let config = ResidencyConfig { budget, ..ResidencyConfig::default() };
         AdapterStore::new(engine.clone(), GEOMETRY, self.fetcher.clone(), config)
+    }
+
+    /// An engine whose pages count in `memory`, as its adapters do.
+    pub(crate) fn engine_within(
+        &self,
+        memory: Memory,
+        config: EngineConfig,
+        factory: BackendFactory,
+    ) -> Engine {
+        Engine::within(memory, config, Arc::clone(&self.tokenizer) as _, factory).unwrap()
     }
 
     /// An engine over plain backends with this many KV pages.

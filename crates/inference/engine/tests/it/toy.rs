@@ -8,7 +8,7 @@ use crate::tiny::{Inner, Tiny};
 use alloy_primitives::B256;
 use parking_lot::Mutex;
 use std::{any::Any, collections::HashMap, sync::Arc};
-use tributary_adapters::Adapter;
+use tributary_adapters::{Adapter, Memory};
 use tributary_engine::{
     Admission, BackendError, Engine, EngineConfig, Health, Identity, InferenceBackend, Limits, LoraPart,
     PageId, PrepareError, PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput,
@@ -17,6 +17,9 @@ use tributary_engine::{
 const VOCAB: u32 = 260;
 const PAGE: u32 = 16;
 const NORMED: u32 = 8;
+/// What a page costs of a common budget, beside adapters of 1,000 bytes.
+pub(crate) const PAGE_BYTES: usize = 100;
+pub(crate) const WEIGHT_BYTES: usize = 5000;
 
 #[derive(Debug)]
 struct Prepared;
@@ -50,6 +53,8 @@ pub(crate) struct Seen {
     pub(crate) guesses_overflow: bool,
     /// The step of this number fails, and the backend with it.
     pub(crate) break_at: Option<usize>,
+    /// Pages whose memory was given back.
+    pub(crate) discarded: usize,
 }
 
 #[derive(Debug)]
@@ -76,6 +81,8 @@ impl Toy {
             pages,
             rows: 64,
             step_tokens: 512,
+            page_bytes: PAGE_BYTES,
+            weight_bytes: WEIGHT_BYTES,
         };
         let identity = Identity { profile: B256::repeat_byte(1), weights: B256::repeat_byte(2) };
         Self { limits, identity, kept: vec![[0; PAGE as usize]; pages as usize], seen: Arc::clone(seen) }
@@ -177,12 +184,29 @@ impl InferenceBackend for Toy {
         }
         Ok(())
     }
-
-    fn copy_page(&mut self, from: PageId, to: PageId, _tokens: u32) -> Result<(), BackendError> {
-        self.kept[to as usize] = self.kept[from as usize];
-        Ok(())
+    /// What was there is gone: whoever reads on gives another answer.
+    fn discard(&mut self, pages: &[PageId]) {
+        let mut seen = self.seen.lock();
+        seen.discarded += pages.len();
+        for page in pages {
+            self.kept[*page as usize] = [0xdead; PAGE as usize];
+        }
     }
+
     fn release(&mut self, _seq: SeqId) {}
+}
+
+/// The same within a budget of memory.
+pub(crate) fn toy_within(
+    memory: &Memory,
+    tiny: &Tiny,
+    config: EngineConfig,
+    pages: u32,
+) -> (Engine, Arc<Mutex<Seen>>) {
+    let seen = Arc::default();
+    let theirs = Arc::clone(&seen);
+    let factory = Box::new(move || Ok(Box::new(Toy::new(pages, &theirs)) as Inner));
+    (tiny.engine_within(memory.clone(), config, factory), seen)
 }
 
 /// An engine over toys, and what they see.

@@ -176,3 +176,12 @@ fn calls_may_have_an_alternative() {
         assert!(GRAMMARS.compile(&shape).is_err(), "{shape:?}");
     }
 }
+
+/// The profile and every grammar's hash name the engine: a new version of it has to be told there.
+#[test]
+fn the_engine_is_named_as_it_is() {
+    let lock = include_str!("../../../../../Cargo.lock");
+    let entry = lock.split("[[package]]").find(|entry| entry.contains("name = \"llguidance\"")).unwrap();
+    let version = entry.lines().find_map(|line| line.strip_prefix("version = ")).unwrap().trim_matches('"');
+    assert!(tributary_engine::GRAMMAR_ENGINE.starts_with(&format!("llguidance {version},")), "{version}");
+}
