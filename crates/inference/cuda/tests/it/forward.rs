@@ -96,17 +96,17 @@ fn adapters_of_every_rank() {
 #[test]
 fn dora_before_the_bias() {
     let qwen = config(Architecture::Qwen2, 96, 64);
-    let cases: [(u64, Format, &Config, u32, &[Projection], &[usize]); 4] = [
-        (51, Format::Q4_1, &qwen, 16, &Projection::ALL, &[40, 20, 11, 3]),
-        (52, Format::F32, &qwen, 33, &[Projection::K, Projection::Down], &[40, 5]),
-        (53, Format::Q8_0, &config(Architecture::Llama, 64, 96), 300, &Projection::ALL, &[12]),
-        (54, Format::Q6K, &config(Architecture::Qwen2, 256, 256), 1, &Projection::ALL, &[4]),
+    let (llama, wide) = (config(Architecture::Llama, 64, 96), config(Architecture::Qwen2, 256, 256));
+    let cases: [(u64, Format, &Config, Adapter, &[usize]); 4] = [
+        (51, Format::Q4_1, &qwen, dora(&qwen, 51, 16, &Projection::ALL), &[40, 20, 11, 3]),
+        (52, Format::F32, &qwen, dora(&qwen, 52, 33, &[Projection::K, Projection::Down]), &[40, 5]),
+        (53, Format::Q8_0, &llama, dora(&llama, 53, 300, &Projection::ALL), &[12]),
+        (54, Format::Q6K, &wide, dora(&wide, 54, 1, &Projection::ALL), &[4]),
     ];
-    for (seed, format, config, rank, projections, chunks) in cases {
+    for (seed, format, config, adapter, chunks) in cases {
         let weights = small(seed, format, config);
         let tokens: Vec<u32> = (0..chunks[0] as u32).map(|token| token * 7 % 100).collect();
-        let adapters = [dora(config, seed, rank, projections)];
-        compare(&weights, format, config, &adapters, &tokens, chunks);
+        compare(&weights, format, config, &[adapter], &tokens, chunks);
     }
 }
 
