@@ -210,7 +210,8 @@ fn backend(node: &NodeCommand, path: PathBuf, model: Model, memory: usize) -> Ba
 /// The GPU, if it is wanted and there.
 fn starter(node: &NodeCommand) -> Starter {
     let args = &node.inference;
-    let options = GpuOptions { adapter_bytes: args.gpu_adapter_memory << 20, ..GpuOptions::default() };
+    let adapter_bytes = args.gpu_adapter_memory.saturating_mul(1 << 20);
+    let options = GpuOptions { adapter_bytes, ..GpuOptions::default() };
     let nvrtc = args.nvrtc.clone();
     let kernels = cache_dir().and_then(|models| Some(models.parent()?.join("kernels")));
     let open = move |ordinal| {

@@ -157,9 +157,10 @@ fn limits(
         options.cache_tokens.div_ceil(PAGE)
     } else {
         let free = device.free_memory()?;
-        let taken = model::bytes(weights, context, config.head_dim) + options.adapter_bytes + SPARE;
+        let weights = model::bytes(weights, context, config.head_dim);
+        let taken = options.adapter_bytes.saturating_add(weights + SPARE);
         let left = free.checked_sub(taken).filter(|left| *left >= page);
-        let left = left.ok_or(DeviceError::OutOfMemory { wanted: taken + page, free })?;
+        let left = left.ok_or(DeviceError::OutOfMemory { wanted: taken.saturating_add(page), free })?;
         usize::try_from(left / page).unwrap_or(usize::MAX).min(MOST_CACHED / PAGE)
     };
     let small = |what: &str, value: usize| {
