@@ -92,6 +92,8 @@ impl AdapterSpec {
         for (field, value) in &self.config {
             config[field] = value.clone();
         }
+        // Else the order, and with it the artifact's hash, would depend on which features other crates turn on.
+        config.sort_all_objects();
         config
     }
 }
