@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tributary
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 VENV := $(CACHE)/venv
 
-.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench bench-chain bench-serving soak genesis clean-dev
+.PHONY: help setup dev test lint unit e2e interop fuzz oracle bench bench-chain bench-serving bench-gpu soak test-gpu genesis clean-dev
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12
@@ -64,6 +64,15 @@ bench-serving: setup ## the serving engine beside llama.cpp and the machine's bo
 	$(CARGO) build --release --locked --bin tributary
 	$(CARGO) run --release --locked -p tributary-bench-serving -- --model "$$($(TARGET)/release/tributary model pull)" \
 	  --tributary $(TARGET)/release/tributary --folder $(CACHE)/bench-serving --python $(CACHE)/venv-llama/bin/python $(BENCH_ARGS)
+
+test-gpu: ## the GPU against the definition and the CPU; fails where there is none
+	$(CARGO) build --release --locked --bin tributary
+	$(TARGET)/release/tributary model pull
+	$(CARGO) run --release --locked -p tributary-cuda --example gpu -- check
+	! command -v compute-sanitizer >/dev/null || compute-sanitizer --error-exitcode 1 $(TARGET)/release/examples/gpu check
+
+bench-gpu: ## steps on the GPU beside their bounds; fails where there is none
+	$(CARGO) run --release --locked -p tributary-cuda --example gpu -- bench
 
 genesis: ## remake genesis/dev.json
 	$(CARGO) run --locked -p tributary-genesis

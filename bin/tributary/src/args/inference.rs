@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
+use tributary_cuda::DeviceChoice;
 
 use super::duration::parse_duration;
 
@@ -74,6 +75,18 @@ pub(crate) struct InferenceArgs {
     /// The base model: a GGUF file. Default: the one `tributary model pull` fetches.
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
+
+    /// What computes: `auto` takes a CUDA GPU where there is one that works, else the CPU; or `cpu`, `cuda`, `cuda:1`.
+    #[arg(long = "inference.device", value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
+    pub(crate) device: DeviceChoice,
+
+    /// NVRTC, the compiler for CUDA GPUs, where the system does not find it by itself.
+    #[arg(long = "inference.nvrtc", value_name = "PATH")]
+    pub(crate) nvrtc: Option<PathBuf>,
+
+    /// Memory of the GPU for adapters, in MiB.
+    #[arg(long = "inference.gpu-adapter-memory", default_value_t = 2048)]
+    pub(crate) gpu_adapter_memory: u64,
 
     /// Threads that compute; 0: as many as there are cores.
     #[arg(long = "inference.threads", default_value_t = 0)]

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use tributary_adapters::{FetchPolicy, FileRoots, Memory, ResidencyConfig};
 use tributary_api::{ApiConfig, ApiKey, MetricsHook, TextModel};
 use tributary_cpu::{CpuBackend, Options, page_size};
+use tributary_cuda::{CudaDevice, Device, Options as GpuOptions, Starter};
 use tributary_da::{
     DaBackend, DaChoice, ProxyClient, ProxyConfig,
     memstore::{Memstore, MemstoreConfig},
@@ -186,12 +187,16 @@ fn backend(node: &NodeCommand, path: PathBuf, model: Model, memory: usize) -> Ba
         options.threads = node.inference.threads;
     }
     let packed = cache_dir().map(|cache| cache.join("packed"));
+    let mut starter = starter(node);
     let mut loaded = Some(model);
     Box::new(move || {
-        let model = match loaded.take() {
+        let mut model = match loaded.take() {
             Some(model) => model,
             None => Model::open(&path).map_err(|error| BackendError::Start(error.to_string()))?,
         };
+        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes) {
+            return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
+        }
         let (config, weights, hashes) = (model.config, model.weights, &model.hashes);
         let backend = match &packed {
             Some(folder) => CpuBackend::cached(config, weights, hashes, &options, folder),
@@ -200,6 +205,20 @@ fn backend(node: &NodeCommand, path: PathBuf, model: Model, memory: usize) -> Ba
         let backend = backend.map_err(|error| BackendError::Start(error.to_string()))?;
         Ok(Box::new(backend) as Box<dyn InferenceBackend>)
     })
+}
+
+/// The GPU, if it is wanted and there.
+fn starter(node: &NodeCommand) -> Starter {
+    let args = &node.inference;
+    let adapter_bytes = args.gpu_adapter_memory.saturating_mul(1 << 20);
+    let options = GpuOptions { adapter_bytes, ..GpuOptions::default() };
+    let nvrtc = args.nvrtc.clone();
+    let kernels = cache_dir().and_then(|models| Some(models.parent()?.join("kernels")));
+    let open = move |ordinal| {
+        let device = CudaDevice::open(ordinal, nvrtc.as_deref(), kernels.as_deref())?;
+        Ok(Box::new(device) as Box<dyn Device>)
+    };
+    Starter::new(args.device, options, Box::new(open))
 }
 
 /// A dev node trusts its user's files and network; others open what the operator names.

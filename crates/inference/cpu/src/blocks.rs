@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use tributary_weights::{Format, Matrix};
 
 /// Values in a block.
-pub(crate) const BLOCK: usize = 32;
+pub const BLOCK: usize = 32;
 
 /// Magnitudes below this quantise to zero: 2⁻¹⁰⁰.
 pub(crate) const TINY: u32 = (127 - 100) << 23;
@@ -13,19 +13,32 @@ pub(crate) const INFINITE: u32 = 0x7f80_0000;
 
 /// Thirty-two weights: `w = d · scales · q + m`, `scales` over each half and 1 outside Q6_K.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Block {
-    pub(crate) q: [i16; BLOCK],
-    pub(crate) d: f32,
-    pub(crate) m: f32,
-    pub(crate) scales: [i8; 2],
+pub struct Block {
+    /// The codes q.
+    pub q: [i16; BLOCK],
+    /// The scale d.
+    pub d: f32,
+    /// The minimum m.
+    pub m: f32,
+    /// Inner scales.
+    pub scales: [i8; 2],
 }
 
 impl Block {
-    pub(crate) const ZERO: Self = Self { q: [0; BLOCK], d: 0.0, m: 0.0, scales: [1; 2] };
+    /// All weights zero.
+    pub const ZERO: Self = Self { q: [0; BLOCK], d: 0.0, m: 0.0, scales: [1; 2] };
+
+    /// Its weights as the embedding defines them: rn(d·q), with a minimum fma(d, q, m); Q6_K's q is scale · code.
+    pub(crate) fn dequantize(&self, has_min: bool, out: &mut [f32]) {
+        for (k, value) in out.iter_mut().enumerate() {
+            let q = f32::from(self.q[k]) * f32::from(self.scales[k / 16]);
+            *value = if has_min { self.d.mul_add(q, self.m) } else { self.d * q };
+        }
+    }
 }
 
 /// Block `index` of a row, exactly as the profile defines it for the matrix's format.
-pub(crate) fn block(matrix: &Matrix, row: usize, index: usize) -> Block {
+pub fn block(matrix: &Matrix, row: usize, index: usize) -> Block {
     let (bytes, format) = (matrix.row(row), matrix.format());
     let stored = |size: usize| &bytes[index * size..][..size];
     let large = |size: usize| (&bytes[index / 8 * size..][..size], index % 8);
@@ -55,7 +68,7 @@ pub(crate) fn block(matrix: &Matrix, row: usize, index: usize) -> Block {
 }
 
 /// Q8 of float weights: the scale is rounded up to bf16, so that it costs two bytes. Values must be finite.
-pub(crate) fn quantize_weights(values: &[f32]) -> Block {
+pub fn quantize_weights(values: &[f32]) -> Block {
     let largest = values.iter().fold(0, |most: u32, value| most.max(value.to_bits() & 0x7fff_ffff));
     if largest < TINY {
         return Block::ZERO;

@@ -19,8 +19,11 @@ mod vectors;
 
 pub mod reference;
 
-pub use backend::{CpuBackend, Options, geometry, page_size};
+pub use backend::{CpuBackend, Options, check_contract, geometry, page_size};
+pub use blocks::{BLOCK, Block, block, quantize_weights};
+pub use dora::gains_of as dora_gains;
 pub use error::CpuError;
 pub use kernels::Path;
-pub use profile::{PROFILE, profile_hash};
-pub use vectors::generate as generate_vectors;
+pub use profile::{PROFILE, hash as profile_hash_with, profile_hash};
+pub use rope::RopeTable;
+pub use vectors::{AttentionCase, Primitives, Q8, check as check_vectors, generate as generate_vectors};

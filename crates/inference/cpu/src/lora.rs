@@ -184,7 +184,7 @@ fn change(
 
 fn gain(module: &LoraModule, base: &Packed, scaled: &[f32]) -> Result<Option<Arc<[f32]>>, PrepareError> {
     let Some(magnitude) = &module.magnitude else { return Ok(None) };
-    let gains = dora::gains(base, module, scaled, magnitude);
+    let gains = dora::gains(|row, out| base.dequantize_row(row, out), module, scaled, magnitude);
     let place = || format!("DoRA magnitude of layer {} {}", module.layer, module.projection);
     gains.map(|gains| Some(gains.into())).ok_or_else(|| PrepareError::NonFinite(place()))
 }

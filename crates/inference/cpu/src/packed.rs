@@ -292,11 +292,7 @@ impl Packed {
         // SAFETY: the tile's bytes are initialised and never written after `build`.
         let tile = unsafe { std::slice::from_raw_parts(self.tile(row / LANES), self.shape.tile_bytes()) };
         for (b, values) in out.chunks_exact_mut(BLOCK).enumerate() {
-            let block = self.shape.read(tile, row % LANES, b);
-            for (k, value) in values.iter_mut().enumerate() {
-                let q = f32::from(block.q[k]) * f32::from(block.scales[k / 16]);
-                *value = if self.shape.layout.has_min() { block.d.mul_add(q, block.m) } else { block.d * q };
-            }
+            self.shape.read(tile, row % LANES, b).dequantize(self.shape.layout.has_min(), values);
         }
     }
 }

@@ -17,8 +17,8 @@ pub fn profile_hash(config: &Config, weights: &Weights) -> B256 {
     hash(config, weights, &RopeTable::new(config, context))
 }
 
-/// keccak-256 of the canonical JSON: keys sorted, no spaces, floats as bits in hex.
-pub(crate) fn hash(config: &Config, weights: &Weights, table: &RopeTable) -> B256 {
+/// The hash with a table that was made already: keccak-256 of the canonical JSON, keys sorted, no spaces, floats as bits in hex.
+pub fn hash(config: &Config, weights: &Weights, table: &RopeTable) -> B256 {
     let formats: Vec<&str> = weights
         .tensors()
         .iter()

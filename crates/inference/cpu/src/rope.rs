@@ -10,7 +10,7 @@ const LN2: (f64, f64) = (f64::from_bits(0x3FE6_2E42_FEE0_0000), f64::from_bits(0
 
 /// Cosines and sines by position: `[position][cos … | sin …]`.
 #[derive(Clone)]
-pub(crate) struct RopeTable {
+pub struct RopeTable {
     half: usize,
     values: Vec<f32>,
     hash: [u8; 32],
@@ -25,7 +25,7 @@ impl std::fmt::Debug for RopeTable {
 impl RopeTable {
     /// The table of a model; the first `keep` positions stay in memory. The hash covers every position of the
     /// model's context, little-endian, whatever is kept.
-    pub(crate) fn new(config: &Config, keep: usize) -> Self {
+    pub fn new(config: &Config, keep: usize) -> Self {
         let half = config.head_dim / 2;
         let frequencies = frequencies(config);
         let mut values = Vec::with_capacity(keep * half * 2);
@@ -49,12 +49,12 @@ impl RopeTable {
     }
 
     /// Cosines and sines of a position.
-    pub(crate) fn at(&self, position: usize) -> (&[f32], &[f32]) {
+    pub fn at(&self, position: usize) -> (&[f32], &[f32]) {
         self.values[position * self.half * 2..][..self.half * 2].split_at(self.half)
     }
 
     /// SHA-256 of the whole table.
-    pub(crate) const fn hash(&self) -> [u8; 32] {
+    pub const fn hash(&self) -> [u8; 32] {
         self.hash
     }
 }

@@ -34,9 +34,9 @@ pub struct Limits {
     pub rows: u32,
     /// Tokens a step may have over all its rows.
     pub step_tokens: u32,
-    /// Memory of a page, in bytes.
+    /// Memory of a page, in bytes; 0 where pages lie in a device's own memory, which no budget counts.
     pub page_bytes: usize,
-    /// Memory of the weights, in bytes.
+    /// Memory of the weights, in bytes; of a device's, what the host keeps of them.
     pub weight_bytes: usize,
 }
 
@@ -89,6 +89,12 @@ pub trait Preparer: Send + Sync + fmt::Debug {
 
     /// Keeps what it prepared for later starts and loads, where it keeps anything. The artifact's bytes had this hash.
     fn keep(&self, _hash: B256, _weight: f32, _prepared: &dyn PreparedAdapter) {}
+
+    /// The name of the form. What was prepared in one form is of no use to a backend of another, so that after a change of
+    /// backends adapters are prepared anew.
+    fn form(&self) -> &'static str {
+        "cpu"
+    }
 }
 
 /// Why an adapter cannot be used with this backend.

@@ -86,7 +86,7 @@ impl Scheduler {
             pages: PagePool::new(
                 limits.pages,
                 limits.page_tokens,
-                budget.map(|budget| (budget, limits.page_bytes)),
+                budget.filter(|_| limits.page_bytes > 0).map(|budget| (budget, limits.page_bytes)),
             ),
             next_id: 0,
             counts: Counts::default(),

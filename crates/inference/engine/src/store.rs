@@ -21,13 +21,16 @@ pub struct PartKey {
     pub weight: u32,
 }
 
+/// A part in a backend's form.
+type FormKey = (PartKey, &'static str);
+
 /// The adapters of a request, in memory as long as the set lives. Empty for the base model.
 #[derive(Clone, Debug, Default)]
 pub struct AdapterSet {
     parts: Arc<[LoraPart]>,
     /// Held for what they keep.
     #[expect(dead_code, reason = "a lease is of use by being there")]
-    leases: Arc<[Lease<PartKey, LoraPart>]>,
+    leases: Arc<[Lease<FormKey, LoraPart>]>,
 }
 
 impl AdapterSet {
@@ -58,7 +61,7 @@ pub struct AdapterStore {
     engine: Engine,
     geometry: Geometry,
     fetcher: Fetcher,
-    residency: Residency<PartKey, LoraPart>,
+    residency: Residency<FormKey, LoraPart>,
     /// Held while a composition is gathered: two that each hold what the other waits for would wait for ever.
     gathering: Arc<tokio::sync::Mutex<()>>,
     /// Ranks of what was prepared; metrics show them.
@@ -124,14 +127,14 @@ impl AdapterStore {
         &self,
         source: &Source,
         weight: f32,
-    ) -> Result<Lease<PartKey, LoraPart>, AdapterError> {
-        let key = PartKey { hash: source.hash, weight: weight.to_bits() };
-        if let Some(lease) = self.residency.get(&key) {
-            return Ok(lease);
-        }
+    ) -> Result<Lease<FormKey, LoraPart>, AdapterError> {
         let preparer = self.engine.info().map(|info| Arc::clone(&info.preparer)).ok_or_else(|| {
             AdapterError::Fetch { uri: source.uri.clone(), reason: "model is loading".into() }
         })?;
+        let key = (PartKey { hash: source.hash, weight: weight.to_bits() }, preparer.form());
+        if let Some(lease) = self.residency.get(&key) {
+            return Ok(lease);
+        }
         let load = Load {
             fetcher: self.fetcher.clone(),
             geometry: self.geometry,
@@ -157,7 +160,7 @@ impl AdapterStore {
 
     /// Resident parts, their bytes and whether they are pinned.
     pub fn resident(&self) -> Vec<(PartKey, usize, bool)> {
-        self.residency.resident()
+        self.residency.resident().into_iter().map(|((key, _), bytes, pinned)| (key, bytes, pinned)).collect()
     }
 
     /// The same with their ranks.
@@ -180,7 +183,8 @@ impl AdapterStore {
 
     /// Keeps a resident adapter from eviction, or lets it go again.
     pub fn pin(&self, hash: B256, pinned: bool) -> bool {
-        self.residency.pin(&PartKey { hash, weight: 1f32.to_bits() }, pinned)
+        let Some(info) = self.engine.info() else { return false };
+        self.residency.pin(&(PartKey { hash, weight: 1f32.to_bits() }, info.preparer.form()), pinned)
     }
 
     /// Drops an adapter at every weight, unless rows use it.
@@ -190,7 +194,7 @@ impl AdapterStore {
             .resident()
             .into_iter()
             .map(|(key, ..)| key)
-            .filter(|key| key.hash == hash)
+            .filter(|(key, _)| key.hash == hash)
             .collect();
         keys.iter().fold(false, |any, key| self.residency.remove(key) | any)
     }

@@ -276,8 +276,9 @@ impl InferenceBackend for CpuBackend {
     fn release(&mut self, _seq: SeqId) {}
 }
 
-/// Everything that would otherwise be out of bounds below.
-fn check_contract(rows: &[Row<'_>], limits: &Limits, owners: &mut [u32]) -> Result<(), BackendError> {
+/// Refuses steps that break the contract of [`Row`]: everything that would be out of bounds in a backend with pages of sixteen
+/// positions. `owners` has a zero for each page, before and after.
+pub fn check_contract(rows: &[Row<'_>], limits: &Limits, owners: &mut [u32]) -> Result<(), BackendError> {
     let broken = |what: String| Err(BackendError::Contract(what));
     let tokens: usize = rows.iter().map(|row| row.tokens.len()).sum();
     if rows.len() > limits.rows as usize || tokens > limits.step_tokens as usize {

@@ -5,11 +5,14 @@
 
 mod cases;
 mod ops;
+mod outside;
 mod source;
 
 use crate::{CpuError, PROFILE, kernels::Kernels};
-use cases::{Case, cases};
+use cases::{Case, Ops, cases};
 use ops::{KernelOps, ReferenceOps};
+use outside::OutsideOps;
+pub use outside::{AttentionCase, Primitives, Q8};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,15 +43,24 @@ pub fn generate() -> String {
 
 /// Runs every committed case; an error names the first that differs.
 pub(crate) fn self_test(kernels: &Kernels) -> Result<(), CpuError> {
-    let failed = |vector: &str| CpuError::SelfTest { path: kernels.path().name(), vector: vector.to_owned() };
-    let file: File = serde_json::from_str(COMMITTED).map_err(|_| failed("the file"))?;
+    let differs = |vector| CpuError::SelfTest { path: kernels.path().name(), vector };
+    first_difference(&KernelOps(*kernels)).map_or(Ok(()), |vector| Err(differs(vector)))
+}
+
+/// Runs every committed case on another implementation of the profile; an error names the first that differs.
+pub fn check(primitives: &dyn Primitives) -> Result<(), String> {
+    first_difference(&OutsideOps(primitives)).map_or(Ok(()), Err)
+}
+
+fn first_difference(ops: &dyn Ops) -> Option<String> {
+    let Ok(file) = serde_json::from_str::<File>(COMMITTED) else { return Some("the file".to_owned()) };
     let mut left = file.cases;
-    for case in SEEDS.flat_map(|seed| cases(&KernelOps(*kernels), seed)) {
+    for case in SEEDS.flat_map(|seed| cases(ops, seed)) {
         if left.remove(&case.name) != Some(hex(&case)) {
-            return Err(failed(&case.name));
+            return Some(case.name);
         }
     }
-    left.keys().next().map_or(Ok(()), |name| Err(failed(name)))
+    left.into_keys().next()
 }
 
 #[cfg(test)]

@@ -172,7 +172,8 @@ impl Ops for KernelOps {
         let shape = Shape::new(Layout::of(base.format()), base.rows(), base.columns());
         let base = packed(shape, |row, b| blocks::block(base, row, b));
         let b: Vec<f32> = module.b.iter().map(|value| module.scale * value).collect();
-        let gains = dora::gains(&base, module, &b, magnitude).unwrap_or_default();
+        let gains = dora::gains(|row, out| base.dequantize_row(row, out), module, &b, magnitude);
+        let gains = gains.unwrap_or_default();
         let mut y = y.to_vec();
         scale_rows(&mut y, &gains, Some(bias));
         y.extend(gains);

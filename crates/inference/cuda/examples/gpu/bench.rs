@@ -1,0 +1,234 @@
+//! Steps of Llama shapes on the device, each beside its bound: bytes it must read, over the bandwidth measured in the same run.
+//!
+//! Weights are zeros: no time depends on them.
+
+use crate::{
+    Outcome,
+    model::{HASHES, Random, adapter},
+    open,
+};
+use std::time::{Duration, Instant};
+use tributary_adapters::Projection;
+use tributary_cuda::{CudaBackend, Device, DeviceError, Options, plan::Arena};
+use tributary_engine::{Admission, InferenceBackend, LoraPart, Row, SeqId, StepOutput, Wanted};
+use tributary_weights::{Architecture, Config, Format, Layer, Matrix, Weights};
+
+/// Positions that each decoding row has behind it.
+const BEHIND: u32 = 128;
+const STEPS: u32 = 50;
+
+const fn shape(
+    layers: usize,
+    hidden: usize,
+    intermediate: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+) -> Config {
+    Config {
+        architecture: Architecture::Llama,
+        layers,
+        hidden,
+        intermediate,
+        heads,
+        kv_heads,
+        head_dim,
+        vocab: 128_256,
+        context: 8192,
+        rope_theta: 500_000.0,
+        rope_factors: None,
+        norm_eps: 1e-5,
+    }
+}
+
+const EIGHT: Config = shape(32, 4096, 14_336, 32, 8, 128);
+const ONE: Config = shape(16, 2048, 8192, 32, 8, 64);
+
+fn weights(config: &Config, format: Format) -> Result<Weights, tributary_weights::WeightsError> {
+    let matrix = |rows: usize, columns: usize| {
+        Matrix::new(
+            format,
+            rows,
+            columns,
+            vec![0; rows * columns / format.block_len() * format.block_bytes()],
+        )
+    };
+    let (hidden, wide) = (config.hidden, config.intermediate);
+    let layer = || -> Result<Layer, tributary_weights::WeightsError> {
+        Ok(Layer {
+            attention_norm: vec![1.0; hidden],
+            q: matrix(config.query(), hidden)?,
+            k: matrix(config.key(), hidden)?,
+            v: matrix(config.key(), hidden)?,
+            qkv_bias: None,
+            o: matrix(hidden, config.query())?,
+            mlp_norm: vec![1.0; hidden],
+            gate: matrix(wide, hidden)?,
+            up: matrix(wide, hidden)?,
+            down: matrix(hidden, wide)?,
+        })
+    };
+    let layers = (0..config.layers).map(|_| layer()).collect::<Result<_, _>>()?;
+    Ok(Weights { embedding: matrix(config.vocab, hidden)?, layers, norm: vec![1.0; hidden], head: None })
+}
+
+/// Bytes a second that a copy within the device reads and writes.
+fn bandwidth() -> Result<f64, DeviceError> {
+    const BYTES: u64 = 4 << 30;
+    let mut device = open()?;
+    let mut arena = Arena::new();
+    let (from, to) = (arena.add("from", BYTES as usize), arena.add("to", BYTES as usize));
+    let base = device.allocate(&arena)?;
+    device.clear(base, arena.bytes())?;
+    let mut end = [0u8; 4];
+    let mut best = f64::MAX;
+    for _ in 0..8 {
+        device.read(&mut [(base, &mut end)])?;
+        let start = Instant::now();
+        device.copy(base + from, base + to, BYTES)?;
+        device.read(&mut [(base, &mut end)])?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(2.0 * BYTES as f64 / best)
+}
+
+/// The mean time of a step of so many rows, each with its adapter.
+fn step(backend: &mut CudaBackend, lora: &[Vec<LoraPart>]) -> Result<Duration, Box<dyn std::error::Error>> {
+    let rows = lora.len();
+    let each = BEHIND as usize / 16 + 1;
+    let pages: Vec<Vec<u32>> =
+        (0..rows).map(|row| (0..each).map(|page| (row * each + page) as u32).collect()).collect();
+    for (row, lora) in lora.iter().enumerate() {
+        while backend.admit(SeqId(row as u64), lora)? == Admission::Loading {
+            std::thread::yield_now();
+        }
+    }
+    let batch: Vec<Row<'_>> = (0..rows)
+        .map(|row| Row {
+            seq: SeqId(row as u64),
+            pos: BEHIND,
+            tokens: &[1],
+            pages: &pages[row],
+            lora: &lora[row],
+            logits: Wanted::Last,
+        })
+        .collect();
+    let mut out = StepOutput::default();
+    (0..5).try_for_each(|_| backend.step(&batch, &mut out))?;
+    let start = Instant::now();
+    (0..STEPS).try_for_each(|_| backend.step(&batch, &mut out))?;
+    let time = start.elapsed() / STEPS;
+    (0..rows).for_each(|row| backend.release(SeqId(row as u64)));
+    Ok(time)
+}
+
+fn streamed(weights: &Weights) -> f64 {
+    weights
+        .tensors()
+        .iter()
+        .map(|(_, tensor)| match tensor {
+            tributary_weights::TensorRef::Matrix(matrix) => matrix.data().len() as f64,
+            tributary_weights::TensorRef::Vector(values) => values.len() as f64 * 4.0,
+        })
+        .sum()
+}
+
+fn report(what: &str, rows: usize, time: Duration, bytes: f64, bandwidth: f64) {
+    let (bound, time) = (bytes / bandwidth, time.as_secs_f64());
+    println!(
+        "{what}: {:.3} ms a step, {:.0} tok/s, {:.0} % of the byte bound ({:.2} GB, {:.3} ms)",
+        time * 1e3,
+        rows as f64 / time,
+        bound / time * 100.0,
+        bytes / 1e9,
+        bound * 1e3
+    );
+}
+
+pub(crate) fn run() -> Outcome {
+    let bandwidth = bandwidth()?;
+    println!("bandwidth of a copy within the device: {:.0} GB/s", bandwidth / 1e9);
+    for (name, config, format) in [
+        ("1B Q8_0", &ONE, Format::Q8_0),
+        ("8B Q4_1", &EIGHT, Format::Q4_1),
+        ("8B Q8_0", &EIGHT, Format::Q8_0),
+    ] {
+        let weights = weights(config, format)?;
+        let bytes = streamed(&weights);
+        let options = Options { cache_tokens: 1 << 16, adapter_bytes: 8 << 30, ..Options::default() };
+        let mut backend = CudaBackend::new(Box::new(open()?), config, weights, &HASHES, &options)?;
+        for rows in [1, 16, 64] {
+            let time = step(&mut backend, &vec![Vec::new(); rows])?;
+            report(&format!("{name}, {rows} streams"), rows, time, bytes, bandwidth);
+        }
+        adapters(name, &mut backend, config, bytes, bandwidth)?;
+    }
+    Ok(())
+}
+
+/// Sixty-four rows with adapters of their own; the time of an upload; a thousand adapters in turn.
+fn adapters(name: &str, backend: &mut CudaBackend, config: &Config, base: f64, bandwidth: f64) -> Outcome {
+    let kinds: [(&str, &[Projection]); 2] =
+        [("q, v", &[Projection::Q, Projection::V]), ("all-linear", &Projection::ALL)];
+    for (kind, projections) in kinds {
+        let all = adapter(config, 1, 16, projections);
+        let part = |backend: &CudaBackend| -> Result<LoraPart, tributary_engine::PrepareError> {
+            Ok(LoraPart { hash: all.hash, weight: 1.0, prepared: backend.preparer().prepare(&all, 1.0)? })
+        };
+        // Each is prepared by itself, so each has bytes of its own.
+        let distinct: Vec<LoraPart> = (0..64).map(|_| part(backend)).collect::<Result<_, _>>()?;
+        let bytes = distinct[0].prepared.bytes() as f64;
+        let start = Instant::now();
+        while backend.admit(SeqId(1 << 40), &distinct[..1])? == Admission::Loading {}
+        println!(
+            "{name}, upload of r16 {kind}, {:.1} MB: {:.2} ms",
+            bytes / 1e6,
+            start.elapsed().as_secs_f64() * 1e3
+        );
+        backend.release(SeqId(1 << 40));
+        let lora: Vec<Vec<LoraPart>> = distinct.iter().map(|part| vec![part.clone()]).collect();
+        let time = step(backend, &lora)?;
+        report(
+            &format!("{name}, 64 streams, 64 adapters r16 {kind}"),
+            64,
+            time,
+            base + 64.0 * bytes,
+            bandwidth,
+        );
+    }
+    many(name, backend, config)
+}
+
+/// Steps of 64 rows whose adapters are drawn by Zipf from 1,000, and from 8.
+fn many(name: &str, backend: &mut CudaBackend, config: &Config) -> Outcome {
+    let one = adapter(config, 2, 8, &[Projection::Q, Projection::V]);
+    let prepare = |backend: &CudaBackend| -> Result<LoraPart, tributary_engine::PrepareError> {
+        Ok(LoraPart { hash: one.hash, weight: 1.0, prepared: backend.preparer().prepare(&one, 1.0)? })
+    };
+    for count in [8, 1000] {
+        let all: Vec<LoraPart> = (0..count).map(|_| prepare(backend)).collect::<Result<_, _>>()?;
+        let mut random = Random(7);
+        let mut draw = || {
+            // Ranks r with weight 1/r, by inversion of the harmonic sum.
+            let mut left = random.below(1 << 20) as f64 / f64::from(1 << 20)
+                * (1..=count).map(|r| 1.0 / r as f64).sum::<f64>();
+            (1..=count)
+                .find(|r| {
+                    left -= 1.0 / *r as f64;
+                    left <= 0.0
+                })
+                .unwrap_or(1)
+                - 1
+        };
+        let mut total = Duration::ZERO;
+        for _ in 0..8 {
+            let lora: Vec<Vec<LoraPart>> = (0..64).map(|_| vec![all[draw()].clone()]).collect();
+            total += step(backend, &lora)?;
+        }
+        println!(
+            "{name}, 64 streams, Zipf over {count} adapters: {:.3} ms a step",
+            total.as_secs_f64() * 1e3 / 8.0
+        );
+    }
+    Ok(())
+}

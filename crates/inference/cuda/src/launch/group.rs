@@ -1,0 +1,179 @@
+//! A linear layer with its adapters: base rows and A in one launch, B in one for each place of the compositions.
+
+use super::{
+    Kernel, Launch,
+    params::{ExpandParams, LinearParams, Matrix},
+};
+use crate::{pack::TILE, plan::Bucket};
+
+/// Threads of a block, at most.
+const WARPS: u32 = 8;
+/// Tiles that a block of `expand` has, for each of its warps.
+const EACH: u32 = 4;
+/// Row tiles of a block of `linear_wide`.
+const WIDE_TILES: u32 = 8;
+/// Vectors of a block of `linear_wide`.
+const WIDE_VECTORS: u32 = 64;
+
+/// Matrices with the same inputs, whose outputs lie side by side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Linears<'a> {
+    pub(crate) matrices: &'a [Matrix],
+    pub(crate) layer: u32,
+    /// The first projection, in the order of `Projection::ALL`; none for the head, which adapters do not change.
+    pub(crate) projection: Option<u32>,
+    pub(crate) codes: u64,
+    pub(crate) scales: u64,
+    pub(crate) weighted: u64,
+    pub(crate) out: u64,
+    pub(crate) out_stride: u32,
+    /// How many vectors there may be, and the header's word that says how many there are.
+    pub(crate) vectors: u32,
+    pub(crate) count_word: u32,
+}
+
+/// Where a step's adapters are written down, and their workspace.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Adapters {
+    pub(crate) header: u64,
+    pub(crate) groups: u64,
+    pub(crate) entries: u64,
+    pub(crate) places: u64,
+    pub(crate) row_of: u64,
+    pub(crate) failed: u64,
+    pub(crate) u: u64,
+    /// DoRA adapters by token; 0 if there are none.
+    pub(crate) scaled: u64,
+}
+
+impl Linears<'_> {
+    fn tiles(&self) -> u32 {
+        self.matrices.iter().map(|matrix| matrix.rows.div_ceil(TILE as u32)).sum()
+    }
+
+    fn params(&self, adapters: &Adapters, bucket: &Bucket) -> LinearParams {
+        let mut matrices = [Matrix::default(); 3];
+        matrices[..self.matrices.len()].copy_from_slice(self.matrices);
+        let segments = self.matrices[0].blocks.div_ceil(8);
+        let ranks = bucket.rank_tiles * TILE as u32;
+        LinearParams {
+            matrices,
+            codes: self.codes,
+            scales: self.scales,
+            weighted: self.weighted,
+            out: self.out,
+            header: adapters.header,
+            groups: adapters.groups,
+            entries: adapters.entries,
+            u: adapters.u,
+            scaled: if self.projection.is_some() { adapters.scaled } else { 0 },
+            matrix_count: self.matrices.len() as u32,
+            tiles: self.tiles(),
+            stride: segments * 256,
+            scale_stride: segments * 8,
+            out_stride: self.out_stride,
+            count_word: self.count_word,
+            layer: self.layer,
+            projection: self.projection.unwrap_or(0),
+            projections: self.matrices.len() as u32,
+            group_bound: if self.projection.is_some() { bucket.groups } else { 0 },
+            rank_tiles: bucket.rank_tiles,
+            u_stride: ranks,
+            u_plane: ranks * bucket.entries(),
+            pad: 0,
+        }
+    }
+
+    /// The launches, in order.
+    pub(crate) fn push(&self, adapters: &Adapters, bucket: &Bucket, out: &mut Vec<Launch>) {
+        let params = self.params(adapters, bucket);
+        let shrinks = params.group_bound * params.projections * params.rank_tiles;
+        if Bucket::is_wide(self.vectors) {
+            let grid = [params.tiles.div_ceil(WIDE_TILES), self.vectors.div_ceil(WIDE_VECTORS), 1];
+            out.push(Launch {
+                kernel: Kernel::LinearWide,
+                grid,
+                threads: 32 * WARPS,
+                params: params.bytes(),
+            });
+            self.shrink(adapters, bucket, out);
+        } else {
+            let eights = Bucket::eights(self.vectors);
+            let grid = [params.tiles + shrinks, self.vectors.div_ceil(eights * 8), 1];
+            out.push(Launch {
+                kernel: linear(eights),
+                grid,
+                threads: threads(&params),
+                params: params.bytes(),
+            });
+        }
+        self.expands(adapters, bucket, out);
+    }
+
+    /// A of the adapters, in a launch of their own.
+    pub(crate) fn shrink(&self, adapters: &Adapters, bucket: &Bucket, out: &mut Vec<Launch>) {
+        let params = LinearParams { tiles: 0, ..self.params(adapters, bucket) };
+        let shrinks = params.group_bound * params.projections * params.rank_tiles;
+        if shrinks > 0 {
+            let kernel = linear(Bucket::eights(self.vectors));
+            out.push(Launch {
+                kernel,
+                grid: [shrinks, 1, 1],
+                threads: threads(&params),
+                params: params.bytes(),
+            });
+        }
+    }
+
+    /// B of the adapters, place after place.
+    pub(crate) fn expands(&self, adapters: &Adapters, bucket: &Bucket, out: &mut Vec<Launch>) {
+        let params = self.params(adapters, bucket);
+        if params.group_bound > 0 {
+            (0..bucket.places).for_each(|place| self.expand(&params, adapters, place, out));
+        }
+    }
+
+    fn expand(&self, linear: &LinearParams, adapters: &Adapters, place: u32, out: &mut Vec<Launch>) {
+        let (mut rows, mut columns, mut biases) = ([0; 3], [0; 3], [0; 3]);
+        for (index, matrix) in self.matrices.iter().enumerate() {
+            (rows[index], columns[index], biases[index]) = (matrix.rows, matrix.column, matrix.bias);
+        }
+        let blocks = rows.iter().map(|rows| rows.div_ceil(TILE as u32 * WARPS * EACH)).sum();
+        let params = ExpandParams {
+            u: adapters.u,
+            out: self.out,
+            header: adapters.header,
+            groups: adapters.groups,
+            entries: adapters.entries,
+            places: adapters.places,
+            row_of: adapters.row_of,
+            failed: adapters.failed,
+            biases,
+            rows,
+            columns,
+            layer: linear.layer,
+            projection: linear.projection,
+            projections: linear.projections,
+            place,
+            out_stride: linear.out_stride,
+            u_stride: linear.u_stride,
+            u_plane: linear.u_plane,
+            pad: 0,
+        };
+        let grid = [blocks, linear.group_bound, 1];
+        out.push(Launch { kernel: Kernel::Expand, grid, threads: 32 * WARPS, params: params.bytes() });
+    }
+}
+
+const fn linear(eights: u32) -> Kernel {
+    match eights {
+        1 => Kernel::Linear1,
+        2 => Kernel::Linear2,
+        _ => Kernel::Linear4,
+    }
+}
+
+/// A warp for each segment, as far as a block has them.
+fn threads(params: &LinearParams) -> u32 {
+    32 * params.scale_stride.div_ceil(8).clamp(1, WARPS)
+}

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod backend;
+mod device;
+mod driver;
+mod error;
+mod start;
+
+pub mod launch;
+pub mod pack;
+pub mod plan;
+pub mod sources;
+
+pub use backend::{CudaBackend, Options};
+pub use device::{CopyId, Device, HostBytes, HostMemory, ProgramId};
+pub use driver::{CudaDevice, Nvrtc};
+pub use error::{CudaError, DeviceError};
+pub use start::{DeviceChoice, OpenDevice, Starter};

@@ -1,0 +1,208 @@
+//! The backend behind the engine: answers are the CPU's, and when the device is lost the CPU goes on.
+
+use crate::emulator::{Emulator, Trouble, Watch};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tributary_adapters::{
+    CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Memory, ResidencyConfig, Source, TENSORS_FILE,
+};
+use tributary_cpu::CpuBackend;
+use tributary_cuda::{Device, DeviceChoice, DeviceError, Options, Starter};
+use tributary_engine::{
+    AdapterSet, AdapterStore, Engine, EngineConfig, GenerateRequest, InferenceBackend, Outcome, PPM,
+    SamplingParams, StopRules,
+};
+use tributary_testkit::{AdapterSpec, EOS, GEOMETRY, artifact, model_folder};
+use tributary_weights::Model;
+
+const OPTIONS: Options = Options {
+    cache_tokens: 512,
+    adapter_bytes: 1 << 20,
+    context: 128,
+    step_tokens: 64,
+    rows: 8,
+    split_bytes: 1 << 20,
+};
+
+/// An engine whose factory opens `device` first; counts how often the CPU was started.
+fn engine(folder: &Path, choice: DeviceChoice, device: Option<Emulator>) -> (Engine, Arc<AtomicUsize>) {
+    engine_within(folder, choice, device, Memory::new(usize::MAX))
+}
+
+fn engine_within(
+    folder: &Path,
+    choice: DeviceChoice,
+    mut device: Option<Emulator>,
+    memory: Memory,
+) -> (Engine, Arc<AtomicUsize>) {
+    let open = move |_| match device.take() {
+        Some(device) => Ok(Box::new(device) as Box<dyn Device>),
+        None => Err(DeviceError::Absent("no more".to_owned())),
+    };
+    let mut starter = Starter::new(choice, OPTIONS, Box::new(open));
+    let (path, started) = (folder.to_owned(), Arc::new(AtomicUsize::new(0)));
+    let counter = Arc::clone(&started);
+    let factory = move || {
+        let mut model = Model::open(&path).unwrap();
+        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes) {
+            return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
+        }
+        counter.fetch_add(1, Ordering::Relaxed);
+        let options =
+            tributary_cpu::Options { threads: 1, cache_tokens: 512, ..tributary_cpu::Options::default() };
+        Ok(Box::new(CpuBackend::new(model.config, model.weights, &model.hashes, &options)?) as _)
+    };
+    let tokenizer = Model::open(folder).unwrap().tokenizer;
+    let config = EngineConfig {
+        restart_first: Duration::from_millis(5),
+        restart_max: Duration::from_millis(20),
+        step_tokens: 64,
+        ..EngineConfig::default()
+    };
+    (Engine::within(memory, config, tokenizer, Box::new(factory)).unwrap(), started)
+}
+
+fn request(prompt: &str, seed: u64, adapters: AdapterSet) -> GenerateRequest {
+    GenerateRequest {
+        prompt: prompt.bytes().map(u32::from).collect(),
+        adapters,
+        sampling: SamplingParams { temperature: 0.9, top_p: PPM - 50_000, seed, ..SamplingParams::default() },
+        stop: StopRules { max_tokens: 8, min_tokens: 0, tokens: vec![EOS], strings: Vec::new() },
+        ..GenerateRequest::default()
+    }
+}
+
+async fn run(engine: &Engine, request: GenerateRequest) -> Result<Outcome, tributary_engine::GenerateError> {
+    engine.submit(request).unwrap().finish().await.map(|(_, outcome)| outcome)
+}
+
+fn store(engine: &Engine, cache: &Path) -> AdapterStore {
+    let policy = FetchPolicy { files: FileRoots::Any, private_hosts: true, ..FetchPolicy::default() };
+    let fetcher = Fetcher::new(policy, cache.to_owned()).unwrap();
+    AdapterStore::new(engine.clone(), GEOMETRY, fetcher, ResidencyConfig::default())
+}
+
+fn source(folder: &Path, seed: u64, dora: bool) -> Source {
+    let artifact = artifact(&AdapterSpec { dora, ..AdapterSpec::new(seed) });
+    std::fs::write(folder.join(CONFIG_FILE), artifact.config()).unwrap();
+    std::fs::write(folder.join(TENSORS_FILE), artifact.tensors()).unwrap();
+    Source { hash: artifact.hash(), uri: format!("file://{}", folder.display()) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_the_cpus_before_and_after_the_device_is_lost() {
+    let (model, folders) = (model_folder(7).unwrap(), [(); 2].map(|()| tempfile::tempdir().unwrap()));
+    let adapters = [false, true].map(|dora| (source(folders[usize::from(dora)].path(), 3, dora), 0.5));
+    let (cpu, _) = engine(model.path(), DeviceChoice::Cpu, None);
+    let identity = cpu.ready().await.unwrap().identity;
+    // The self-test runs hundreds of programs; the device goes a while after it.
+    let trouble =
+        Trouble { copy_polls: 1, lost_at: Some(programs_of_the_self_test() + 25), ..Trouble::default() };
+    let device = Emulator::with(Watch::Shadow, trouble, false);
+    let (gpu, started) = engine(model.path(), DeviceChoice::Cuda(0), Some(device));
+    let info = gpu.ready().await.unwrap();
+    assert_eq!(info.backend, "cuda-emulated");
+    assert_eq!(info.identity, identity, "the same profile and weights");
+    let caches = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (on_cpu, on_gpu) = (store(&cpu, caches[0].path()), store(&gpu, caches[1].path()));
+    let (mut broke, mut same) = (0, 0);
+    for seed in 0..16 {
+        let composition = [&[], &adapters[..1], &[], &adapters[1..]][seed as usize % 4];
+        let prompt = ["the quick", "a", "brown fox jumps over"][seed as usize % 3];
+        let wanted = request(prompt, seed, on_cpu.lease(composition).await.unwrap());
+        let wanted = run(&cpu, wanted).await.unwrap();
+        // What ran when the device went is lost; asked again, it is answered.
+        let found = loop {
+            let leased = on_gpu.lease(composition).await.unwrap();
+            match run(&gpu, request(prompt, seed, leased)).await {
+                Ok(found) => break found,
+                Err(_) => broke += 1,
+            }
+            assert!(broke < 50, "nobody goes on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(found.tokens, wanted.tokens);
+        assert_eq!((found.exec_hash, found.logits_root), (wanted.exec_hash, wanted.logits_root));
+        same += 1;
+    }
+    assert_eq!(same, 16);
+    assert!(broke > 0, "the device was never lost");
+    assert_eq!(started.load(Ordering::Relaxed), 1, "the CPU took over once");
+    assert!(gpu.info().unwrap().backend.starts_with("cpu"));
+}
+
+/// Pages of a device are not the host's: adapters may fill the budget beside what is kept of the weights, and requests go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_budget_holds_adapters_and_no_pages() {
+    let (model, folders) = (model_folder(9).unwrap(), [(); 3].map(|()| tempfile::tempdir().unwrap()));
+    let sources = [3, 4].map(|seed| [(source(folders[seed - 3].path(), seed as u64, true), 1.0)]);
+    let within = |memory: &Memory| {
+        let device = Some(Emulator::new(Watch::Shadow));
+        engine_within(model.path(), DeviceChoice::Cuda(0), device, memory.clone()).0
+    };
+    let plenty = within(&Memory::new(usize::MAX));
+    let weights = plenty.ready().await.unwrap().limits.weight_bytes;
+    let first = store(&plenty, folders[2].path());
+    let wanted =
+        run(&plenty, request("the quick", 1, first.lease(&sources[0]).await.unwrap())).await.unwrap();
+    let one = first.adapters()[0].bytes;
+    let memory = Memory::new(weights + one);
+    let full = within(&memory);
+    full.ready().await.unwrap();
+    let store = store(&full, folders[2].path());
+    let found = run(&full, request("the quick", 1, store.lease(&sources[0]).await.unwrap()));
+    let found =
+        tokio::time::timeout(Duration::from_secs(120), found).await.expect("pages wait for no adapter");
+    assert_eq!(found.unwrap().logits_root, wanted.logits_root);
+    let stats = memory.stats();
+    assert_eq!((stats.weights, stats.pages, stats.adapters), (weights, 0, one));
+    // The other takes the place of the first.
+    store.lease(&sources[1]).await.unwrap();
+    assert_eq!((store.adapters().len(), memory.stats().adapters), (1, one));
+    let small = within(&Memory::new(weights - 1));
+    assert!(small.ready().await.is_err(), "what the host keeps of the weights does not fit");
+}
+
+/// How many programs a start takes.
+fn programs_of_the_self_test() -> usize {
+    // One that is lost at its n-th program starts if and only if the self-test has fewer.
+    let config = crate::model::config(tributary_weights::Architecture::Llama, 64, 64);
+    let weights = crate::model::small(1, tributary_weights::Format::Q8_0, &config);
+    let device = Emulator::new(Watch::Shadow);
+    let runs = Arc::clone(&device.runs);
+    drop(crate::model::backend_on(device, &config, &weights));
+    runs.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn without_a_device_nothing_changes() {
+    let model = model_folder(8).unwrap();
+    for choice in [DeviceChoice::Auto, DeviceChoice::Cuda(3)] {
+        let (engine, started) = engine(model.path(), choice, None);
+        assert!(engine.ready().await.unwrap().backend.starts_with("cpu"));
+        run(&engine, request("hello", 1, AdapterSet::default())).await.unwrap();
+        assert_eq!(started.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+fn devices_by_name() {
+    for (text, choice) in [
+        ("auto", DeviceChoice::Auto),
+        ("cpu", DeviceChoice::Cpu),
+        ("cuda", DeviceChoice::Cuda(0)),
+        ("cuda:1", DeviceChoice::Cuda(1)),
+    ] {
+        assert_eq!(text.parse(), Ok(choice));
+        assert_eq!(choice.to_string().parse(), Ok(choice));
+    }
+    for bad in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "cuda:99999999999"] {
+        assert!(bad.parse::<DeviceChoice>().is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,12 @@
+//! Integration tests: the kernels compiled by the real compiler, and run on the CPU through everything above the driver.
+
+mod compile;
+mod emulator;
+mod engine;
+mod failures;
+mod forward;
+mod model;
+mod planner;
+mod sanitized;
+mod shadow;
+mod slots;

@@ -1,0 +1,277 @@
+//! Whatever a step looks like: every token is done exactly once, sections and regions do not overlap, grids suffice and are legal.
+
+use proptest::prelude::*;
+use std::collections::{BTreeSet, HashMap};
+use tributary_cuda::{
+    launch::{Buffers, Kernel, Launch, LayerMap, ModelMap, launches, params::Matrix},
+    plan::{Arena, Bucket, Limits, RowPart, Sections, Work, encode},
+};
+
+#[derive(Clone, Debug)]
+struct OneRow {
+    position: u32,
+    tokens: Vec<u32>,
+    adapters: Vec<(u64, usize)>,
+    scales: bool,
+    wanted: usize,
+}
+
+fn row() -> impl Strategy<Value = OneRow> {
+    let tokens = prop_oneof![3 => 1usize..4, 2 => 1usize..40, 1 => 40usize..200];
+    let adapter = (1u64..6).prop_map(|id| (id << 33, [1, 8, 16, 17, 64][id as usize - 1]));
+    (0u32..3000, tokens, prop::collection::vec(adapter, 0..4), any::<bool>(), any::<bool>()).prop_map(
+        |(position, count, adapters, scales, all)| OneRow {
+            position,
+            tokens: (0..count as u32).collect(),
+            scales: scales && adapters.len() == 1,
+            adapters,
+            wanted: if all { count } else { usize::from(count % 2 == 1) },
+        },
+    )
+}
+
+fn work(rows: &[OneRow], limits: &Limits) -> Work {
+    let pages: Vec<Vec<u32>> = rows
+        .iter()
+        .enumerate()
+        .map(|(index, row)| {
+            let count = (row.position as usize + row.tokens.len()).div_ceil(16) as u32;
+            (0..count).map(|page| page * 64 + index as u32).collect()
+        })
+        .collect();
+    let mut output = 0;
+    let parts: Vec<RowPart<'_>> = rows
+        .iter()
+        .zip(&pages)
+        .enumerate()
+        .map(|(index, (row, pages))| {
+            let wanted = (row.wanted, output);
+            output += row.wanted;
+            RowPart {
+                row: index as u32,
+                position: row.position,
+                tokens: &row.tokens,
+                pages,
+                adapters: &row.adapters,
+                scales: row.scales,
+                wanted,
+            }
+        })
+        .collect();
+    Work::new(rows.len(), &parts, limits)
+}
+
+/// Every token is attended once, by a task that stays within its row.
+fn attended(work: &Work) {
+    let mut seen = BTreeSet::new();
+    for token in &work.splits {
+        assert!(seen.insert(*token));
+        let segments = work.tokens[*token as usize].position as usize / 64 + 1;
+        assert!(segments <= work.split_segments);
+    }
+    for (first, count) in &work.tiles {
+        assert!((1..=8).contains(count));
+        let start = work.tokens[*first as usize];
+        for (offset, token) in (*first..first + count).enumerate() {
+            assert!(seen.insert(token));
+            let token = work.tokens[token as usize];
+            assert_eq!((token.row, token.table), (start.row, start.table));
+            assert_eq!(token.position, start.position + offset as u32);
+        }
+    }
+    assert_eq!(seen.len(), work.tokens.len());
+}
+
+/// At each place, every token with an adapter there is in exactly one group, which is that adapter's.
+fn adapted(work: &Work, rows: &[OneRow], bucket: &Bucket) {
+    let places = rows.iter().map(|row| row.adapters.len()).max().unwrap_or(0);
+    assert_eq!(work.places.len(), if places == 0 { 0 } else { places + 1 });
+    assert_eq!(work.places.last().copied().unwrap_or(0) as usize, work.groups.len());
+    let mut next = 0;
+    for place in 0..places {
+        let mut found: HashMap<u32, u64> = HashMap::new();
+        for group in &work.groups[work.places[place] as usize..work.places[place + 1] as usize] {
+            assert_eq!(group.first, next, "entries are shared or left out");
+            next += group.count;
+            assert!((1..=bucket.group_tokens()).contains(&group.count));
+            for token in &work.entries[group.first as usize..(group.first + group.count) as usize] {
+                assert_eq!(found.insert(*token, group.adapter), None);
+            }
+        }
+        for (index, token) in work.tokens.iter().enumerate() {
+            let wanted = rows[token.row as usize].adapters.get(place).map(|adapter| adapter.0);
+            assert_eq!(found.get(&(index as u32)).copied(), wanted);
+        }
+    }
+    assert_eq!(next as usize, work.entries.len());
+}
+
+/// Tokens of rows that scale say by what, all others nothing; without such rows there is nothing to read.
+fn scaled(work: &Work, rows: &[OneRow]) {
+    let of = |row: &OneRow| if row.scales { row.adapters[0].0 } else { 0 };
+    let all: Vec<u64> = work.tokens.iter().map(|token| of(&rows[token.row as usize])).collect();
+    let some = rows.iter().any(|row| row.scales);
+    assert_eq!(work.scaled, if some { all } else { Vec::new() });
+}
+
+fn bounded(work: &Work, bucket: &Bucket) {
+    let pairs = [
+        (work.tokens.len(), bucket.tokens),
+        (work.wanted.len(), bucket.wanted),
+        (work.rows, bucket.rows),
+        (work.groups.len(), bucket.groups),
+        (work.splits.len(), bucket.splits),
+        (work.split_segments, bucket.segments),
+        (work.tiles.len(), bucket.tiles),
+        (work.pages.len(), bucket.pages),
+        (work.scaled.len(), bucket.scaled),
+        (work.entries.len(), bucket.entries()),
+        (work.rank.div_ceil(16), bucket.rank_tiles),
+    ];
+    for (count, bound) in pairs {
+        assert!(count <= bound as usize && (bound as usize) < 2 * count.max(1) || bound == bucket.entries());
+    }
+}
+
+/// What is written down is read back, each section within its own place.
+fn written(work: &Work, bucket: &Bucket) {
+    let sections = Sections::new(bucket);
+    let metadata = encode(work, bucket, vec![7; 3]);
+    assert!(metadata.bytes.len() <= sections.end as usize * 4);
+    let word = |at: u32| {
+        let at = at as usize * 4;
+        u32::from_le_bytes(metadata.bytes[at..at + 4].try_into().unwrap())
+    };
+    let read = |at: u32, count: usize| (0..count as u32).map(|index| word(at + index)).collect::<Vec<_>>();
+    let counts =
+        [work.tokens.len(), work.wanted.len(), work.groups.len(), work.splits.len(), work.tiles.len()];
+    assert_eq!(read(0, 5), counts.map(|count| count as u32));
+    let by_token =
+        |field: fn(&tributary_cuda::plan::Token) -> u32| work.tokens.iter().map(field).collect::<Vec<_>>();
+    let tokens = work.tokens.len();
+    assert_eq!(read(sections.failed, work.rows), vec![0; work.rows]);
+    assert_eq!(read(sections.ids, tokens), by_token(|token| token.id));
+    assert_eq!(read(sections.positions, tokens), by_token(|token| token.position));
+    assert_eq!(read(sections.slots, tokens), by_token(|token| token.slot));
+    assert_eq!(read(sections.rows, tokens), by_token(|token| token.row));
+    assert_eq!(read(sections.tables, tokens), by_token(|token| token.table));
+    assert_eq!(read(sections.wanted, work.wanted.len()), work.wanted);
+    let groups: Vec<u32> = work
+        .groups
+        .iter()
+        .flat_map(|group| [group.adapter as u32, (group.adapter >> 32) as u32, group.first, group.count])
+        .collect();
+    assert_eq!(read(sections.groups, groups.len()), groups);
+    assert_eq!(read(sections.entries, work.entries.len()), work.entries);
+    assert_eq!(read(sections.places, work.places.len()), work.places);
+    assert_eq!(read(sections.splits, work.splits.len()), work.splits);
+    let tiles: Vec<u32> = work.tiles.iter().flat_map(|(first, count)| [*first, *count]).collect();
+    assert_eq!(read(sections.tiles, tiles.len()), tiles);
+    let halves: Vec<u32> = work.scaled.iter().flat_map(|at| [*at as u32, (*at >> 32) as u32]).collect();
+    assert_eq!(read(sections.scaled, halves.len()), halves);
+    assert_eq!(read(sections.pages, work.pages.len()), work.pages);
+    assert!([sections.groups, sections.tiles, sections.scaled].iter().all(|at| at % 4 == 0));
+}
+
+fn model() -> ModelMap {
+    let matrix = |rows, column| Matrix { rows, blocks: 72, column, ..Matrix::default() };
+    let layer = LayerMap {
+        qkv: [matrix(576, 0), matrix(192, 576), matrix(192, 768)],
+        o: [matrix(576, 0)],
+        gate_up: [matrix(1536, 0), matrix(1536, 1536)],
+        down: [matrix(576, 0)],
+        ..LayerMap::default()
+    };
+    ModelMap {
+        layers: vec![layer; 3],
+        head: matrix(49_152, 0),
+        hidden: 576,
+        intermediate: 1536,
+        heads: 9,
+        kv_heads: 3,
+        head_dim: 64,
+        ..ModelMap::default()
+    }
+}
+
+/// Grids that the hardware takes, and that reach every token, wanted position, task and group.
+fn launched(work: &Work, bucket: &Bucket) {
+    let program = launches(&model(), &Buffers::default(), bucket);
+    let tokens = work.tokens.len() as u32;
+    for Launch { kernel, grid, threads, .. } in &program {
+        let [x, y, z] = *grid;
+        assert!(x > 0 && y > 0 && z > 0 && x < 1 << 31 && y < 1 << 16 && z < 1 << 16, "{kernel:?} {grid:?}");
+        assert!(threads.is_multiple_of(32) && (32..=256).contains(threads));
+        match kernel {
+            Kernel::EmbedTokens | Kernel::Rotate => assert!(x >= tokens),
+            Kernel::Activate => assert!(y >= tokens && x * 8 * 32 >= 1536),
+            Kernel::AttendScores | Kernel::AttendValues => {
+                assert!(x as usize >= work.split_segments && y == 3 && z as usize >= work.splits.len());
+            }
+            Kernel::AttendCombine => assert!(x == 9 && y as usize >= work.splits.len()),
+            Kernel::AttendTile => assert!(x as usize >= work.tiles.len() && y == 9),
+            Kernel::Expand => assert!(y as usize >= work.groups.len() && x > 0),
+            _ => {}
+        }
+    }
+    let count = |kernel| program.iter().filter(|launch| launch.kernel == kernel).count();
+    assert_eq!(count(Kernel::RmsNorm), 6 + usize::from(!work.wanted.is_empty()));
+    assert_eq!(count(Kernel::Expand), if work.rank == 0 { 0 } else { 12 * bucket.places as usize });
+    assert_eq!(count(Kernel::AttendTile) > 0, !work.tiles.is_empty());
+    assert_eq!(count(Kernel::AttendCombine) > 0, !work.splits.is_empty());
+    // Every tile of a layer's seven matrices, and of the head, meets every vector.
+    let linear = |launch: &&Launch| {
+        matches!(launch.kernel, Kernel::Linear1 | Kernel::Linear2 | Kernel::Linear4 | Kernel::LinearWide)
+    };
+    let covered = |launch: &Launch| match launch.kernel {
+        Kernel::Linear1 => launch.grid[1] * 8,
+        Kernel::Linear2 => launch.grid[1] * 16,
+        Kernel::Linear4 => launch.grid[1] * 32,
+        _ => launch.grid[1] * 64,
+    };
+    let wide = bucket.tokens > 32;
+    let first = program.iter().find(linear).unwrap();
+    assert!(covered(first) >= tokens);
+    assert_eq!(first.kernel == Kernel::LinearWide, wide);
+    let tiles = (576 + 192 + 192) / 16;
+    assert!(if wide { first.grid[0] * 8 >= tiles } else { first.grid[0] >= tiles });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_step(rows in prop::collection::vec(row(), 1..12), split_bytes in prop_oneof![Just(0usize), Just(1 << 20), Just(1 << 30)]) {
+        let limits = Limits { heads: 9, width: 64, split_bytes };
+        let work = work(&rows, &limits);
+        let bucket = Bucket::of(&work);
+        prop_assert_eq!(work.tokens.len(), rows.iter().map(|row| row.tokens.len()).sum::<usize>());
+        for token in &work.tokens {
+            let page = work.pages[(token.table + token.position / 16) as usize];
+            prop_assert_eq!(token.slot, page * 16 + token.position % 16);
+            prop_assert_eq!(page % 64, token.row);
+        }
+        let workspace = bucket.splits as usize * 9 * bucket.segments as usize * (64 + 64 + 2) * 4;
+        prop_assert!(workspace <= split_bytes);
+        attended(&work);
+        adapted(&work, &rows, &bucket);
+        scaled(&work, &rows);
+        bounded(&work, &bucket);
+        written(&work, &bucket);
+        launched(&work, &bucket);
+    }
+
+    #[test]
+    fn any_arena(sizes in prop::collection::vec(0usize..5000, 0..40)) {
+        let mut arena = Arena::new();
+        let offsets: Vec<u64> = sizes.iter().map(|bytes| arena.add("part", *bytes)).collect();
+        let mut end = 0;
+        for (offset, bytes) in offsets.iter().zip(&sizes) {
+            // Something lies between any two, so that running past one is seen.
+            prop_assert!(offset.is_multiple_of(256) && (*offset >= end + 256 || end == 0));
+            end = offset + *bytes as u64;
+        }
+        prop_assert!(end <= arena.bytes());
+        prop_assert_eq!(arena.regions().len(), sizes.len());
+    }
+}
