@@ -10,6 +10,7 @@ use alloy_primitives::Bytes;
 use eyre::{ContextCompat, Result, ensure};
 use serde_json::{Value, json};
 use std::{
+    sync::atomic::{AtomicU64, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -22,6 +23,9 @@ const BATCH: usize = 200;
 
 /// Attempts at a full block.
 const ATTEMPTS: usize = 12;
+
+/// Payloads asked for. No two have the same attributes, in no round: the same payload would be there already.
+static ASKED: AtomicU64 = AtomicU64::new(1);
 
 /// Transactions for so many blocks, after what the chain has already.
 pub(crate) fn transactions(world: &World, nonces: &[u64], blocks: u64) -> Result<Vec<Bytes>> {
@@ -63,9 +67,9 @@ pub(crate) fn times(client: &mut Client) -> Result<Vec<f64>> {
     let hash = head["hash"].as_str().wrap_err("no hash")?.to_owned();
     let number = head["number"].as_str().wrap_err("no number")?;
     let number = u64::from_str_radix(number.trim_start_matches("0x"), 16)? + 1;
-    let (mut pause, mut full, mut salt) = (0, Vec::new(), 0);
+    let (mut pause, mut full) = (0, Vec::new());
     while full.len() < ATTEMPTS {
-        salt += 1;
+        let salt = ASKED.fetch_add(1, Ordering::Relaxed);
         let attributes = attributes(number, (number << 16) + salt, None);
         let start = Instant::now();
         let id = client.choose(&hash, attributes)?.wrap_err("no payload was begun")?;
