@@ -2,7 +2,7 @@
 
 use crate::{
     DeviceError,
-    sources::{HEADERS, OPTIONS, Source},
+    sources::{HEADERS, NO_WARNINGS, OPTIONS, Source},
 };
 use libloading::{Library, Symbol};
 use std::{
@@ -97,8 +97,9 @@ impl Nvrtc {
     pub fn compile(&self, source: &Source, arch: &str) -> Result<Vec<u8>, DeviceError> {
         let program = self.create(source)?;
         let options: Vec<CString> = OPTIONS
-            .iter()
-            .map(|option| (*option).to_owned())
+            .into_iter()
+            .chain((self.version.0 >= 13).then_some(NO_WARNINGS))
+            .map(str::to_owned)
             .chain([format!("--gpu-architecture={arch}")])
             .map(text)
             .collect::<Result<_, _>>()?;
