@@ -12,7 +12,7 @@ use crate::{
     node::{self, Node},
 };
 use alloy_eips::BlockNumHash;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLockUpgradableReadGuard};
 use std::{
     sync::Arc,
     thread::{self, JoinHandle},
@@ -234,10 +234,15 @@ impl Core {
     }
 
     fn next_step(&self, lag: u64) -> Result<Step, TreeError> {
-        let blocks = self.blocks.read();
+        let blocks = self.blocks.upgradable_read();
         let snapshot = self.store.snapshot();
         let persisted = blocks.persisted;
         if !blocks.is_canonical(&snapshot, persisted)? {
+            let header = snapshot.header(persisted.number)?;
+            let header = header.ok_or_else(|| corrupt("the last written block has no header"))?;
+            // From here on it does not count as written, so that it stays in memory if it is chosen again meanwhile.
+            RwLockUpgradableReadGuard::upgrade(blocks).persisted =
+                BlockNumHash::new(persisted.number.saturating_sub(1), header.parent_hash);
             return Ok(Step::Undo(persisted));
         }
         if persisted.number < blocks.head.number.saturating_sub(lag) {
@@ -321,13 +326,8 @@ impl Core {
         batch.set_head(parent)?;
         lowered(&snapshot, parent, &mut batch)?;
         let node = Node::with_layer(Arc::new(node::stored(stored, receipts)), Layer::from_diff(forward));
-        // First into memory, so that no reader misses it; and no longer as written, so that it stays there if it is chosen again
-        // right now.
-        {
-            let mut blocks = self.blocks.write();
-            blocks.insert(node);
-            blocks.persisted = parent;
-        }
+        // First into memory, so that no reader misses it.
+        self.blocks.write().insert(node);
         batch.commit(false)?;
         self.persisted(parent);
         Ok(())
