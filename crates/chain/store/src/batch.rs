@@ -2,7 +2,7 @@
 
 use crate::{
     BlockNumHash, Label, StateDiff, Store, StoreError, Table, codec, log_index,
-    snapshot::{HEAD_KEY, LABELS_AHEAD_KEY, OLDEST_DIFF_KEY, ahead_key, joined},
+    snapshot::{CHOICE_KEY, Choice, HEAD_KEY, OLDEST_DIFF_KEY, ahead_key, joined},
 };
 use alloy_primitives::{B256, Bytes};
 use rocksdb::WriteBatch;
@@ -190,24 +190,26 @@ impl Batch {
 
     /// Keeps a block that is acknowledged before what it did is written.
     pub fn put_ahead(&mut self, block: &RecoveredBlock) -> Result<(), StoreError> {
-        self.put(Table::Meta, ahead_key(block.number()), codec::encode_whole(block))
+        let key = ahead_key(BlockNumHash::new(block.number(), block.hash()));
+        self.put(Table::Meta, key, codec::encode_whole(block))
     }
 
-    /// Forgets it: it is written now, or the head no longer.
-    pub fn remove_ahead(&mut self, number: u64) -> Result<(), StoreError> {
-        self.delete(Table::Meta, ahead_key(number))
+    /// Forgets it: it is written now, or no longer canonical.
+    pub fn remove_ahead(&mut self, block: BlockNumHash) -> Result<(), StoreError> {
+        self.delete(Table::Meta, ahead_key(block))
     }
 
-    /// Keeps the labels that are acknowledged; zero for one that is not set.
-    pub fn put_labels_ahead(&mut self, safe: B256, finalized: B256) -> Result<(), StoreError> {
-        self.put(Table::Meta, LABELS_AHEAD_KEY, [safe, finalized].concat())
+    /// Keeps the fork choice that is acknowledged.
+    pub fn put_choice(&mut self, choice: &Choice) -> Result<(), StoreError> {
+        self.put(Table::Meta, CHOICE_KEY, choice.encode())
     }
 
-    /// Forgets all that was kept ahead.
+    /// Forgets all that was kept ahead of what is written.
     pub fn clear_ahead(&mut self) -> Result<(), StoreError> {
         let meta = self.store.inner().table(Table::Meta)?;
-        self.writes.delete_range_cf(meta, ahead_key(0), ahead_key(u64::MAX));
-        self.delete(Table::Meta, LABELS_AHEAD_KEY)
+        let end = BlockNumHash::new(u64::MAX, B256::repeat_byte(0xff));
+        self.writes.delete_range_cf(meta, ahead_key(BlockNumHash::default()), ahead_key(end));
+        self.delete(Table::Meta, CHOICE_KEY)
     }
 
     /// Sets the head.

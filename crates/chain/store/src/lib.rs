@@ -20,7 +20,7 @@ pub use cursor::{AccountCursor, AccountNodeCursor, SlotCursor, StorageNodeCursor
 pub use diff::{AccountLeaf, StateDiff, StorageDiff};
 pub use error::{Severity, StoreError};
 pub use log_index::LogQuery;
-pub use snapshot::{Label, Snapshot, TransactionLocation};
+pub use snapshot::{Choice, Label, Snapshot, TransactionLocation};
 pub use stats::{StoreStats, TableStats};
 pub use store::{Identity, SCHEMA_VERSION, Store, StoreOptions};
 pub use table::Table;

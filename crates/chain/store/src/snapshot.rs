@@ -56,12 +56,39 @@ pub struct TransactionLocation {
 
 pub(crate) const HEAD_KEY: &[u8] = b"head";
 pub(crate) const OLDEST_DIFF_KEY: &[u8] = b"oldest_diff";
-pub(crate) const LABELS_AHEAD_KEY: &[u8] = b"labels_ahead";
+pub(crate) const CHOICE_KEY: &[u8] = b"choice";
 const AHEAD_PREFIX: &[u8] = b"ahead/";
 
 /// Where a block is kept until what it did is written.
-pub(crate) fn ahead_key(number: u64) -> Vec<u8> {
-    [AHEAD_PREFIX, &number.to_be_bytes()].concat()
+pub(crate) fn ahead_key(block: BlockNumHash) -> Vec<u8> {
+    [AHEAD_PREFIX, &block.number.to_be_bytes(), block.hash.as_slice()].concat()
+}
+
+/// The fork choice that was acknowledged last. What is written may be behind it, or on its way back from another branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// The head.
+    pub head: BlockNumHash,
+    /// Hash of the safe block; zero if there is none.
+    pub safe: B256,
+    /// Hash of the finalized block; zero if there is none.
+    pub finalized: B256,
+}
+
+impl Choice {
+    const LENGTH: usize = 8 + 3 * 32;
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let number = self.head.number.to_be_bytes();
+        [&number[..], self.head.hash.as_slice(), self.safe.as_slice(), self.finalized.as_slice()].concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (number, hashes) = bytes.split_first_chunk::<8>().filter(|_| bytes.len() == Self::LENGTH)?;
+        let hash = |index: usize| B256::from_slice(&hashes[32 * index..32 * (index + 1)]);
+        let head = BlockNumHash::new(u64::from_be_bytes(*number), hash(0));
+        Some(Self { head, safe: hash(1), finalized: hash(2) })
+    }
 }
 
 /// The database as it was when the snapshot was taken. Clones share it.
@@ -110,18 +137,15 @@ impl Snapshot {
     }
 
     /// A block that was acknowledged and may not be written yet.
-    pub fn ahead(&self, number: u64) -> Result<Option<RecoveredBlock>, StoreError> {
-        self.get(Table::Meta, ahead_key(number))?.map(|bytes| codec::decode_whole(&bytes)).transpose()
+    pub fn ahead(&self, block: BlockNumHash) -> Result<Option<RecoveredBlock>, StoreError> {
+        self.get(Table::Meta, ahead_key(block))?.map(|bytes| codec::decode_whole(&bytes)).transpose()
     }
 
-    /// Hashes of the safe and the finalized block that were acknowledged last, zero for one that is not set. `None` if
-    /// nothing is kept ahead of what is written.
-    pub fn labels_ahead(&self) -> Result<Option<(B256, B256)>, StoreError> {
-        let Some(bytes) = self.get(Table::Meta, LABELS_AHEAD_KEY)? else { return Ok(None) };
-        if bytes.len() != 64 {
-            return Err(StoreError::corrupt("labels kept ahead are malformed"));
-        }
-        Ok(Some((B256::from_slice(&bytes[..32]), B256::from_slice(&bytes[32..]))))
+    /// The fork choice that was acknowledged last. `None` if there was none since what is written was complete.
+    pub fn choice(&self) -> Result<Option<Choice>, StoreError> {
+        let bytes = self.get(Table::Meta, CHOICE_KEY)?;
+        let malformed = || StoreError::corrupt("the acknowledged fork choice is malformed");
+        bytes.map(|bytes| Choice::decode(&bytes).ok_or_else(malformed)).transpose()
     }
 
     /// The header of block `number`.

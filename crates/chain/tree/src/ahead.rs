@@ -1,75 +1,34 @@
-//! Blocks that are acknowledged before what they did is written.
+//! Fork choices that are acknowledged before what their blocks did is written.
 //!
 //! ```text
-//! fork choice ─▶ log: the block and the labels, one small write ─▶ head, answer
-//!                 │                                                  └─▶ writer: leaves, nodes, indexes; out of the log
-//!                 └─▶ after a kill: executed again when the chain is opened
+//! fork choice ─▶ log: the new blocks, the head and the labels, one small write ─▶ head, answer
+//!                 │                                                                └─▶ writer: leaves, nodes, indexes; out of the log
+//!                 └─▶ after a kill: the written branch is left where the logged one does, and that is executed again
 //! ```
-//! Only a head that extends the chain is logged. Any other fork choice waits until it is written, and empties the log.
+//! The log has every canonical block that is not written, and those of the last choices that are.
 
 use crate::{
     Chain, PayloadStatus, TreeError,
-    forkchoice::{Move, asked, route},
-    node::Node,
+    chain::corrupt,
+    forkchoice::{Choosing, route},
 };
-use alloy_primitives::B256;
-use tributary_spec::SealedHeader;
-use tributary_store::Batch;
-
-/// What a fork choice has put into the log, and the labels that were there before.
-pub(crate) struct Logged {
-    new: Vec<Node>,
-    labels: (B256, B256),
-}
+use tributary_spec::{RecoveredBlock, SealedHeader};
+use tributary_store::{Batch, BlockNumHash, Choice, Snapshot};
 
 impl Chain {
-    /// Logs the blocks between the head and a descendant that becomes the head, and the labels. `None` if it is no descendant, or
-    /// the store still goes back from another branch.
-    pub(crate) fn log_ahead(
-        &self,
-        head: &SealedHeader,
-        safe: Option<B256>,
-        finalized: Option<B256>,
-    ) -> Result<Option<Logged>, TreeError> {
-        let core = self.core();
-        let (new, labels) = {
-            let blocks = core.blocks.read();
-            let snapshot = core.store.snapshot();
-            if !blocks.is_canonical(&snapshot, blocks.persisted)? {
-                return Ok(None);
-            }
-            let hash =
-                |label: &Option<SealedHeader>| label.as_ref().map(SealedHeader::hash).unwrap_or_default();
-            let labels = (hash(&blocks.safe), hash(&blocks.finalized));
-            match route(&blocks, &snapshot, head) {
-                Ok(Move { ancestor, old, new })
-                    if old.is_empty() && ancestor.hash() == blocks.head.hash() =>
-                {
-                    (new, labels)
-                }
-                _ => return Ok(None),
-            }
-        };
-        let next = (asked(safe).unwrap_or(labels.0), asked(finalized).unwrap_or(labels.1));
-        if !new.is_empty() || next != labels {
-            let mut batch = core.store.batch();
-            new.iter().try_for_each(|node| batch.put_ahead(&node.executed().block))?;
-            batch.put_labels_ahead(next.0, next.1)?;
-            self.commit_log(batch)?;
-        }
-        Ok(Some(Logged { new, labels }))
-    }
-
-    /// The fork choice failed after all.
-    pub(crate) fn take_back(&self, logged: &Logged) -> Result<(), TreeError> {
+    /// Logs a fork choice, so that it can be carried out and answered.
+    pub(crate) fn log(&self, choosing: &Choosing) -> Result<(), TreeError> {
         let mut batch = self.core().store.batch();
-        logged.new.iter().try_for_each(|node| batch.remove_ahead(node.number()))?;
-        batch.put_labels_ahead(logged.labels.0, logged.labels.1)?;
+        for block in &choosing.route.old {
+            batch.remove_ahead(BlockNumHash::new(block.block.number(), block.block.hash()))?;
+        }
+        choosing.route.new.iter().try_for_each(|node| batch.put_ahead(&node.executed().block))?;
+        batch.put_choice(&choosing.choice())?;
         self.commit_log(batch)
     }
 
     /// Everything is written: nothing in the log counts any more.
-    pub(crate) fn forget_ahead(&self) -> Result<(), TreeError> {
+    fn forget_ahead(&self) -> Result<(), TreeError> {
         let mut batch = self.core().store.batch();
         batch.clear_ahead()?;
         self.commit_log(batch)
@@ -83,17 +42,48 @@ impl Chain {
         })
     }
 
-    /// Executes again what was acknowledged and not written when the process ended.
+    /// Carries out what was acknowledged and not written when the process ended.
     pub(crate) fn replay(&self) -> Result<(), TreeError> {
         let snapshot = self.core().store.snapshot();
-        let Some((safe, finalized)) = snapshot.labels_ahead()? else { return Ok(()) };
+        let Some(choice) = snapshot.choice()? else { return Ok(()) };
+        let (ancestor, branch) = logged_branch(&snapshot, choice.head)?;
         let written = self.head();
-        let mut head = written.clone();
-        while let Some(block) = snapshot.ahead(head.number + 1)? {
+        self.leave_branch(&snapshot, &ancestor)?;
+        let head = self.execute_again(ancestor, branch)?;
+        self.label_again(&head, &choice)?;
+        self.flush()?;
+        self.forget_ahead()?;
+        if head.hash() != written.hash() {
+            let (from, to) = (written.number, head.number);
+            tracing::info!(from, to, "Acknowledged fork choice carried out again");
+        }
+        Ok(())
+    }
+
+    /// Back to where the acknowledged branch begins.
+    fn leave_branch(&self, snapshot: &Snapshot, ancestor: &SealedHeader) -> Result<(), TreeError> {
+        let core = self.core();
+        let (route, finalized) = {
+            let blocks = core.blocks.read();
+            (route(&blocks, snapshot, ancestor)?, blocks.finalized.clone())
+        };
+        if !route.old.is_empty() {
+            let finalized = finalized.filter(|finalized| finalized.number <= ancestor.number);
+            core.carry_out(Choosing { route, safe: finalized.clone(), finalized });
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The head after as many of the blocks as are still valid.
+    fn execute_again(
+        &self,
+        ancestor: SealedHeader,
+        branch: Vec<RecoveredBlock>,
+    ) -> Result<SealedHeader, TreeError> {
+        let mut head = ancestor;
+        for block in branch {
             let header = block.header().clone();
-            if header.parent_hash != head.hash() {
-                break;
-            }
             match self.import(block)? {
                 PayloadStatus::Valid => head = header,
                 status => {
@@ -101,18 +91,38 @@ impl Chain {
                     break;
                 }
             }
+            self.core().carry_out(self.core().choose(&head, None, None)?);
+            self.writer().wake();
+            self.writer().wait_for_room(self.core())?;
         }
-        let (safe, finalized) = (Some(safe), Some(finalized));
-        match self.core().choose(&head, safe, finalized) {
-            Err(TreeError::InconsistentLabel { .. }) => self.core().choose(&head, None, None)?,
-            chosen => chosen?,
-        }
-        self.flush()?;
-        self.forget_ahead()?;
-        if head.number > written.number {
-            let blocks = head.number - written.number;
-            tracing::info!(number = head.number, blocks, "Acknowledged blocks executed again");
-        }
-        Ok(())
+        Ok(head)
     }
+
+    fn label_again(&self, head: &SealedHeader, choice: &Choice) -> Result<(), TreeError> {
+        let core = self.core();
+        match core.choose(head, Some(choice.safe), Some(choice.finalized)) {
+            // The block that had the label is above a block that is not valid any more.
+            Err(TreeError::InconsistentLabel { .. }) => Ok(()),
+            choosing => Ok(core.carry_out(choosing?)),
+        }
+    }
+}
+
+/// The written block that the acknowledged branch begins at, and the logged blocks above it, oldest first.
+fn logged_branch(
+    snapshot: &Snapshot,
+    head: BlockNumHash,
+) -> Result<(SealedHeader, Vec<RecoveredBlock>), TreeError> {
+    let missing = |what: &str| corrupt(&format!("the log of acknowledged blocks has no {what}"));
+    let mut branch = Vec::new();
+    let mut at = head;
+    while snapshot.hash(at.number)? != Some(at.hash) {
+        let block = snapshot.ahead(at)?.ok_or_else(|| missing(&format!("block {}", at.number)))?;
+        let below = at.number.checked_sub(1).ok_or_else(|| missing("genesis"))?;
+        at = BlockNumHash::new(below, block.parent_hash());
+        branch.push(block);
+    }
+    branch.reverse();
+    let ancestor = snapshot.header(at.number)?.ok_or_else(|| corrupt("a canonical header is missing"))?;
+    Ok((ancestor, branch))
 }

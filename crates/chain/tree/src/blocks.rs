@@ -103,6 +103,8 @@ impl Blocks {
         for node in new {
             let hash = node.header().hash();
             self.canonical.insert(node.number(), hash);
+            // It was there when it was chosen, and may have been forgotten for others since.
+            self.nodes.entry(hash).or_insert_with(|| node.clone());
             for (index, tx) in node.executed().block.transactions().iter().enumerate() {
                 self.transactions.insert(tx.tx_hash(), (hash, index));
             }

@@ -8,8 +8,8 @@ pub enum Durability {
     /// At once; the writer follows behind.
     #[default]
     Behind,
-    /// When the new head is written, or logged to be executed again: a process that is killed afterwards loses nothing. A
-    /// head that extends the chain is not even seen before.
+    /// When it is logged, to be carried out again: a process that is killed afterwards loses nothing. Nobody sees the new
+    /// head before.
     Acknowledged,
 }
 

@@ -9,11 +9,10 @@ use crate::{
     writer::PRUNE_STEP,
 };
 use alloy_primitives::B256;
-use parking_lot::RwLockUpgradableReadGuard;
 use std::sync::Arc;
 use tributary_evm::ExecutedBlock;
 use tributary_spec::SealedHeader;
-use tributary_store::{BlockNumHash, Snapshot};
+use tributary_store::{BlockNumHash, Choice, Snapshot};
 
 /// What became of a fork choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,29 +54,18 @@ impl Chain {
         {
             let _in_order = core.choosing.lock();
             let Some(target) = core.header(head)? else { return Ok(self.unknown_head(head)) };
-            let acknowledged = core.config.durability == Durability::Acknowledged;
-            let logged = if acknowledged { self.log_ahead(&target, safe, finalized)? } else { None };
-            let chosen = match core.choose(&target, safe, finalized) {
+            let choosing = match core.choose(&target, safe, finalized) {
                 // The store has the way there, but goes back from it right now: when it has, memory has it.
                 Err(TreeError::UnknownBlock(_)) => {
                     self.flush()?;
-                    core.choose(&target, safe, finalized)
+                    core.choose(&target, safe, finalized)?
                 }
-                chosen => chosen,
+                choosing => choosing?,
             };
-            match (chosen, logged) {
-                (Err(error), Some(logged)) => {
-                    self.take_back(&logged)?;
-                    return Err(error);
-                }
-                (chosen, logged) => {
-                    chosen?;
-                    if acknowledged && logged.is_none() {
-                        self.flush()?;
-                        self.forget_ahead()?;
-                    }
-                }
+            if core.config.durability == Durability::Acknowledged && core.changes(&choosing) {
+                self.log(&choosing)?;
             }
+            core.carry_out(choosing);
         }
         self.writer().wake();
         self.writer().wait_for_room(core)?;
@@ -94,14 +82,35 @@ impl Chain {
     }
 }
 
+/// A fork choice that can be carried out: the way there, and the labels after it.
+pub(crate) struct Choosing {
+    pub(crate) route: Move,
+    pub(crate) safe: Option<SealedHeader>,
+    pub(crate) finalized: Option<SealedHeader>,
+}
+
+impl Choosing {
+    /// What is acknowledged with it.
+    pub(crate) fn choice(&self) -> Choice {
+        let head = self.route.new.last().map_or(&self.route.ancestor, Node::header);
+        let hash = |label: &Option<SealedHeader>| label.as_ref().map(SealedHeader::hash).unwrap_or_default();
+        Choice {
+            head: BlockNumHash::new(head.number, head.hash()),
+            safe: hash(&self.safe),
+            finalized: hash(&self.finalized),
+        }
+    }
+}
+
 impl Core {
+    /// Checks a fork choice. Nothing changes until it is carried out.
     pub(crate) fn choose(
         &self,
         head: &SealedHeader,
         safe: Option<B256>,
         finalized: Option<B256>,
-    ) -> Result<(), TreeError> {
-        let blocks = self.blocks.upgradable_read();
+    ) -> Result<Choosing, TreeError> {
+        let blocks = self.blocks.read();
         let snapshot = self.store.snapshot();
         let route = route(&blocks, &snapshot, head)?;
         let (safe, finalized) = (asked(safe), asked(finalized));
@@ -118,15 +127,26 @@ impl Core {
             None => blocks.safe.clone().map(|safe| lower(safe, &route.ancestor)),
         };
         check_depth(&blocks, &snapshot, &route)?;
+        Ok(Choosing { route, safe, finalized })
+    }
 
-        let mut blocks = RwLockUpgradableReadGuard::upgrade(blocks);
+    /// Whether the head or a label is another afterwards.
+    fn changes(&self, choosing: &Choosing) -> bool {
+        let blocks = self.blocks.read();
+        let moves = !choosing.route.old.is_empty() || !choosing.route.new.is_empty();
+        moves || blocks.safe != choosing.safe || blocks.finalized != choosing.finalized
+    }
+
+    /// Moves the head and the labels.
+    pub(crate) fn carry_out(&self, choosing: Choosing) {
+        let Choosing { route, safe, finalized } = choosing;
+        let mut blocks = self.blocks.write();
         blocks.set_canonical(&route.ancestor, &route.new);
         blocks.safe = safe;
         blocks.finalized = finalized;
         metrics::moved(&blocks);
         drop(blocks);
         self.announce(route);
-        Ok(())
     }
 
     /// The header of a label, which must be on the new chain.
@@ -173,7 +193,7 @@ impl Core {
 }
 
 /// Zero means "leave as it is", as in the Engine API.
-pub(crate) fn asked(label: Option<B256>) -> Option<B256> {
+fn asked(label: Option<B256>) -> Option<B256> {
     label.filter(|hash| !hash.is_zero())
 }
 

@@ -277,7 +277,7 @@ impl Core {
         batch.set_head(block)?;
         self.put_labels(&snapshot, block, &mut batch)?;
         if self.config.durability == Durability::Acknowledged {
-            batch.remove_ahead(block.number)?;
+            batch.remove_ahead(block)?;
         }
         self.prune_diffs(&snapshot, block.number, &mut batch)?;
         batch.commit(false)?;

@@ -9,7 +9,7 @@ use alloy_trie::{BranchNodeCompact, Nibbles};
 use std::{fmt::Write, path::Path};
 use tributary_spec::RecoveredBlock;
 use tributary_store::{
-    AccountLeaf, BlockNumHash, Label, SCHEMA_VERSION, Snapshot, StateDiff, StorageDiff, Store, Table,
+    AccountLeaf, BlockNumHash, Choice, Label, SCHEMA_VERSION, Snapshot, StateDiff, StorageDiff, Store, Table,
     verify_index,
 };
 
@@ -65,6 +65,12 @@ fn ahead(parent: &RecoveredBlock) -> RecoveredBlock {
     block(2, parent.hash(), 1)
 }
 
+fn choice(parent: &RecoveredBlock) -> Choice {
+    let head = ahead(parent);
+    let head = BlockNumHash::new(head.number(), head.hash());
+    Choice { head, safe: parent.hash(), finalized: parent.parent_hash() }
+}
+
 fn build(store: &Store) {
     let blocks = write_chain(store, 2);
     let mut batch = store.batch();
@@ -75,7 +81,7 @@ fn build(store: &Store) {
     batch.set_label(Label::Finalized, Some(BlockNumHash::new(0, blocks[0].hash()))).unwrap();
     batch.prune_diffs(0, 1).unwrap();
     batch.put_ahead(&ahead(&blocks[1])).unwrap();
-    batch.put_labels_ahead(blocks[1].hash(), blocks[0].hash()).unwrap();
+    batch.put_choice(&choice(&blocks[1])).unwrap();
     batch.commit(true).unwrap();
 }
 
@@ -107,10 +113,11 @@ fn this_build_reads_every_fixture() {
     for schema in 1..=SCHEMA_VERSION {
         let snapshot = read(schema);
         let head = snapshot.head().unwrap().unwrap();
-        let logged = (schema > 1).then(|| ahead(&snapshot.block(head.number).unwrap().unwrap()));
-        assert_eq!(snapshot.ahead(2).unwrap(), logged);
-        let safe = snapshot.labels_ahead().unwrap().map(|(safe, _)| safe);
-        assert_eq!(safe, logged.map(|_| head.hash));
+        let choice = (schema > 1).then(|| choice(&snapshot.block(head.number).unwrap().unwrap()));
+        assert_eq!(snapshot.choice().unwrap(), choice);
+        if let Some(choice) = choice {
+            assert_eq!(snapshot.ahead(choice.head).unwrap().unwrap().parent_hash(), head.hash);
+        }
     }
 }
 
