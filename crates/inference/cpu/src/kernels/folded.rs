@@ -35,20 +35,21 @@ unsafe fn step<S: Simd, const T: usize>(job: &Matmul<'_>, tokens: &[u32; T]) {
     unsafe {
         let x = tokens.map(|token| job.x.add(token as usize * job.x_stride));
         let mut y = [S::splat(0.0); T];
+        let (code_bytes, scales) = (shape.code_bytes(), tile.add(shape.scales_at()).cast::<u16>());
         for first in (0..shape.blocks).step_by(2 * SEGMENT) {
             let mut segment = [S::splat(0.0); T];
             for b in first..shape.blocks.min(first + SEGMENT) {
                 // Past the last block the high lanes are zeros, whatever they are multiplied with.
                 let beside = if b + SEGMENT < shape.blocks { b + SEGMENT } else { b };
                 let stored = first / 2 + b - first;
-                let codes = tile.add(stored * shape.code_bytes());
+                let codes = tile.add(stored * code_bytes);
                 if let Some(next) = job.next {
-                    let next = next.wrapping_add(stored * (shape.code_bytes() + LANES * 2));
+                    let next = next.wrapping_add(stored * (code_bytes + LANES * 2));
                     for line in 0..9 {
                         S::prefetch(next.wrapping_add(line * 64));
                     }
                 }
-                let d = S::load_bf16(tile.add(shape.scales_at()).cast::<u16>().add(stored * LANES));
+                let d = S::load_bf16(scales.add(stored * LANES));
                 for t in 0..T {
                     let (low, high) = (&*x[t].add(b), &*x[t].add(beside));
                     let d = S::mul(d, S::eights(low.scale, high.scale));

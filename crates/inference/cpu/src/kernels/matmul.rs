@@ -204,6 +204,25 @@ unsafe fn finish<S: Simd>(job: &Matmul<'_>, sum: S::F, first: usize, from: *cons
     }
 }
 
+/// Where the parts of a tile begin. Computed before the loops over its blocks: the branches of [`Shape`] in there would part what the
+/// compiler arranges as one.
+#[derive(Clone, Copy, Debug)]
+struct Sections {
+    codes: *const u8,
+    scales: *const u8,
+    mins: *const u8,
+    halves: *const u8,
+}
+
+impl Sections {
+    #[inline(always)]
+    fn of(shape: &Shape, tile: *const u8) -> Self {
+        let at = |offset| tile.wrapping_add(offset);
+        let (scales, mins, halves) = (at(shape.scales_at()), at(shape.mins_at()), at(shape.halves_at()));
+        Self { codes: tile, scales, mins, halves }
+    }
+}
+
 /// Section 4 for sixteen rows and `T` tokens. What lies `ahead` bytes on is fetched meanwhile, if not 0.
 ///
 /// # Safety
@@ -220,6 +239,7 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
     unsafe {
         let mut y = [S::splat(0.0); T];
         let stride = shape.tile_bytes() / shape.blocks;
+        let sections = Sections::of(shape, tile);
         let mut b = 0;
         while b < shape.blocks {
             let end = shape.blocks.min(b + SEGMENT);
@@ -231,14 +251,14 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
                         S::prefetch(next.wrapping_add(line * 64));
                     }
                 }
-                let i = integer::<S, K, T>(shape, tile, b, x);
-                let d = scales::<S, K>(tile.add(shape.scales_at()), b);
+                let i = integer::<S, K, T>(shape, &sections, b, x);
+                let d = scales::<S, K>(sections.scales, b);
                 for t in 0..T {
                     let d = S::mul(d, S::splat((*x[t].add(b)).scale));
                     segment[t] = S::fma(d, S::to_f(i[t]), segment[t]);
                 }
                 if K::LAYOUT.has_min() {
-                    let m = scales::<S, K>(tile.add(shape.mins_at()), b);
+                    let m = scales::<S, K>(sections.mins, b);
                     for t in 0..T {
                         segment[t] = S::fma(m, S::splat((*x[t].add(b)).weighted), segment[t]);
                     }
@@ -257,14 +277,14 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
 #[inline(always)]
 unsafe fn integer<S: Simd, K: Kind, const T: usize>(
     shape: &Shape,
-    tile: *const u8,
+    tile: &Sections,
     b: usize,
     x: &[*const QBlock; T],
 ) -> [S::I; T] {
     // SAFETY: as `dots`; a QBlock begins with its 32 values, so group offsets below 8 stay inside.
     unsafe {
         if K::LAYOUT.nibbles() {
-            let codes = tile.add(b * (4 * 64));
+            let codes = tile.codes.add(b * (4 * 64));
             let mut sums = start::<S, K, T>(b, x);
             for g in 0..4 {
                 let (low, high) = S::load_nibbles(codes.add(g * 64));
@@ -278,9 +298,9 @@ unsafe fn integer<S: Simd, K: Kind, const T: usize>(
         }
         // Fewer groups than eight there are in a matrix of one block only.
         let groups = if matches!(K::LAYOUT, Layout::Float) && shape.blocks == 1 { shape.groups } else { 8 };
-        let codes = tile.add(b * (groups * 64));
+        let codes = tile.codes.add(b * (groups * 64));
         if K::LAYOUT.halves() {
-            return halves::<S, T>(shape, tile, codes, b, x);
+            return halves::<S, T>(tile.halves, codes, b, x);
         }
         let mut sums = start::<S, K, T>(b, x);
         if groups == 8 {
@@ -342,8 +362,7 @@ unsafe fn start<S: Simd, K: Kind, const T: usize>(b: usize, x: &[*const QBlock; 
 /// Q6_K: each half has a scale of its own, applied in integers.
 #[inline(always)]
 unsafe fn halves<S: Simd, const T: usize>(
-    shape: &Shape,
-    tile: *const u8,
+    scales: *const u8,
     codes: *const u8,
     b: usize,
     x: &[*const QBlock; T],
@@ -360,7 +379,7 @@ unsafe fn halves<S: Simd, const T: usize>(
                     sums[t] = S::dot_narrow(sums[t], codes, *x[t].add(b).cast::<i32>().add(g));
                 }
             }
-            let scale = S::load_i8_i32(tile.add(shape.halves_at() + (b * 2 + half) * LANES).cast());
+            let scale = S::load_i8_i32(scales.add((b * 2 + half) * LANES).cast());
             for t in 0..T {
                 total[t] = S::add_i(total[t], S::mul_i(scale, sums[t]));
             }
