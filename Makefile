@@ -61,8 +61,8 @@ bench-chain: setup ## this node and op-geth on the same blocks (CASES="import bu
 
 bench-serving: setup ## the serving engine beside llama.cpp and the machine's bounds (BENCH_ARGS="--help": sizes and cases)
 	tests/bench/llama-venv.sh $(CACHE)/venv-llama
-	$(CARGO) build --release --locked --bin tributary
-	$(CARGO) run --release --locked -p tributary-bench-serving -- --model "$$($(TARGET)/release/tributary model pull)" \
+	$(CARGO) build --release --locked --bin tributary --bin tributary-bench-serving
+	$(TARGET)/release/tributary-bench-serving --model "$$($(TARGET)/release/tributary model pull)" \
 	  --tributary $(TARGET)/release/tributary --folder $(CACHE)/bench-serving --python $(CACHE)/venv-llama/bin/python $(BENCH_ARGS)
 
 test-gpu: ## the GPU against the definition and the CPU; fails where there is none
