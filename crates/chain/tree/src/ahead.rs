@@ -99,12 +99,13 @@ impl Chain {
     }
 
     fn label_again(&self, head: &SealedHeader, choice: &Choice) -> Result<(), TreeError> {
-        let core = self.core();
-        match core.choose(head, Some(choice.safe), Some(choice.finalized)) {
+        match self.core().choose(head, Some(choice.safe), Some(choice.finalized)) {
+            Ok(choosing) => self.core().carry_out(choosing),
             // The block that had the label is above a block that is not valid any more.
-            Err(TreeError::InconsistentLabel { .. }) => Ok(()),
-            choosing => Ok(core.carry_out(choosing?)),
+            Err(TreeError::InconsistentLabel { .. }) => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 }
 
