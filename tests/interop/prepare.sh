@@ -45,29 +45,32 @@ build_op_geth() {
   (cd "$(module "github.com/ethereum-optimism/op-geth@$OP_GETH")" && go build -mod=readonly -o "$dir/bin/op-geth" ./cmd/geth)
 }
 
+# op-node and op-batcher are of this version, with the zip that this script makes.
+here=$(dirname "$(realpath "$0")")
+stack=$dir/.op-stack-$OPTIMISM-$(sha256sum "$here/superchain_zip.py" | cut -c1-16)
+
 # The optimism module embeds a zip that its module archive lacks; op-geth's module has the same one, with a key more than
 # op-node takes. So op-node is built from a copy of the module with that zip put in.
 optimism_copy() {
   local copy=$dir/optimism from
-  [ -f "$copy/.complete" ] && return
   say "optimism $OPTIMISM"
   rm -rf "$copy"
   from=$(module "github.com/ethereum-optimism/optimism@$OPTIMISM")
   cp -r "$from" "$copy"
   chmod -R u+w "$copy"
-  python3 "$(dirname "$(realpath "$0")")/superchain_zip.py" \
+  python3 "$here/superchain_zip.py" \
     "$(module "github.com/ethereum-optimism/op-geth@$OP_GETH")/superchain/superchain-configs.zip" "$copy/op-core/superchain"
-  touch "$copy/.complete"
 }
 
 build_op_stack() {
-  [ -x "$dir/bin/op-node" ] && [ -x "$dir/bin/op-batcher" ] && return
+  [ -f "$stack" ] && return
   optimism_copy
   say "op-node, op-batcher"
   (cd "$dir/optimism" && go build -mod=mod -o "$dir/bin/op-node" ./op-node/cmd && go build -mod=mod -o "$dir/bin/op-batcher" ./op-batcher/cmd)
+  touch "$stack"
 }
 
-[ -x "$dir/bin/geth" ] && [ -x "$dir/bin/op-node" ] && [ -x "$dir/bin/op-batcher" ] && [ -x "$dir/bin/op-geth" ] && exit
+[ -x "$dir/bin/geth" ] && [ -f "$stack" ] && [ -x "$dir/bin/op-geth" ] && exit
 go_toolchain
 build_geth
 build_op_stack

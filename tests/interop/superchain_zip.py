@@ -18,7 +18,7 @@ def main(source: str, target: str) -> None:
         for entry in old.infolist():
             data = old.read(entry.filename)
             if entry.filename.endswith(".toml"):
-                data = re.sub(rb"(?m)^\s*superchain_level\s*=.*\n", b"", data)
+                data = re.sub(rb"(?m)^\s*(superchain_level|protocol_versions_addr)\s*=.*\n", b"", data)
             copy = zipfile.ZipInfo(entry.filename, entry.date_time)
             copy.compress_type = entry.compress_type
             new.writestr(copy, data)

@@ -75,10 +75,21 @@ fn main() -> std::process::ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("error: {failure:#}");
+            eprintln!("error: {}", told(&failure));
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// A failure and its causes, each said once: some errors name their cause themselves.
+fn told(failure: &eyre::Report) -> String {
+    let mut text = String::new();
+    for cause in failure.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = if text.is_empty() { cause } else { format!("{text}: {cause}") };
+        }
+    }
+    text
 }
 
 fn run(cli: Cli) -> Result<std::process::ExitCode> {

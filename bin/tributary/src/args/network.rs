@@ -1,7 +1,7 @@
 //! `--addr`, `--port`, discovery and peers, as reth spells them.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     path::PathBuf,
 };
 
@@ -28,7 +28,7 @@ pub(crate) struct NetworkArgs {
     #[arg(long, short = 'd')]
     pub(crate) disable_discovery: bool,
 
-    /// How the address that peers see is found: `any`, `none`, `upnp`, `publicip`, `extip:<IP>`.
+    /// The address that peers are told: `any`, the interface's that leads outward; `extip:<IP>`, behind a NAT; `none`, the one listened on.
     #[arg(long, default_value = "any")]
     pub(crate) nat: String,
 
@@ -120,7 +120,18 @@ impl NetworkArgs {
             Some(("extip", ip)) => {
                 ip.parse().map(Some).map_err(|_| eyre!("--nat extip:{ip}: not an IP address"))
             }
+            _ if self.nat != "none" && self.addr.is_unspecified() => Ok(outward()),
             _ => Ok(None),
         }
     }
 }
+
+/// The address of the interface that the default route leaves by. Nothing is sent; without a route there is none.
+fn outward() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((ANYWHERE, 9)).ok()?;
+    socket.local_addr().ok().map(|local| local.ip())
+}
+
+/// An address of nobody (RFC 5737).
+const ANYWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);

@@ -75,7 +75,7 @@ pub(crate) struct RollupArgs {
     )]
     pub(crate) min_suggested_priority_fee: u128,
 
-    /// Do not tell peers of transactions.
+    /// Do not tell peers of transactions. This node never does.
     #[arg(long = "rollup.disable-tx-pool-gossip", aliases = ["rollup.disabletxpoolgossip", "rollup.disable-txpool-gossip"])]
     pub(crate) disable_tx_pool_gossip: bool,
 

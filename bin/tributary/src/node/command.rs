@@ -83,6 +83,11 @@ impl NodeCommand {
             spec.chain_id()
         );
         if self.inference.api {
+            ensure!(
+                spec.economy.economy_time.is_some(),
+                "--api: chain {} has no economy to settle answers on (no `economyTime` in its config)",
+                spec.chain_id()
+            );
             self.da.da.check(spec.economy.dev)?;
         }
         let counted = metrics::install()?;

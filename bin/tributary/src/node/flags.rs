@@ -15,6 +15,9 @@ impl NodeCommand {
             self.rpc.http_port = 0;
             self.rpc.ws_port = 0;
             self.auth.authrpc_port = 0;
+            self.inference.api_port = 0;
+            self.da.memstore_port = 0;
+            self.metrics.metrics.iter_mut().for_each(|metrics| metrics.set_port(0));
         }
         self
     }

@@ -12,7 +12,7 @@ use tributary_rpc::{
     EthConfig, Modules, Namespace, NoPeers, Peers, RpcContext, RpcHandle, RpcParts, TributaryApi,
 };
 
-use super::{NodeCommand, chain::ChainParts};
+use super::{NodeCommand, chain::ChainParts, progress::Progress};
 use crate::args::Layout;
 
 /// What listens.
@@ -62,6 +62,13 @@ impl Servers {
         let witness = PayloadWitness::new(modules.context().clone());
         modules.extend(Namespace::Debug, witness.into_rpc())?;
         let rpc = RpcHandle::launch(&config, &modules).await?;
+        let driven = !node.dev.dev && node.network.unsafe_block_signer.is_none();
+        let progress = Progress {
+            chain: chain.chain.clone(),
+            network: network.clone(),
+            driven: driven.then(|| engine.clone()),
+        };
+        tokio::spawn(progress.log());
         let auth = if node.dev.dev {
             None
         } else {

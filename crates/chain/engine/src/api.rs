@@ -130,6 +130,7 @@ impl Engine {
         &self,
         call: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
     ) -> RpcResult<T> {
+        self.hear();
         let engine = self.clone();
         let answer = tokio::task::spawn_blocking(move || call(&engine)).await;
         answer.unwrap_or_else(|error| Err(EngineError::internal(error))).map_err(ErrorObjectOwned::from)

@@ -1,11 +1,15 @@
 //! [`Engine`]: the calls, once they are read.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy_primitives::B256;
 use alloy_rpc_types_engine::{
     ForkchoiceState, ForkchoiceUpdated, PayloadId, PayloadStatus, PayloadStatusEnum,
 };
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -55,18 +59,30 @@ struct Shared {
     linker: Linker,
     client: ClientVersion,
     wanted: watch::Sender<Option<Wanted>>,
+    /// When the rollup node called last.
+    heard: Mutex<Option<Instant>>,
 }
 
 impl Engine {
     /// Over the builder and its chain.
     pub fn new(builder: PayloadBuilder, client: ClientVersion) -> Result<Self, EngineError> {
         let linker = Linker::start(builder.chain().clone())?;
-        Ok(Self(Arc::new(Shared { builder, linker, client, wanted: watch::Sender::new(None) })))
+        let (wanted, heard) = (watch::Sender::new(None), Mutex::default());
+        Ok(Self(Arc::new(Shared { builder, linker, client, wanted, heard })))
     }
 
     /// What this client calls itself.
     pub fn client(&self) -> &ClientVersion {
         &self.0.client
+    }
+
+    /// When the rollup node called last; `None`: never yet.
+    pub fn heard(&self) -> Option<Instant> {
+        *self.0.heard.lock()
+    }
+
+    pub(crate) fn hear(&self) {
+        *self.0.heard.lock() = Some(Instant::now());
     }
 
     /// Builds payloads.

@@ -98,6 +98,7 @@ impl Network {
         let gossip = router(&topics, BLOCK_TIME)?;
         let mut swarm = swarm(&config.key, config.agent.clone(), config.limits, protocols, gossip)?;
         let bound = listen(&mut swarm, config.listen).await?;
+        crate::metrics::connected(0);
         let address = SocketAddr::new(config.external.unwrap_or(dialable(bound.ip())), bound.port());
 
         let book = Arc::new(Mutex::new(PeerBook::default()));
@@ -283,12 +284,20 @@ pub(crate) fn public_key(peer: &PeerId) -> Option<NodePublicKey> {
     NodePublicKey::from_peer_id(peer)
 }
 
+/// What an error and those beneath it say: libp2p's own often say nothing.
+fn causes(error: &dyn std::error::Error) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string);
+    let mut said: Vec<String> = all.filter(|text| !text.is_empty()).collect();
+    said.dedup();
+    said.join(": ")
+}
+
 async fn listen<B: NetworkBehaviour>(
     swarm: &mut Swarm<B>,
     address: SocketAddr,
 ) -> Result<SocketAddr, NetworkError> {
     let failed = |error: String| NetworkError::Listen(address, error);
-    swarm.listen_on(tcp(address)).map_err(|error| failed(error.to_string()))?;
+    swarm.listen_on(tcp(address)).map_err(|error| failed(causes(&error)))?;
     let bound = async {
         loop {
             match swarm.select_next_some().await {

@@ -6,14 +6,27 @@ use alloy_genesis::Genesis;
 use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_op_hardforks::{OpHardfork, OpHardforks};
 use alloy_primitives::{Address, B64, B256, Sealable};
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
-    BaseFeeConstants, EconomyForks, Eip1559Params, ExtraData, ExtraDataError, ForkSchedule, Header,
+    BaseFeeConstants, EconomyForks, Eip1559Params, ExtraData, ExtraDataError, FORKS, ForkSchedule, Header,
     SealedHeader, SpecError, config::ParsedConfig, genesis,
 };
 
 /// The genesis file of the dev chain, chain id 161299.
 pub const DEV_GENESIS: &str = include_str!("../../../../genesis/dev.json");
+
+/// What of a genesis file says which chain it is.
+#[derive(Deserialize)]
+struct Named {
+    config: NamedConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedConfig {
+    chain_id: Option<IgnoredAny>,
+}
 
 /// A chain: its forks, constants and genesis.
 #[derive(Debug, Clone)]
@@ -30,12 +43,18 @@ impl ChainSpec {
     /// Reads the configuration, refuses what this node cannot honour, and computes the genesis header.
     pub fn from_genesis(genesis: Genesis) -> Result<Self, SpecError> {
         let ParsedConfig { forks, base_fee, economy } = ParsedConfig::read(&genesis.config)?;
+        if let Some(number) = genesis.number.filter(|number| *number != 0) {
+            return Err(SpecError::GenesisNumber(number));
+        }
         let genesis_header = genesis::header(&genesis, &forks)?.seal_slow();
         Ok(Self { genesis, genesis_header, forks, base_fee, economy })
     }
 
     /// Reads a genesis file.
     pub fn from_json(json: &[u8]) -> Result<Self, SpecError> {
+        // Without an id the library would take it for Ethereum's.
+        let Named { config: NamedConfig { chain_id } } = serde_json::from_slice(json)?;
+        chain_id.ok_or(SpecError::NoChainId)?;
         Self::from_genesis(serde_json::from_slice(json)?)
     }
 
@@ -70,6 +89,13 @@ impl ChainSpec {
     /// The fork schedule; its `Display` is one line for the log.
     pub const fn forks(&self) -> &ForkSchedule {
         &self.forks
+    }
+
+    /// Everything that is activated at a time: forks, then the parts of the economy. `None`: never.
+    pub fn activations(&self) -> Vec<(&'static str, Option<u64>)> {
+        let forks = FORKS.into_iter().map(|fork| (fork.name(), self.forks.time(fork)));
+        let EconomyForks { economy_time, disputes_time, .. } = self.economy;
+        forks.chain([("Economy", economy_time), ("Disputes", disputes_time)]).collect()
     }
 
     /// The chain's EIP-1559 constants.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{BaseFeeConstants, EconomyForks, Eip1559Params, FORKS, ForkSchedule, SpecError};
 
-/// Keys that end in `Time` or `Block` and are no forks of the execution client. Delta changes batches alone;
+/// Keys that resemble forks and are no forks of the execution client. Delta changes batches alone;
 /// `pectraBlobScheduleTime` is op-node's.
 const IGNORED_TIME_KEYS: [&str; 2] = ["deltaTime", "pectraBlobScheduleTime"];
 
@@ -63,12 +63,18 @@ fn refuse_unknown_forks(config: &ChainConfig) -> Result<(), SpecError> {
         .chain(IGNORED_TIME_KEYS.map(String::from))
         .collect();
     for (key, found) in config.extra_fields.iter() {
-        let is_fork = key.ends_with("Time") || key.ends_with("Block");
-        if is_fork && !found.is_null() && !known.contains(key) {
+        if resembles_fork(key) && !found.is_null() && !known.contains(key) {
             return Err(SpecError::UnknownFork(key.clone()));
         }
     }
     Ok(())
+}
+
+/// Whether somebody may have meant a fork by this key: also one in another case, with underscores, or with `Timestamp` for `Time`.
+fn resembles_fork(key: &str) -> bool {
+    let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain = plain.to_ascii_lowercase();
+    ["time", "timestamp", "block", "blocknumber"].iter().any(|end| plain.ends_with(end))
 }
 
 /// The L1 schedule is derived; a genesis may repeat it, not contradict it.

@@ -1,5 +1,6 @@
 //! Errors of reading a chain's genesis, extraData and blocks. All of them mean: this input is refused.
 
+use crate::At;
 use alloy_primitives::B256;
 
 /// Why a genesis file is refused.
@@ -9,6 +10,12 @@ pub enum SpecError {
     /// The file is not genesis JSON.
     #[error("genesis is not valid JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// The config does not say which chain it is of.
+    #[error("config has no `chainId`")]
+    NoChainId,
+    /// The genesis block has a number.
+    #[error("genesis has number {0}: a chain begins at block 0")]
+    GenesisNumber(u64),
     /// The config has no `optimism` section.
     #[error("config has no `optimism` section: not an OP Stack chain")]
     NotOptimism,
@@ -30,7 +37,7 @@ pub enum SpecError {
     #[error("config key `{0}` looks like a fork this node has never heard of")]
     UnknownFork(String),
     /// A fork is scheduled but an earlier one is not, or comes after it.
-    #[error("fork order: {later} at {later_time} needs {earlier} at or before it (has {earlier_time:?})")]
+    #[error("fork order: {later} at {later_time} needs {earlier} at or before it, which is {}", At(*.earlier_time))]
     ForkOrder {
         /// The earlier fork.
         earlier: &'static str,
@@ -42,7 +49,7 @@ pub enum SpecError {
         later_time: u64,
     },
     /// An L1 fork key contradicts the OP fork that implies it.
-    #[error("config key `{key}` is {found}, but this chain's OP forks imply {expected:?}")]
+    #[error("config key `{key}` is {found}, but this chain's OP forks imply: {}", At(*.expected))]
     L1Mismatch {
         /// The L1 key.
         key: &'static str,

@@ -24,6 +24,19 @@ pub const FORKS: [OpHardfork; 10] = [
 /// Forks whose first block may carry deposits only.
 const DEPOSITS_ONLY_ACTIVATION: [OpHardfork; 2] = [OpHardfork::Jovian, OpHardfork::Karst];
 
+/// A time as people read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At(pub Option<u64>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(time) => write!(f, "{time}"),
+            None => f.write_str("never"),
+        }
+    }
+}
+
 /// Activation times. Bedrock is active from genesis on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForkSchedule {

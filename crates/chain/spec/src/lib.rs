@@ -21,5 +21,5 @@ pub use chain::{ChainSpec, DEV_GENESIS};
 pub use economy::EconomyForks;
 pub use error::{ExtraDataError, RecoverError, SpecError};
 pub use extra_data::{Eip1559Params, ExtraData};
-pub use forks::{FORKS, ForkSchedule};
+pub use forks::{At, FORKS, ForkSchedule};
 pub use primitives::{Block, BlockBody, Header, Receipt, RecoveredBlock, SealedHeader, Tx};

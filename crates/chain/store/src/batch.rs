@@ -2,7 +2,7 @@
 
 use crate::{
     BlockNumHash, Label, StateDiff, Store, StoreError, Table, codec, log_index,
-    snapshot::{CHOICE_KEY, Choice, HEAD_KEY, OLDEST_DIFF_KEY, ahead_key, joined},
+    snapshot::{ACTIVATIONS_KEY, CHOICE_KEY, Choice, HEAD_KEY, OLDEST_DIFF_KEY, ahead_key, joined},
 };
 use alloy_primitives::{B256, Bytes};
 use rocksdb::WriteBatch;
@@ -197,6 +197,11 @@ impl Batch {
     /// Forgets it: it is written now, or no longer canonical.
     pub fn remove_ahead(&mut self, block: BlockNumHash) -> Result<(), StoreError> {
         self.delete(Table::Meta, ahead_key(block))
+    }
+
+    /// Keeps the chain's activations.
+    pub fn put_activations(&mut self, text: &str) -> Result<(), StoreError> {
+        self.put(Table::Meta, ACTIVATIONS_KEY, text)
     }
 
     /// Keeps the fork choice that is acknowledged.

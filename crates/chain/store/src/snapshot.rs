@@ -56,6 +56,7 @@ pub struct TransactionLocation {
 
 pub(crate) const HEAD_KEY: &[u8] = b"head";
 pub(crate) const OLDEST_DIFF_KEY: &[u8] = b"oldest_diff";
+pub(crate) const ACTIVATIONS_KEY: &[u8] = b"activations";
 pub(crate) const CHOICE_KEY: &[u8] = b"choice";
 const AHEAD_PREFIX: &[u8] = b"ahead/";
 
@@ -139,6 +140,13 @@ impl Snapshot {
     /// A block that was acknowledged and may not be written yet.
     pub fn ahead(&self, block: BlockNumHash) -> Result<Option<RecoveredBlock>, StoreError> {
         self.get(Table::Meta, ahead_key(block))?.map(|bytes| codec::decode_whole(&bytes)).transpose()
+    }
+
+    /// The chain's activations as text, as they were when it was opened last.
+    pub fn activations(&self) -> Result<Option<String>, StoreError> {
+        let bytes = self.get(Table::Meta, ACTIVATIONS_KEY)?;
+        let malformed = |_| StoreError::corrupt("the chain's activations are malformed");
+        bytes.map(|bytes| String::from_utf8(bytes.to_vec()).map_err(malformed)).transpose()
     }
 
     /// The fork choice that was acknowledged last. `None` if there was none since what is written was complete.

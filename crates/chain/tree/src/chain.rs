@@ -1,8 +1,8 @@
 //! The [`Chain`] handle.
 
 use crate::{
-    CanonEvent, ChainConfig, TreeError, blocks::Blocks, genesis, invalid::InvalidBlocks, reads::Cache,
-    writer::Writer,
+    CanonEvent, ChainConfig, TreeError, activations, blocks::Blocks, genesis, invalid::InvalidBlocks,
+    reads::Cache, writer::Writer,
 };
 use parking_lot::{Mutex, RwLock};
 use std::{path::Path, sync::Arc};
@@ -51,6 +51,7 @@ impl Chain {
             genesis::write(&store, &spec)?;
         }
         let blocks = stored_blocks(&store.snapshot())?;
+        activations::check(&store, &spec, &blocks.head)?;
         crate::metrics::opened(&blocks);
         tracing::info!(number = blocks.head.number, hash = %blocks.head.hash(), "Chain opened");
         let core = Arc::new(Core {

@@ -2,6 +2,7 @@
 
 use alloy_primitives::B256;
 use tributary_evm::ImportError;
+use tributary_spec::At;
 use tributary_state::StateError;
 use tributary_store::{Severity, StoreError};
 
@@ -25,6 +26,21 @@ pub enum TreeError {
         computed: B256,
         /// In the header.
         claimed: B256,
+    },
+    /// The chain is past an activation that the genesis file now puts elsewhere.
+    #[error(
+        "the genesis file has {name} at {}, this chain was made with {}, and its head {head} is past one of them: \
+         use the genesis file it was made with, or another datadir", At(*.given), At(*.before)
+    )]
+    Activation {
+        /// The fork.
+        name: &'static str,
+        /// When it was when the chain was opened last.
+        before: Option<u64>,
+        /// When it is now.
+        given: Option<u64>,
+        /// The head's number.
+        head: u64,
     },
     /// No block with this hash is known.
     #[error("block not found: {0}")]
@@ -72,7 +88,9 @@ impl TreeError {
             | Self::InconsistentLabel { .. }
             | Self::UndoesFinalized { .. }
             | Self::TooDeep { .. } => Severity::Reject,
-            Self::Execution(_) | Self::GenesisRoot { .. } | Self::Stopped => Severity::Fatal,
+            Self::Execution(_) | Self::GenesisRoot { .. } | Self::Activation { .. } | Self::Stopped => {
+                Severity::Fatal
+            }
         }
     }
 }

@@ -94,7 +94,15 @@ fn lagoon_is_refused_under_both_names() {
 
 #[test]
 fn unknown_forks_are_refused_and_known_strangers_let_pass() {
-    for key in ["atlantisTime", "atlantisBlock"] {
+    for key in [
+        "atlantisTime",
+        "atlantisBlock",
+        "karsttime",
+        "karst_time",
+        "karstTimestamp",
+        "KarstTime",
+        "lagoontime",
+    ] {
         let error = refused(|genesis| genesis["config"][key] = json!(1));
         assert!(matches!(&error, SpecError::UnknownFork(named) if named == key), "{error}");
     }
@@ -105,6 +113,19 @@ fn unknown_forks_are_refused_and_known_strangers_let_pass() {
     genesis["config"]["terminalTotalDifficultyPassed"] = json!(true);
     genesis["config"]["blobSchedule"] = json!({});
     read(&genesis).unwrap();
+}
+
+#[test]
+fn a_genesis_says_which_chain_it_is_and_is_its_first_block() {
+    for id in [None, Some(Value::Null)] {
+        let error = refused(|genesis| match &id {
+            None => drop(genesis["config"].as_object_mut().unwrap().remove("chainId")),
+            Some(id) => genesis["config"]["chainId"] = id.clone(),
+        });
+        assert!(matches!(error, SpecError::NoChainId), "{error}");
+    }
+    let error = refused(|genesis| genesis["number"] = json!("0x5"));
+    assert!(matches!(error, SpecError::GenesisNumber(5)), "{error}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Integration tests of the tree.
 
+mod activations;
 mod crash;
 mod dev;
 mod fail;

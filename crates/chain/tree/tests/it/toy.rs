@@ -13,8 +13,14 @@ use tributary_tree::{Chain, ChainConfig, StoreOptions, TreeError};
 
 /// The dev chain with a handful of accounts, so that it opens at once.
 pub(crate) fn spec() -> Arc<ChainSpec> {
+    spec_with(|_| ())
+}
+
+/// The same with another configuration.
+pub(crate) fn spec_with(change: impl FnOnce(&mut Genesis)) -> Arc<ChainSpec> {
     let mut genesis: Genesis = serde_json::from_str(DEV_GENESIS).unwrap();
     genesis.alloc = genesis.alloc.into_iter().take(12).collect();
+    change(&mut genesis);
     Arc::new(ChainSpec::from_genesis(genesis).unwrap())
 }
 
