@@ -128,13 +128,18 @@ impl NewPayload {
         Ok((sealed.recover()?, size))
     }
 
-    /// The header that this says, which has the hash that it says.
+    /// The header that this says, which has the hash that it says; and what the hash does not cover is as it must be.
     pub fn verified_header(&self, spec: &ChainSpec) -> Result<SealedHeader, String> {
         if self.versioned_hashes.as_ref().is_some_and(|hashes| !hashes.is_empty()) {
             return Err("expectedBlobVersionedHashes is not empty, and this chain has no blobs".to_owned());
         }
         if self.execution_requests.as_ref().is_some_and(|requests| !requests.is_empty()) {
             return Err("executionRequests is not empty, and this chain has none".to_owned());
+        }
+        if self.payload.withdrawals_root.is_some()
+            && self.payload.withdrawals.as_ref().is_some_and(|withdrawals| !withdrawals.is_empty())
+        {
+            return Err("withdrawals is not empty, and withdrawalsRoot is not of them".to_owned());
         }
         check_extra_data(spec, &self.payload)?;
         let claimed = self.payload.block_hash;

@@ -244,6 +244,26 @@ pub enum BodyError {
     },
 }
 
+impl InvalidBlock {
+    /// Whether every block with this hash has the fault: see [`BodyError::is_of_the_hash`].
+    pub const fn is_of_the_hash(&self) -> bool {
+        match self {
+            Self::Body(error) => error.is_of_the_hash(),
+            _ => true,
+        }
+    }
+}
+
+impl BodyError {
+    /// Whether every block with this hash has the fault. Another body under the same header might have none.
+    pub const fn is_of_the_hash(&self) -> bool {
+        !matches!(
+            self,
+            Self::TransactionsRoot { .. } | Self::Ommers | Self::Withdrawals | Self::Senders { .. }
+        )
+    }
+}
+
 /// Why a transaction cannot be executed at its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -2,27 +2,39 @@
 //!
 //! ```text
 //! fork choice ─▶ log: the new blocks, the head and the labels, one small write ─▶ head, answer
-//!                 │                                                                └─▶ writer: leaves, nodes, indexes; out of the log
+//!                 │                                                                └─▶ writer: leaves, nodes, indexes
 //!                 └─▶ after a kill: the written branch is left where the logged one does, and that is executed again
 //! ```
-//! The log has every canonical block that is not written, and those of the last choices that are.
+//! The log has every canonical block that is not written. Only a fork choice puts blocks there and takes them out, those that are
+//! written by then: the writer may still be undoing a block that is chosen again.
 
 use crate::{
     Chain, PayloadStatus, TreeError,
     chain::corrupt,
-    forkchoice::{Choosing, route},
+    forkchoice::{Choosing, lowest, route},
 };
 use tributary_spec::{RecoveredBlock, SealedHeader};
-use tributary_store::{Batch, BlockNumHash, Choice, Snapshot};
+use tributary_store::{Batch, BlockNumHash, Choice, Snapshot, StoreError};
 
 impl Chain {
-    /// Logs a fork choice, so that it can be carried out and answered.
-    pub(crate) fn log(&self, choosing: &Choosing) -> Result<(), TreeError> {
+    /// Logs a fork choice, so that it can be carried out and answered. `logged` is what the log has.
+    pub(crate) fn log(&self, choosing: &Choosing, logged: &mut Vec<BlockNumHash>) -> Result<(), TreeError> {
         let mut batch = self.core().store.batch();
-        for block in &choosing.route.old {
-            batch.remove_ahead(BlockNumHash::new(block.block.number(), block.block.hash()))?;
+        let (gone, kept): (Vec<_>, Vec<_>) = {
+            let blocks = self.core().blocks.read();
+            let snapshot = self.core().store.snapshot();
+            let written = blocks.is_canonical(&snapshot, blocks.persisted)?;
+            let ancestor = choosing.route.ancestor.number;
+            logged.iter().partition(|block| {
+                block.number > ancestor || (written && block.number <= blocks.persisted.number)
+            })
+        };
+        gone.into_iter().try_for_each(|block| batch.remove_ahead(block))?;
+        *logged = kept;
+        for node in &choosing.route.new {
+            batch.put_ahead(&node.executed().block)?;
+            logged.push(BlockNumHash::new(node.number(), node.header().hash()));
         }
-        choosing.route.new.iter().try_for_each(|node| batch.put_ahead(&node.executed().block))?;
         batch.put_choice(&choosing.choice())?;
         self.commit_log(batch)
     }
@@ -46,8 +58,14 @@ impl Chain {
     pub(crate) fn replay(&self) -> Result<(), TreeError> {
         let snapshot = self.core().store.snapshot();
         let Some(choice) = snapshot.choice()? else { return Ok(()) };
-        let (ancestor, branch) = logged_branch(&snapshot, choice.head)?;
         let written = self.head();
+        let (ancestor, branch) = match logged_branch(&snapshot, choice.head) {
+            Err(error @ (TreeError::TooDeep { .. } | TreeError::Store(StoreError::Corrupt(_)))) => {
+                tracing::error!(%error, head = choice.head.number, written = written.number, "The acknowledged fork choice cannot be carried out again");
+                return self.forget_ahead();
+            }
+            branch => branch?,
+        };
         self.leave_branch(&snapshot, &ancestor)?;
         let head = self.execute_again(ancestor, branch)?;
         self.label_again(&head, &choice)?;
@@ -124,6 +142,10 @@ fn logged_branch(
         branch.push(block);
     }
     branch.reverse();
-    let ancestor = snapshot.header(at.number)?.ok_or_else(|| corrupt("a canonical header is missing"))?;
+    let (ancestor, oldest) = (at.number, lowest(snapshot)?);
+    if snapshot.head()?.is_some_and(|head| ancestor < head.number) && ancestor < oldest {
+        return Err(TreeError::TooDeep { ancestor, oldest });
+    }
+    let ancestor = snapshot.header(ancestor)?.ok_or_else(|| corrupt("a canonical header is missing"))?;
     Ok((ancestor, branch))
 }

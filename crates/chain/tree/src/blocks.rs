@@ -4,14 +4,19 @@
 //! written ones beneath it. What is not in it and not above the head is in the store.
 
 use crate::node::Node;
-use alloy_primitives::{B256, map::B256Map};
+use alloy_primitives::{
+    B256,
+    map::{B256Map, B256Set},
+};
 use std::collections::BTreeMap;
 use tributary_spec::SealedHeader;
 use tributary_store::{BlockNumHash, Snapshot, StoreError};
 
 /// Blocks in memory, the head, and the labels.
 pub(crate) struct Blocks {
-    nodes: B256Map<Node>,
+    nodes: B256Map<Held>,
+    /// Blocks put into memory so far.
+    came: u64,
     canonical: BTreeMap<u64, B256>,
     /// Transactions of the canonical blocks in memory.
     transactions: B256Map<(B256, usize)>,
@@ -20,6 +25,13 @@ pub(crate) struct Blocks {
     pub(crate) finalized: Option<SealedHeader>,
     /// The store's head.
     pub(crate) persisted: BlockNumHash,
+}
+
+/// A block in memory.
+struct Held {
+    node: Node,
+    /// Which one it was to come.
+    came: u64,
 }
 
 /// Where a canonical block is.
@@ -39,6 +51,7 @@ impl Blocks {
         let persisted = BlockNumHash::new(head.number, head.hash());
         Self {
             nodes: B256Map::default(),
+            came: 0,
             canonical: BTreeMap::new(),
             transactions: B256Map::default(),
             head,
@@ -49,12 +62,14 @@ impl Blocks {
     }
 
     pub(crate) fn node(&self, hash: B256) -> Option<&Node> {
-        self.nodes.get(&hash)
+        self.nodes.get(&hash).map(|held| &held.node)
     }
 
     /// Adds a block off the canonical chain.
     pub(crate) fn insert(&mut self, node: Node) {
-        self.nodes.entry(node.header().hash()).or_insert(node);
+        self.came += 1;
+        let came = self.came;
+        self.nodes.entry(node.header().hash()).or_insert(Held { node, came });
     }
 
     /// Where the canonical block of this number is.
@@ -62,7 +77,7 @@ impl Blocks {
         if number > self.head.number {
             return Place::Nowhere;
         }
-        match self.canonical.get(&number).and_then(|hash| self.nodes.get(hash)) {
+        match self.canonical.get(&number).and_then(|hash| self.node(*hash)) {
             Some(node) => Place::Memory(node.clone()),
             None => Place::Store,
         }
@@ -104,7 +119,7 @@ impl Blocks {
             let hash = node.header().hash();
             self.canonical.insert(node.number(), hash);
             // It was there when it was chosen, and may have been forgotten for others since.
-            self.nodes.entry(hash).or_insert_with(|| node.clone());
+            self.insert(node.clone());
             for (index, tx) in node.executed().block.transactions().iter().enumerate() {
                 self.transactions.insert(tx.tx_hash(), (hash, index));
             }
@@ -113,7 +128,7 @@ impl Blocks {
     }
 
     fn forget_transactions(&mut self, hash: B256) {
-        let Some(node) = self.nodes.get(&hash) else { return };
+        let Some(Held { node, .. }) = self.nodes.get(&hash) else { return };
         for tx in node.executed().block.transactions() {
             if self.transactions.get(&tx.tx_hash()).is_some_and(|(block, _)| *block == hash) {
                 self.transactions.remove(&tx.tx_hash());
@@ -138,7 +153,7 @@ impl Blocks {
         }
         let side = self.nodes.len() - self.canonical.len();
         if side > max_side {
-            self.prune_side(side - max_side);
+            self.prune_side(side - max_side, max_side);
         }
     }
 
@@ -155,20 +170,19 @@ impl Blocks {
         }
     }
 
-    /// The oldest forks go first; of blocks ahead of the head, those farthest ahead.
-    fn prune_side(&mut self, excess: usize) {
-        let head = self.head.number;
-        let mut side: Vec<(bool, u64, B256)> = self
-            .nodes
-            .iter()
-            .map(|(hash, node)| (node.number(), *hash))
-            .filter(|(number, hash)| self.canonical.get(number) != Some(hash))
-            .map(|(number, hash)| {
-                (number > head, if number > head { u64::MAX - number } else { number }, hash)
-            })
-            .collect();
-        side.sort_unstable();
-        for (_, _, hash) in side.into_iter().take(excess) {
+    /// Of the blocks that nothing in memory stands on, the one that came first goes first, so that what stays still stands on the
+    /// canonical chain. The newest, and what it stands on, stays as long as it can.
+    fn prune_side(&mut self, excess: usize, max_side: usize) {
+        for _ in 0..excess {
+            let parents: B256Set = self.nodes.values().map(|held| held.node.header().parent_hash).collect();
+            let is_side = |hash: &B256, held: &Held| self.canonical.get(&held.node.number()) != Some(hash);
+            let tips =
+                self.nodes.iter().filter(|(hash, held)| is_side(hash, held) && !parents.contains(*hash));
+            let Some((came, hash)) = tips.map(|(hash, held)| (held.came, *hash)).min() else { return };
+            let side = self.nodes.len() - self.canonical.len();
+            if came == self.came && side <= 2 * max_side {
+                return;
+            }
             self.nodes.remove(&hash);
         }
     }

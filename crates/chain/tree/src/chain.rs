@@ -31,8 +31,8 @@ pub(crate) struct Core {
     pub(crate) events: broadcast::Sender<CanonEvent>,
     pub(crate) past: Arc<PastLayers>,
     pub(crate) cache: Cache,
-    /// Held while the fork choice changes, so that events come in its order.
-    pub(crate) choosing: Mutex<()>,
+    /// Held while the fork choice changes, so that events come in its order. Which blocks are in the log.
+    pub(crate) choosing: Mutex<Vec<BlockNumHash>>,
 }
 
 impl std::fmt::Debug for Chain {
@@ -62,7 +62,7 @@ impl Chain {
             events: broadcast::channel(config.event_buffer.max(1)).0,
             past: Arc::default(),
             cache: Cache::default(),
-            choosing: Mutex::new(()),
+            choosing: Mutex::default(),
             config,
         });
         let writer = Writer::start(core.clone())?;

@@ -12,7 +12,7 @@ use alloy_primitives::B256;
 use std::sync::Arc;
 use tributary_evm::ExecutedBlock;
 use tributary_spec::SealedHeader;
-use tributary_store::{BlockNumHash, Choice, Snapshot};
+use tributary_store::{BlockNumHash, Choice, Snapshot, StoreError};
 
 /// What became of a fork choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Chain {
         let core = self.core();
         self.writer().check()?;
         {
-            let _in_order = core.choosing.lock();
+            let mut logged = core.choosing.lock();
             let Some(target) = core.header(head)? else { return Ok(self.unknown_head(head)) };
             let choosing = match core.choose(&target, safe, finalized) {
                 // The store has the way there, but goes back from it right now: when it has, memory has it.
@@ -63,7 +63,7 @@ impl Chain {
                 choosing => choosing?,
             };
             if core.config.durability == Durability::Acknowledged && core.changes(&choosing) {
-                self.log(&choosing)?;
+                self.log(&choosing, &mut logged)?;
             }
             core.carry_out(choosing);
         }
@@ -245,17 +245,23 @@ fn check_finalized(blocks: &Blocks, route: &Move, head: &SealedHeader) -> Result
     }
 }
 
-/// What is written must be undone with reverse diffs, which are not kept for ever beneath the finalized block.
+/// What is written must be undone with reverse diffs, of which old ones are dropped.
 fn check_depth(blocks: &Blocks, snapshot: &Snapshot, route: &Move) -> Result<(), TreeError> {
     let ancestor = route.ancestor.number;
-    let above_finalized = blocks.finalized.as_ref().is_some_and(|finalized| finalized.number <= ancestor);
-    if ancestor >= blocks.persisted.number || above_finalized {
+    if ancestor >= blocks.persisted.number {
         return Ok(());
     }
-    let oldest = match snapshot.oldest_diff()? {
-        0 | 1 => 0,
-        // The writer may drop more before it learns of this.
-        oldest => oldest - 1 + 2 * PRUNE_STEP,
+    let above_finalized = blocks.finalized.as_ref().is_some_and(|finalized| finalized.number <= ancestor);
+    let oldest = match lowest(snapshot)? {
+        0 => 0,
+        // None above the finalized block goes. Else the writer may drop more before it learns of this.
+        oldest if above_finalized => oldest,
+        oldest => oldest + 2 * PRUNE_STEP,
     };
     if ancestor < oldest { Err(TreeError::TooDeep { ancestor, oldest }) } else { Ok(()) }
+}
+
+/// The lowest block that the store can go back to.
+pub(crate) fn lowest(snapshot: &Snapshot) -> Result<u64, StoreError> {
+    Ok(snapshot.oldest_diff()?.saturating_sub(1))
 }

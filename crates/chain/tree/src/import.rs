@@ -53,7 +53,9 @@ impl Chain {
                 metrics::refused();
                 let invalid = Invalid { latest_valid: parent_hash, reason: error.to_string() };
                 tracing::warn!(%hash, number = parent.number + 1, %error, "Invalid block");
-                core.invalid.lock().insert(hash, invalid.clone());
+                if error.is_of_the_hash() {
+                    core.invalid.lock().insert(hash, invalid.clone());
+                }
                 Ok(invalid.into())
             }
             Err(error) => Err(import_failure(error)),

@@ -9,7 +9,7 @@ use crate::{
 use alloy_primitives::{B256, Bytes};
 use parking_lot::Mutex;
 use schnellru::{ByLength, LruMap};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tributary_evm::ExecutedBlock;
 use tributary_spec::{Receipt, RecoveredBlock, SealedHeader};
 use tributary_state::{Layer, StateRef, StateView};
@@ -137,14 +137,18 @@ impl Chain {
 
     /// Canonical blocks of `from..=to` whose logs may match, in order: every one that does is among them.
     pub fn blocks_with_logs(&self, query: &LogQuery, from: u64, to: u64) -> Result<Vec<u64>, TreeError> {
-        let blocks = self.core().blocks.read();
-        let snapshot = self.core().store.snapshot();
-        let to = to.min(blocks.head.number);
+        // The index is read without the lock: a fork choice does not wait for a search.
+        let (snapshot, head, memory) = {
+            let blocks = self.core().blocks.read();
+            let memory: BTreeSet<u64> = blocks.in_memory().collect();
+            (self.core().store.snapshot(), blocks.head.number, memory)
+        };
+        let to = to.min(head);
         let Some(mut found) = snapshot.blocks_with_logs(query, from, to)? else {
             return Ok((from..=to).collect());
         };
-        found.retain(|number| matches!(blocks.place(*number), Place::Store));
-        found.extend(blocks.in_memory().filter(|number| (from..=to).contains(number)));
+        found.retain(|number| !memory.contains(number));
+        found.extend(memory.into_iter().filter(|number| (from..=to).contains(number)));
         found.sort_unstable();
         Ok(found)
     }

@@ -5,7 +5,7 @@
 //! is, and a step that gets lost is taken again.
 
 use crate::{
-    Durability, TreeError,
+    TreeError,
     blocks::{Blocks, Place},
     chain::{Core, corrupt},
     metrics,
@@ -276,9 +276,6 @@ impl Core {
         batch.put_reverse(block.number, &resolved.forward, &resolved.reverse)?;
         batch.set_head(block)?;
         self.put_labels(&snapshot, block, &mut batch)?;
-        if self.config.durability == Durability::Acknowledged {
-            batch.remove_ahead(block)?;
-        }
         self.prune_diffs(&snapshot, block.number, &mut batch)?;
         batch.commit(false)?;
         self.persisted(block);

@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tributary_tree::{
-    BlockNumHash, CanonEvent, ChainConfig, Durability, ForkchoiceStatus, LogQuery, TreeError, verify,
+    BlockNumHash, CanonEvent, ChainConfig, Durability, ForkchoiceStatus, LogQuery, PayloadStatus, TreeError,
+    verify,
 };
 
 fn hashes(blocks: &[std::sync::Arc<tributary_tree::ExecutedBlock>]) -> Vec<B256> {
@@ -231,6 +232,59 @@ fn the_writer_stays_behind_and_never_too_far() {
     assert!(chain.head().number - chain.persisted().number >= 2);
     chain.flush().unwrap();
     assert_eq!(chain.persisted().hash, at);
+}
+
+/// Diffs that were dropped while nothing was finalized do not come back with a finalized block beneath them.
+#[test]
+fn a_finalized_block_beneath_the_kept_diffs_allows_no_way_back_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let durable =
+        ChainConfig { durability: Durability::Acknowledged, diff_window: 10, cached: 0, ..config() };
+    let chain = open(dir.path(), durable.clone()).unwrap();
+    let a = extend(&chain, chain.head().hash(), 1..300);
+    chain.set_forkchoice(a[298], Some(a[0]), Some(a[0])).unwrap();
+    chain.flush().unwrap();
+    for head in [4, 20] {
+        let result = chain.set_forkchoice(a[head], None, None);
+        assert!(matches!(result, Err(TreeError::TooDeep { .. })), "{result:?}");
+    }
+    assert_eq!(chain.head().hash(), a[298]);
+    chain.flush().unwrap();
+    drop(chain);
+    let chain = open(dir.path(), durable).unwrap();
+    assert_eq!((chain.head().hash(), chain.finalized().unwrap().hash()), (a[298], a[0]));
+    // As far as diffs go, to the block.
+    let lowest = chain.store().snapshot().oldest_diff().unwrap() as usize - 1;
+    chain.set_forkchoice(a[lowest - 1], None, None).unwrap();
+    chain.flush().unwrap();
+    assert_eq!(chain.persisted().number, lowest as u64);
+    verify(chain.store(), |_, _, _| ()).unwrap();
+}
+
+/// Of a long branch that was left, what stays in memory still stands on the chain, and grows again.
+#[test]
+fn what_is_left_of_a_branch_can_be_built_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path(), ChainConfig { max_side: 4, cached: 0, ..config() }).unwrap();
+    let a = extend(&chain, chain.head().hash(), 1..21);
+    chain.flush().unwrap();
+    let left: Vec<_> = a.iter().map(|hash| chain.block_by_hash(*hash).unwrap().unwrap()).collect();
+    let b = grow(&chain, a[2], 99);
+    chain.set_forkchoice(b, None, None).unwrap();
+    chain.flush().unwrap();
+    let kept = a.iter().filter(|hash| chain.header_by_hash(**hash).unwrap().is_some()).count();
+    assert_eq!(kept, 3 + 4, "the canonical ones and the four next to them");
+    for block in &left[3..7] {
+        assert_eq!(chain.import(block.as_ref().clone()).unwrap(), PayloadStatus::Valid);
+    }
+    // Chosen, they make room for the rest.
+    chain.set_forkchoice(a[6], None, None).unwrap();
+    assert_eq!(chain.canonical_hash(7).unwrap(), Some(a[6]));
+    let next = grow(&chain, a[6], 50);
+    let after = grow(&chain, next, 51);
+    chain.set_forkchoice(after, None, None).unwrap();
+    chain.flush().unwrap();
+    verify(chain.store(), |_, _, _| ()).unwrap();
 }
 
 #[test]
