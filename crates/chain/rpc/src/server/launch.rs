@@ -121,7 +121,7 @@ impl RpcHandle {
         let methods = modules.select(&endpoint.namespaces)?;
         let (address, server) = serve(transport, endpoint, &config.limits, methods, modules).await?;
         self.servers.push(server);
-        announce(transport, address, &endpoint.namespaces);
+        announce(transport, address, &modules.served(&endpoint.namespaces));
         Ok(address)
     }
 }

@@ -91,6 +91,9 @@ async fn only_chosen_namespaces_are_served() {
     for method in ["net_version", "txpool_status", "debug_chainConfig"] {
         assert_eq!(node.try_ask(method, rpc_params![]).await.unwrap_err().code(), -32601, "{method}");
     }
+    // What there are no methods of is not served, though it is asked for.
+    let served = node.modules.served(&Namespaces::all());
+    assert_eq!(served.to_string(), "eth,net,web3,txpool,debug,tributary,rpc,trace");
     let all = node.ws().await;
     let version: Value = all.request("net_version", rpc_params![]).await.unwrap();
     assert_eq!(version, "161299");
@@ -135,9 +138,6 @@ async fn cors_headers_are_sent_when_configured() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn health_says_where_the_head_is() {
-    let node = Node::start().await;
 /// The status that a WebSocket handshake of a page is answered with.
 async fn handshake(url: &str, origin: Option<&str>) -> StatusCode {
     let request = Client::new()
@@ -193,6 +193,9 @@ async fn origins_of_plain_requests_are_not_refused() {
     assert_eq!(handshake(&node.url(), Some("https://dapp.example")).await, StatusCode::FORBIDDEN);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_where_the_head_is() {
+    let node = Node::start().await;
     let block = node.mine();
     let answer: Value =
         Client::new().get(format!("{}/health", node.url())).send().await.unwrap().json().await.unwrap();
