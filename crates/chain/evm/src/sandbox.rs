@@ -3,7 +3,7 @@
 use alloy_consensus::transaction::Recovered;
 use alloy_evm::{
     EvmFactory,
-    overrides::{OverrideBlockHashes, apply_state_overrides},
+    overrides::{OverrideBlockHashes, StateOverrideError, apply_state_overrides},
 };
 use alloy_op_evm::{OpEvmContext, OpTx};
 use alloy_primitives::{Bytes, U256};
@@ -112,8 +112,7 @@ impl Sandbox {
 
     /// Pretends that accounts are other than they are.
     pub fn override_state(&mut self, overrides: StateOverride) -> Result<(), CallError> {
-        apply_state_overrides(overrides, &mut self.db)
-            .map_err(|error| CallError::Override(format!("{error:?}")))
+        apply_state_overrides(overrides, &mut self.db).map_err(override_error)
     }
 
     /// Runs a transaction and keeps none of its changes.
@@ -215,6 +214,22 @@ fn free(env: &Env) -> L1BlockInfo {
         operator_fee_scalar: Some(U256::ZERO),
         operator_fee_constant: Some(U256::ZERO),
         ..L1BlockInfo::default()
+    }
+}
+
+/// In reth's words.
+fn override_error(error: StateOverrideError<EvmDatabaseError<StateError>>) -> CallError {
+    match error {
+        StateOverrideError::BothStateAndStateDiff(address) => {
+            CallError::Override(format!("account {address:?} has both 'state' and 'stateDiff'"))
+        }
+        StateOverrideError::InvalidBytecode(error) => {
+            CallError::Override(format!("Invalid bytecode: {error}"))
+        }
+        StateOverrideError::Database(EvmDatabaseError::Database(error)) => CallError::State(error),
+        StateOverrideError::Database(EvmDatabaseError::Bal(error)) => {
+            CallError::Internal(format!("{error:?}"))
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub struct EndpointConfig {
     pub address: SocketAddr,
     /// `--http.api`.
     pub namespaces: Namespaces,
-    /// `--http.corsdomain`.
+    /// `--http.corsdomain`, `--ws.origins`.
     pub cors: CorsDomains,
     /// `--http.vhosts`.
     pub vhosts: VirtualHosts,
@@ -268,16 +268,37 @@ impl fmt::Display for Namespaces {
     }
 }
 
-/// Which web pages may read answers.
+/// Which web pages may read answers, and open WebSockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CorsDomains {
-    /// None: no CORS headers are sent.
+    /// None: no CORS headers are sent, and only pages of this machine open WebSockets.
     #[default]
     None,
     /// `*`.
     Any,
     /// These origins.
     List(Vec<http::HeaderValue>),
+}
+
+impl CorsDomains {
+    /// Whether a page of this origin may open a WebSocket.
+    pub fn admits_socket(&self, origin: &http::HeaderValue) -> bool {
+        match self {
+            Self::None => is_local(origin),
+            Self::Any => true,
+            Self::List(known) => {
+                known.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
+            }
+        }
+    }
+}
+
+/// Whether an origin is this machine, by any scheme and port.
+fn is_local(origin: &http::HeaderValue) -> bool {
+    let Ok(origin) = http::Uri::try_from(origin.as_bytes()) else { return false };
+    let local = ["localhost", "127.0.0.1", "[::1]"];
+    origin.scheme().is_some()
+        && origin.host().is_some_and(|host| local.iter().any(|name| name.eq_ignore_ascii_case(host)))
 }
 
 /// A name that cannot stand in a header.
@@ -382,5 +403,43 @@ mod tests {
         assert_eq!("*".parse::<CorsDomains>().unwrap(), CorsDomains::Any);
         assert!(matches!("http://a, http://b".parse().unwrap(), CorsDomains::List(list) if list.len() == 2));
         assert!("http://a,*".parse::<CorsDomains>().is_err());
+    }
+
+    #[test]
+    fn sockets_are_for_pages_of_this_machine_or_of_the_list() {
+        let admits = |list: &str, origin: &'static str| {
+            let origins: CorsDomains = list.parse().unwrap();
+            origins.admits_socket(&http::HeaderValue::from_static(origin))
+        };
+        for local in [
+            "http://localhost",
+            "https://LOCALHOST:3000",
+            "http://127.0.0.1:8545",
+            "http://[::1]",
+            "https://[::1]:1",
+        ] {
+            assert!(
+                admits("", local) && admits("*", local) && !admits("https://dapp.example", local),
+                "{local}"
+            );
+        }
+        for foreign in [
+            "https://dapp.example",
+            "http://localhost.evil.example",
+            "http://localhost@evil.example",
+            "http://localhost:8545@evil.example",
+            "http://evil.example/localhost",
+            "localhost",
+            "null",
+            "",
+        ] {
+            assert!(!admits("", foreign) && admits("*", foreign), "{foreign}");
+        }
+        let two = "https://dapp.example, http://other.example:81";
+        assert!(admits(two, "https://dapp.example") && admits(two, "http://Other.example:81"));
+        for other in ["http://dapp.example", "https://dapp.example:444", "https://dapp.example.evil", "null"]
+        {
+            assert!(!admits(two, other), "{other}");
+        }
     }
 }

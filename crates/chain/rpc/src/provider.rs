@@ -33,7 +33,7 @@ impl RpcContext {
             }
             BlockId::Number(BlockNumberOrTag::Latest) => Ok(Some(self.chain.head())),
             BlockId::Number(BlockNumberOrTag::Pending) => {
-                let pending = self.pending.as_ref().and_then(PendingBlocks::current);
+                let pending = self.pending_block();
                 Ok(Some(pending.map_or_else(|| self.chain.head(), |it| it.block.header().clone())))
             }
             BlockId::Number(BlockNumberOrTag::Safe) => Ok(self.chain.safe()),
@@ -60,6 +60,11 @@ impl RpcContext {
         let Some(header) = self.header(id)? else { return Ok(None) };
         let block = self.chain.block_by_hash(header.hash()).map_err(RpcError::internal)?;
         Ok(block.or_else(|| Some(Arc::new(self.pending_of(header.hash())?.block.clone()))))
+    }
+
+    /// The block in `pending`, if this node makes one.
+    pub(crate) fn pending_block(&self) -> Option<Arc<ExecutedBlock>> {
+        self.pending.as_ref().and_then(PendingBlocks::current)
     }
 
     /// The block in `pending`, if it is this one.

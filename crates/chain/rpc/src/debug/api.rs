@@ -118,6 +118,10 @@ pub trait DebugApi {
     #[method(name = "getRawReceipts")]
     async fn raw_receipts(&self, block: BlockId) -> RpcResult<Vec<Bytes>>;
 
+    /// Invalid blocks that were seen, with their contents: none, for of those no more is kept than hash and fault.
+    #[method(name = "getBadBlocks")]
+    async fn bad_blocks(&self) -> RpcResult<Vec<serde_json::Value>>;
+
     /// The `config` section of the chain's genesis file.
     #[method(name = "chainConfig")]
     async fn chain_config(&self) -> RpcResult<serde_json::Value>;
@@ -232,6 +236,10 @@ impl DebugApiServer for DebugMethods {
 
     async fn raw_receipts(&self, block: BlockId) -> RpcResult<Vec<Bytes>> {
         self.0.read(move |context| context.raw_receipts(block)).await
+    }
+
+    async fn bad_blocks(&self) -> RpcResult<Vec<serde_json::Value>> {
+        Ok(Vec::new())
     }
 
     async fn chain_config(&self) -> RpcResult<serde_json::Value> {

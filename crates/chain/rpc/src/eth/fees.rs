@@ -100,7 +100,8 @@ impl RpcContext {
         Ok(tip.clamp(least, most.max(least)))
     }
 
-    /// Base fees, fullness and tips of `count` blocks up to `newest`, and the base fee after them.
+    /// Base fees, fullness and tips of `count` blocks up to `newest`, and the base fee after them. As in reth, `pending` is the
+    /// head: a block that nobody sequenced is no history.
     pub(crate) fn fee_history(
         &self,
         count: u64,
@@ -113,7 +114,10 @@ impl RpcContext {
         if count == 0 {
             return Ok(FeeHistory::default());
         }
-        let newest = self.header_or_error(BlockId::Number(newest))?;
+        let newest = match newest {
+            BlockNumberOrTag::Pending => self.chain.head(),
+            newest => self.header_or_error(BlockId::Number(newest))?,
+        };
         let count = count.min(self.config.max_fee_history).min(newest.number() + 1);
         let oldest_block = newest.number() + 1 - count;
         let mut history = FeeHistory {

@@ -18,10 +18,35 @@ impl RpcContext {
                 self.logs_of(filter, &block)
             }
             FilterBlockOption::Range { from_block, to_block } => {
+                if from_block == Some(BlockNumberOrTag::Pending)
+                    && let Some(logs) = self.pending_logs(filter, to_block)?
+                {
+                    return Ok(logs);
+                }
                 let range = self.log_range(from_block, to_block)?;
                 self.logs_in(filter, range)
             }
         }
+    }
+
+    /// Logs from the pending block on, which is no further than itself; `None` if there is none here.
+    fn pending_logs(
+        &self,
+        filter: &Filter,
+        to: Option<BlockNumberOrTag>,
+    ) -> Result<Option<Vec<Log>>, RpcError> {
+        let to = match to {
+            None | Some(BlockNumberOrTag::Pending) => u64::MAX,
+            Some(BlockNumberOrTag::Number(number)) => number,
+            // What every other tag names comes before.
+            Some(_) => return Ok(Some(Vec::new())),
+        };
+        let Some(pending) = self.pending_block() else { return Ok(None) };
+        if to < pending.block.number() {
+            return Ok(Some(Vec::new()));
+        }
+        let (block, receipts) = (&pending.block, &pending.receipts);
+        Ok(Some(matching_logs(&anywhere(filter), block.header(), block.transactions(), receipts, false)))
     }
 
     /// Logs of canonical blocks.
@@ -58,7 +83,7 @@ impl RpcContext {
         Ok(matching_logs(&anywhere(filter), block.header(), block.transactions(), &receipts, false))
     }
 
-    /// The blocks that a filter speaks of, of which there may not be too many.
+    /// The canonical blocks that a filter speaks of, of which there may not be too many. `pending` is the head here.
     fn log_range(
         &self,
         from: Option<BlockNumberOrTag>,
@@ -67,6 +92,7 @@ impl RpcContext {
         let head = self.chain.head().number();
         let number = |tag: Option<BlockNumberOrTag>| match tag.unwrap_or_default() {
             BlockNumberOrTag::Number(number) => Ok::<_, RpcError>(number),
+            BlockNumberOrTag::Pending => Ok(head),
             tag => Ok(self.header_or_error(BlockId::Number(tag))?.number()),
         };
         let (from, to) = (number(from)?, number(to)?);

@@ -2,7 +2,7 @@
 
 use crate::{RpcContext, RpcError};
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_evm::rpc::TryIntoTxEnv;
+use alloy_evm::rpc::{CallFeesError, EthTxEnvError, TryIntoTxEnv};
 use alloy_op_evm::OpTx;
 use alloy_primitives::Bytes;
 use alloy_rpc_types_eth::TransactionRequest;
@@ -48,8 +48,14 @@ impl RpcContext {
         request_type_supported(&request)?;
         let cap = if self.config.gas_cap == 0 { u64::MAX } else { self.config.gas_cap };
         request.gas = Some(request.gas.unwrap_or(cap).min(cap));
-        let base: TxEnv =
-            request.try_into_tx_env(env).map_err(|error| RpcError::InvalidTransaction(error.to_string()))?;
+        let base: TxEnv = request.try_into_tx_env(env).map_err(|error| match error {
+            // The call says two things at once.
+            EthTxEnvError::Input(_)
+            | EthTxEnvError::CallFees(CallFeesError::ConflictingFeeFieldsInRequest) => {
+                RpcError::InvalidParams(error.to_string())
+            }
+            error => RpcError::InvalidTransaction(error.to_string()),
+        })?;
         Ok(OpTx(OpTransaction { base, enveloped_tx: Some(Bytes::new()), deposit: Default::default() }))
     }
 }

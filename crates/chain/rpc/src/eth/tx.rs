@@ -8,7 +8,7 @@ use alloy_consensus::Transaction;
 use alloy_eips::{BlockId, Encodable2718};
 use alloy_primitives::{B256, Bytes};
 use std::sync::Arc;
-use tributary_pool::{Origin, PooledTransaction};
+use tributary_pool::{Origin, PoolError, PooledTransaction};
 use tributary_spec::RecoveredBlock;
 
 impl RpcContext {
@@ -72,12 +72,22 @@ impl RpcContext {
         if bytes.is_empty() {
             return Err(RpcError::InvalidParams("empty transaction data".to_owned()));
         }
-        let tx = PooledTransaction::decode(bytes, Origin::Local)?;
+        let tx = PooledTransaction::decode(bytes, Origin::Local).map_err(undecodable)?;
         let fee = tx.fee_cap().saturating_mul(u128::from(tx.transaction().gas_limit()));
         let cap = self.config.tx_fee_cap;
         if cap > 0 && fee > cap {
             return Err(RpcError::FeeCap { fee, cap });
         }
         Ok(tx)
+    }
+}
+
+/// Bytes that are no transaction are a bad parameter, not a refused transaction.
+fn undecodable(error: PoolError) -> RpcError {
+    match error {
+        PoolError::UnsupportedType(_) => {
+            RpcError::InvalidParams(format!("failed to decode signed transaction: {error}"))
+        }
+        error => RpcError::InvalidParams(error.to_string()),
     }
 }

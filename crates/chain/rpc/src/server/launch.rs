@@ -2,7 +2,7 @@
 
 use crate::{
     CorsDomains, EndpointConfig, Modules, Namespaces, RpcConfig, ServerLimits,
-    server::{health::HealthLayer, meter::MeterLayer, vhosts::VirtualHostLayer},
+    server::{health::HealthLayer, meter::MeterLayer, origins::OriginLayer, vhosts::VirtualHostLayer},
 };
 use http::{Method, header::CONTENT_TYPE};
 use jsonrpsee::{
@@ -121,7 +121,7 @@ impl RpcHandle {
         let methods = modules.select(&endpoint.namespaces)?;
         let (address, server) = serve(transport, endpoint, &config.limits, methods, modules).await?;
         self.servers.push(server);
-        announce(transport, address, &endpoint.namespaces);
+        announce(transport, address, &modules.served(&endpoint.namespaces));
         Ok(address)
     }
 }
@@ -154,6 +154,7 @@ async fn serve(
     let middleware = tower::ServiceBuilder::new()
         .option_layer(cors(&endpoint.cors))
         .layer(VirtualHostLayer(Arc::new(endpoint.vhosts.clone())))
+        .layer(OriginLayer(Arc::new(endpoint.cors.clone())))
         .layer(HealthLayer(modules.context().clone()));
     let server = jsonrpsee::server::Server::builder()
         .set_config(server_config(transport, limits))

@@ -55,17 +55,21 @@ impl Modules {
         &self.context
     }
 
+    /// Those of some namespaces that there are methods of, and `rpc`.
+    pub fn served(&self, wanted: &Namespaces) -> Namespaces {
+        let with_methods = self.by_namespace.keys().copied();
+        with_methods.filter(|namespace| wanted.contains(*namespace)).chain([Namespace::Rpc]).collect()
+    }
+
     /// The methods of some namespaces, with `rpc_modules`, which names them.
     pub fn select(&self, namespaces: &Namespaces) -> Result<Methods, ServerError> {
         let mut selected = Methods::new();
-        let mut names = BTreeMap::new();
-        for (namespace, methods) in
-            self.by_namespace.iter().filter(|(namespace, _)| namespaces.contains(**namespace))
+        for (_, methods) in self.by_namespace.iter().filter(|(namespace, _)| namespaces.contains(**namespace))
         {
             selected.merge(methods.clone())?;
-            names.insert(namespace.name(), "1.0");
         }
-        names.insert(Namespace::Rpc.name(), "1.0");
+        let names: BTreeMap<_, _> =
+            self.served(namespaces).iter().map(|namespace| (namespace.name(), "1.0")).collect();
         let mut list = RpcModule::new(names);
         list.register_method("rpc_modules", |_, names, _| RpcResult::Ok(names.clone()))?;
         selected.merge(list)?;

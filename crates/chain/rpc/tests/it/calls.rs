@@ -81,7 +81,32 @@ async fn overrides_change_state_and_block_for_one_call() {
     let both = json!({ TARGET.to_string(): { "state": {}, "stateDiff": {} } });
     let error =
         node.try_ask("eth_call", rpc_params![json!({"to": TARGET}), "latest", both]).await.unwrap_err();
+    let text = format!("account {} has both 'state' and 'stateDiff'", TARGET.to_string().to_lowercase());
+    assert_eq!((error.code(), error.message()), (-32602, text.as_str()));
+    let bad_code = json!({ TARGET.to_string(): { "code": "0xef0100" } });
+    let error =
+        node.try_ask("eth_call", rpc_params![json!({"to": TARGET}), "latest", bad_code]).await.unwrap_err();
     assert_eq!(error.code(), -32602);
+    assert!(error.message().starts_with("Invalid bytecode: "), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_say_two_things_are_bad_parameters() {
+    let node = Node::start().await;
+    let data = json!({ "to": TARGET, "data": "0x01", "input": "0x02" });
+    let price = json!({ "to": TARGET, "gasPrice": "0x1", "maxFeePerGas": "0x1" });
+    for (call, text) in [
+        (data, "both \"data\" and \"input\" are set and not equal"),
+        (price, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified"),
+    ] {
+        for method in ["eth_call", "eth_estimateGas", "eth_createAccessList", "debug_traceCall"] {
+            let error = node.try_ask(method, rpc_params![&call, "latest"]).await.unwrap_err();
+            assert_eq!(error.code(), -32602, "{method}: {error:?}");
+            assert!(error.message().starts_with(text), "{method}: {error:?}");
+        }
+    }
+    let same = json!({ "to": TARGET, "data": "0x01", "input": "0x01" });
+    assert_eq!(node.ask("eth_call", rpc_params![same, "latest"]).await, "0x");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -128,3 +128,9 @@ async fn calls_of_a_bundle_see_what_those_before_did() {
     let many = json!([{"transactions": vec![json!({"to": contract}); 1025]}]);
     assert!(node.try_ask("eth_callMany", rpc_params![many]).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_bad_blocks_are_kept() {
+    let node = Node::start().await;
+    assert_eq!(node.ask("debug_getBadBlocks", rpc_params![]).await, json!([]));
+}

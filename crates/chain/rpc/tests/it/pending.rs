@@ -2,7 +2,7 @@
 
 use crate::node::{Node, account};
 use alloy_consensus::TxEip1559;
-use alloy_primitives::{Address, TxKind, U256, address};
+use alloy_primitives::{Address, B256, TxKind, U256, address};
 use serde_json::{Value, json};
 
 const TO: Address = address!("00000000000000000000000000000000000f00d5");
@@ -66,10 +66,52 @@ async fn a_pending_block_holds_what_the_pool_would_give() {
     assert_eq!(node.chain.head().hash(), head.hash());
     assert_eq!(block(&node, "latest", false).await["hash"], json!(head.hash()));
 
+    // History ends with what was sequenced.
+    let of = async |newest: &str| node.ask("eth_feeHistory", json_params(json!([2, newest, [50.0]]))).await;
+    assert_eq!(of("pending").await, of("latest").await);
+
     // Another head, another pending block.
     let mined = node.mine();
     let next = block(&node, "pending", false).await;
     assert_eq!(next["parentHash"], json!(mined.hash()));
     assert_eq!(next["transactions"].as_array().unwrap().len(), 1);
     assert_eq!(balance(&node, &json!("latest")).await, "0x5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_of_a_pending_block_are_had_from_pending_on() {
+    for pending in [false, true] {
+        let node = if pending { Node::with_pending_blocks().await } else { Node::start().await };
+        let contract = node.deploy(0).await;
+        let log = |nonce, topic| {
+            let input = B256::repeat_byte(topic).into();
+            let tx = TxEip1559 { nonce, to: TxKind::Call(contract), input, ..TxEip1559::default() };
+            node.send(0, tx)
+        };
+        log(1, 0x11).await;
+        let head = node.mine();
+        let waiting = log(2, 0x22).await;
+        let logs = async |from: Value, to: Value| {
+            let filter = json!([{ "address": contract, "fromBlock": from, "toBlock": to }]);
+            node.ask("eth_getLogs", json_params(filter)).await
+        };
+        let topics = |logs: Value| -> Vec<String> {
+            let topic = |log: &Value| log["topics"][0].as_str().unwrap()[2..4].to_owned();
+            logs.as_array().unwrap().iter().map(topic).collect()
+        };
+        let last = if pending { "22" } else { "11" };
+        let all = logs(json!("pending"), json!("pending")).await;
+        assert_eq!(topics(all.clone()), [last]);
+        assert_eq!(topics(logs(json!("pending"), Value::Null).await), [last]);
+        assert_eq!(topics(logs(json!("earliest"), json!("pending")).await), ["11"], "it ends at the head");
+        assert_eq!(topics(logs(json!("latest"), json!("pending")).await), ["11"]);
+        assert_eq!(logs(json!("pending"), json!("latest")).await, json!([]), "nothing lies between");
+        if pending {
+            let number = head.number() + 1;
+            assert_eq!(all[0]["blockNumber"], json!(format!("{number:#x}")));
+            assert_eq!((&all[0]["transactionHash"], &all[0]["removed"]), (&json!(waiting), &json!(false)));
+            assert_eq!(topics(logs(json!("pending"), json!(format!("{number:#x}"))).await), ["22"]);
+            assert_eq!(logs(json!("pending"), json!(format!("{:#x}", head.number()))).await, json!([]));
+        }
+    }
 }

@@ -46,13 +46,15 @@ async fn each_refusal_says_why() {
     let creation = |tx: &mut TxEip1559| (tx.to, tx.input) = (TxKind::Create, vec![1; 50_000].into());
     assert!(refused(&node, tx(creation)).await.starts_with("max initcode size exceeded"));
     assert!(refused(&node, Bytes::new()).await.contains("empty"));
-    assert!(
-        refused(&node, Bytes::from_static(b"\x02\xff"))
-            .await
-            .starts_with("failed to decode signed transaction")
-    );
+    for junk in [&[0x02, 0xff][..], &[0xde, 0xad, 0xbe, 0xef], &[0x12, 0x34], &[0x7e, 0xc0], &[0x03, 0xc0]] {
+        let raw = Bytes::copy_from_slice(junk);
+        let error = node.try_ask("eth_sendRawTransaction", rpc_params![raw]).await.unwrap_err();
+        assert_eq!(error.code(), -32602, "{error:?}");
+        assert!(error.message().starts_with("failed to decode signed transaction"), "{error:?}");
+    }
     for forced in [0x7e, 0x7d, 0x03] {
-        assert_eq!(refused(&node, vec![forced, 0xc0]).await, "transaction type not supported");
+        let text = "failed to decode signed transaction: transaction type not supported";
+        assert_eq!(refused(&node, vec![forced, 0xc0]).await, text);
     }
     assert_eq!(node.pool.status().pending, 0, "nothing got in");
 }

@@ -91,6 +91,9 @@ async fn only_chosen_namespaces_are_served() {
     for method in ["net_version", "txpool_status", "debug_chainConfig"] {
         assert_eq!(node.try_ask(method, rpc_params![]).await.unwrap_err().code(), -32601, "{method}");
     }
+    // What there are no methods of is not served, though it is asked for.
+    let served = node.modules.served(&Namespaces::all());
+    assert_eq!(served.to_string(), "eth,net,web3,txpool,debug,tributary,rpc,trace");
     let all = node.ws().await;
     let version: Value = all.request("net_version", rpc_params![]).await.unwrap();
     assert_eq!(version, "161299");
@@ -133,6 +136,61 @@ async fn cors_headers_are_sent_when_configured() {
         answer.headers().get("access-control-allow-origin").map(|o| o.as_bytes()),
         Some(&b"https://other.example"[..])
     );
+}
+
+/// The status that a WebSocket handshake of a page is answered with.
+async fn handshake(url: &str, origin: Option<&str>) -> StatusCode {
+    let request = Client::new()
+        .get(url)
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let request = match origin {
+        Some(origin) => request.header("origin", origin),
+        None => request,
+    };
+    request.send().await.unwrap().status()
+}
+
+/// `--ws.origins` had been a CORS layer only, which no browser asks before it opens a WebSocket.
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_pages_open_no_websocket() {
+    const OPEN: StatusCode = StatusCode::SWITCHING_PROTOCOLS;
+    const REFUSED: StatusCode = StatusCode::FORBIDDEN;
+    let (dapp, other, local) = ("https://dapp.example", "https://other.example", "http://localhost:3000");
+    for (origins, of_dapp, of_other, of_local) in [
+        ("", REFUSED, REFUSED, OPEN),
+        ("https://dapp.example", OPEN, REFUSED, REFUSED),
+        ("*", OPEN, OPEN, OPEN),
+    ] {
+        let mut config = config();
+        config.ws.as_mut().unwrap().cors = origins.parse().unwrap();
+        let node = Node::with(config).await;
+        let url = format!("http://{}", node.handle.ws_address().unwrap());
+        assert_eq!(handshake(&url, None).await, OPEN, "no browser");
+        assert_eq!(handshake(&url, Some(dapp)).await, of_dapp, "{origins}");
+        assert_eq!(handshake(&url, Some(other)).await, of_other, "{origins}");
+        assert_eq!(handshake(&url, Some(local)).await, of_local, "{origins}");
+        assert_eq!(handshake(&url, Some("null")).await, of_other, "{origins}");
+        let id: Value = node.ws().await.request("eth_chainId", rpc_params![]).await.unwrap();
+        assert_eq!(id, "0x27613");
+    }
+}
+
+/// On a port that speaks both, requests over HTTP are CORS's business.
+#[tokio::test(flavor = "multi_thread")]
+async fn origins_of_plain_requests_are_not_refused() {
+    let mut config = config();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    config.http.as_mut().unwrap().address = free;
+    config.ws = config.http.clone();
+    let node = Node::with(config).await;
+    let request = Client::new().post(node.url()).header("origin", "https://dapp.example");
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []});
+    let answer: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
+    assert_eq!(answer["result"], "0x27613");
+    assert_eq!(handshake(&node.url(), Some("https://dapp.example")).await, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test(flavor = "multi_thread")]
