@@ -9,7 +9,7 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 use tributary_adapters::Projection;
-use tributary_cuda::{CudaBackend, Device, DeviceError, Options, plan::Arena};
+use tributary_cuda::{CudaBackend, Device, DeviceError, Options, Tier, plan::Arena};
 use tributary_engine::{Admission, InferenceBackend, LoraPart, Row, SeqId, StepOutput, Wanted};
 use tributary_weights::{Architecture, Config, Format, Layer, Matrix, Weights};
 
@@ -75,7 +75,7 @@ fn weights(config: &Config, format: Format) -> Result<Weights, tributary_weights
 /// Bytes a second that a copy within the device reads and writes.
 fn bandwidth() -> Result<f64, DeviceError> {
     const BYTES: u64 = 4 << 30;
-    let mut device = open()?;
+    let mut device = open(Tier::Deterministic)?;
     let mut arena = Arena::new();
     let (from, to) = (arena.add("from", BYTES as usize), arena.add("to", BYTES as usize));
     let base = device.allocate(&arena)?;
@@ -156,7 +156,7 @@ pub(crate) fn run() -> Outcome {
         let weights = weights(config, format)?;
         let bytes = streamed(&weights);
         let options = Options { cache_tokens: 1 << 16, adapter_bytes: 8 << 30, ..Options::default() };
-        let mut backend = CudaBackend::new(Box::new(open()?), config, weights, &HASHES, &options)?;
+        let mut backend = CudaBackend::new(Box::new(open(Tier::Deterministic)?), config, weights, &HASHES, &options)?;
         for rows in [1, 16, 64] {
             let time = step(&mut backend, &vec![Vec::new(); rows])?;
             report(&format!("{name}, {rows} streams"), rows, time, bytes, bandwidth);

@@ -7,16 +7,16 @@ mod check;
 mod model;
 
 use std::{path::PathBuf, process::ExitCode};
-use tributary_cuda::{CudaDevice, DeviceError};
+use tributary_cuda::{CudaDevice, DeviceError, Tier};
 
 /// What both end with.
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// The device named by `TRIBUTARY_GPU`, or the first.
-fn open() -> Result<CudaDevice, DeviceError> {
+fn open(tier: Tier) -> Result<CudaDevice, DeviceError> {
     let ordinal = std::env::var("TRIBUTARY_GPU").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
     let nvrtc = std::env::var_os("TRIBUTARY_NVRTC").map(PathBuf::from);
-    CudaDevice::open(ordinal, nvrtc.as_deref(), None)
+    CudaDevice::open(ordinal, nvrtc.as_deref(), None, tier)
 }
 
 fn main() -> ExitCode {
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Err(error) = open() {
+    if let Err(error) = open(Tier::Deterministic) {
         eprintln!("no GPU to {what}, so nothing was done: {error}");
         return ExitCode::FAILURE;
     }

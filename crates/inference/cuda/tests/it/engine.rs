@@ -13,7 +13,7 @@ use tributary_adapters::{
     CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Memory, ResidencyConfig, Source, TENSORS_FILE,
 };
 use tributary_cpu::CpuBackend;
-use tributary_cuda::{Device, DeviceChoice, DeviceError, Options, Starter};
+use tributary_cuda::{Device, DeviceChoice, DeviceError, Options, Starter, Tier};
 use tributary_engine::{
     AdapterSet, AdapterStore, Engine, EngineConfig, GenerateRequest, InferenceBackend, Outcome, PPM,
     SamplingParams, StopRules,
@@ -28,6 +28,7 @@ const OPTIONS: Options = Options {
     step_tokens: 64,
     rows: 8,
     split_bytes: 1 << 20,
+    tier: Tier::Deterministic,
 };
 
 /// An engine whose factory opens `device` first; counts how often the CPU was started.
@@ -50,7 +51,7 @@ fn engine_within(
     let counter = Arc::clone(&started);
     let factory = move || {
         let mut model = Model::open(&path).unwrap();
-        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes) {
+        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes)? {
             return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
         }
         counter.fetch_add(1, Ordering::Relaxed);

@@ -4,6 +4,8 @@ mod compile;
 mod emulator;
 mod engine;
 mod failures;
+mod fast;
+mod floats;
 mod forward;
 mod model;
 mod planner;

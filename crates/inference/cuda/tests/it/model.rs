@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use tributary_adapters::{Adapter, LoraModule, Projection};
 use tributary_cpu::reference::{Lora, Reference};
-use tributary_cuda::{CudaBackend, Device, Options};
+use tributary_cuda::{CudaBackend, Device, Options, Tier};
 use tributary_engine::{InferenceBackend, LoraPart, PageId, Row, RowError, SeqId, StepOutput, Wanted};
 use tributary_weights::{Architecture, Config, Format, Hashes, Layer, Matrix, Weights};
 
@@ -149,10 +149,20 @@ pub(crate) const OPTIONS: Options = Options {
     step_tokens: 256,
     rows: 32,
     split_bytes: 1 << 20,
+    tier: Tier::Deterministic,
 };
 
 pub(crate) fn backend_on(device: impl Device + 'static, config: &Config, weights: &Weights) -> CudaBackend {
-    CudaBackend::new(Box::new(device), config, weights.clone(), &HASHES, &OPTIONS).unwrap()
+    backend_on_tier(device, config, weights, Tier::Deterministic)
+}
+
+pub(crate) fn backend_on_tier(
+    device: impl Device + 'static,
+    config: &Config,
+    weights: &Weights,
+    tier: Tier,
+) -> CudaBackend {
+    CudaBackend::new(Box::new(device), config, weights.clone(), &HASHES, &Options { tier, ..OPTIONS }).unwrap()
 }
 
 pub(crate) fn part(backend: &CudaBackend, adapter: &Adapter, weight: f32) -> LoraPart {
