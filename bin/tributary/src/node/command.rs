@@ -84,6 +84,7 @@ impl NodeCommand {
         );
         if self.inference.api {
             self.da.da.check(spec.economy.dev)?;
+            self.inference.check_tier()?;
         }
         let counted = metrics::install()?;
         if let Some(address) = self.metrics.metrics {

@@ -73,8 +73,13 @@ fn answers(path: &Path) -> Outcome {
     let model = Model::open(path)?;
     let options =
         Options { cache_tokens: 16_384, adapter_bytes: 64 << 20, context: 512, ..Options::default() };
-    let mut gpu =
-        CudaBackend::new(Box::new(open(Tier::Deterministic)?), &model.config, model.weights.clone(), &model.hashes, &options)?;
+    let mut gpu = CudaBackend::new(
+        Box::new(open(Tier::Deterministic)?),
+        &model.config,
+        model.weights.clone(),
+        &model.hashes,
+        &options,
+    )?;
     let (config, hashes) = (model.config.clone(), model.hashes);
     let mut cpu = CpuBackend::new(model.config, model.weights, &hashes, &tributary_cpu::Options::default())?;
     let adapters: Vec<_> = (0..12)

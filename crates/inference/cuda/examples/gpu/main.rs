@@ -3,6 +3,9 @@
 
 mod bench;
 mod check;
+mod fast;
+#[path = "../../tests/it/floats.rs"]
+mod floats;
 #[path = "../../tests/it/model.rs"]
 mod model;
 
@@ -22,7 +25,7 @@ fn open(tier: Tier) -> Result<CudaDevice, DeviceError> {
 fn main() -> ExitCode {
     let what = std::env::args().nth(1).unwrap_or_default();
     let run = match what.as_str() {
-        "check" => check::run,
+        "check" => || check::run().and_then(|()| fast::run()),
         "bench" => bench::run,
         _ => {
             eprintln!("usage: gpu check | bench");

@@ -5,6 +5,7 @@ mod alone;
 mod buffers;
 mod model;
 mod prepare;
+mod sound;
 mod step;
 mod vectors;
 
@@ -15,10 +16,10 @@ use crate::{
     sources::{SOURCES, digest},
 };
 use adapters::DeviceAdapters;
+use alloy_primitives::{B256, hex, keccak256};
 use buffers::Workspace;
 use model::PAGE;
 use prepare::{Bases, Quantizer};
-use alloy_primitives::{B256, hex, keccak256};
 use serde_json::json;
 use std::sync::Arc;
 use step::Programs;
@@ -106,21 +107,40 @@ impl CudaBackend {
         let tier = options.tier;
         tier.check(device.capability())?;
         model::check(config)?;
-        if !tier.is_fast() {
+        if tier.is_fast() {
+            device = sound::check(device, tier)?;
+        } else {
             vectors::check(device.as_mut())?;
         }
+        let backend = Self::unchecked(device, config, weights, hashes, options)?;
+        let (profile, pages) = (backend.identity.profile, backend.limits.pages);
+        tracing::info!(backend = backend.name, %profile, pages, "inference backend ready");
+        Ok(backend)
+    }
+
+    /// On a device that was looked at.
+    fn unchecked(
+        mut device: Box<dyn Device>,
+        config: &Config,
+        weights: &mut Weights,
+        hashes: &Hashes,
+        options: &Options,
+    ) -> Result<Self, CudaError> {
+        let tier = options.tier;
         let context = options.context.clamp(1, config.context);
         let table = RopeTable::new(config, context);
-        let identity =
-            Identity { profile: profile(config, weights, &table, device.as_ref(), tier), weights: hashes.weights };
+        let identity = Identity {
+            profile: profile(config, weights, &table, device.as_ref(), tier),
+            weights: hashes.weights,
+        };
         let geometry = Geometry::from(config);
         let mut limits = limits(device.as_ref(), config, weights, options, context)?;
         let mut model = model::upload(device.as_mut(), config, weights, &table, context, tier)?;
         model.cache = allocate_cache(device.as_mut(), limits.pages, model.page_bytes)?;
         let workspace = Workspace::new(device.as_mut(), &model, limits.step_tokens as usize)?;
         let adapters = DeviceAdapters::new(device.as_mut(), options.adapter_bytes, geometry, tier)?;
-        let name = if tier.is_fast() { format!("{} {tier}", device.name()) } else { device.name().to_owned() };
-        tracing::info!(backend = name, profile = %identity.profile, pages = limits.pages, "inference backend ready");
+        let name =
+            if tier.is_fast() { format!("{} {tier}", device.name()) } else { device.name().to_owned() };
         let bases = Arc::new(Bases::new(std::mem::take(&mut weights.layers)));
         limits.weight_bytes = bases.bytes();
         let owners = vec![0; limits.pages as usize];

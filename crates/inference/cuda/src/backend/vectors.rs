@@ -496,7 +496,8 @@ fn linears<'a>(
 fn cache(keys: &[Vec<Q8>], values: &[Vec<Q8>], tables: &[u32], width: usize) -> Vec<u8> {
     let mut bytes = vec![0u8; tables.len() * head_bytes(width, Tier::Deterministic)];
     for (position, (key, value)) in keys.iter().zip(values).enumerate() {
-        let page = &mut bytes[tables[position / PAGE] as usize * head_bytes(width, Tier::Deterministic)..][..head_bytes(width, Tier::Deterministic)];
+        let page = &mut bytes[tables[position / PAGE] as usize * head_bytes(width, Tier::Deterministic)..]
+            [..head_bytes(width, Tier::Deterministic)];
         let slot = position % PAGE;
         for (which, blocks) in [key, value].into_iter().enumerate() {
             let slot = which * PAGE + slot;

@@ -139,7 +139,12 @@ impl Linears<'_> {
         let shrinks = params.group_bound * params.projections * params.rank_tiles;
         if shrinks > 0 {
             let kernel = linear(Bucket::eights(self.vectors), params.matrices[0].layout);
-            out.push(Launch { kernel, grid: [shrinks, 1, 1], threads: self.threads(), params: params.bytes() });
+            out.push(Launch {
+                kernel,
+                grid: [shrinks, 1, 1],
+                threads: self.threads(),
+                params: params.bytes(),
+            });
         }
     }
 

@@ -139,9 +139,7 @@ impl Kernel {
             | Self::FastExpand
             | Self::FastRotate
             | Self::FastActivate => 3,
-            Self::FastAttendSplit
-            | Self::FastAttendCombine
-            | Self::FastAttendTile => 4,
+            Self::FastAttendSplit | Self::FastAttendCombine | Self::FastAttendTile => 4,
             Self::Fast8Linear1
             | Self::Fast8Linear2
             | Self::Fast8Linear4

@@ -37,7 +37,10 @@ pub fn pack_fast(shape: Shape, out: &mut [u8], row: &(dyn Fn(usize, &mut [f32]) 
         });
         // All are begun before the first is waited for.
         let parts: Vec<_> = parts.collect();
-        parts.into_iter().map(|part| part.unwrap_or_else(|thread| thread.join().unwrap_or(false))).fold(true, |all, one| all & one)
+        parts
+            .into_iter()
+            .map(|part| part.unwrap_or_else(|thread| thread.join().unwrap_or(false)))
+            .fold(true, |all, one| all & one)
     })
 }
 
@@ -109,7 +112,11 @@ mod tests {
 
     fn value(code: u8) -> f32 {
         let (exponent, fraction) = (i32::from(code >> 3 & 15), f32::from(code & 7));
-        let most = if exponent == 0 { fraction * 2f32.powi(-9) } else { (8.0 + fraction) * 2f32.powi(exponent - 10) };
+        let most = if exponent == 0 {
+            fraction * 2f32.powi(-9)
+        } else {
+            (8.0 + fraction) * 2f32.powi(exponent - 10)
+        };
         if code & 0x80 == 0 { most } else { -most }
     }
 

@@ -1,4 +1,10 @@
 //! A forward pass in f64: what the fast tiers come near to. With bf16 where the kernels have it, and without.
+//!
+//! How near: between the kernels and [`Rounding::As`] lies the order of f32 sums, some parts in 2²⁴. Where that pushes a value over the edge
+//! between two neighbours in bf16, which happens to a few in ten thousand, the value is off by one part in 2⁸, and in e4m3 by one in 2⁴;
+//! that is one of the hundreds that a sum has, so a position is off by less than one part in 2⁸, or 2⁴, and others not at all. Without
+//! rounding, each of a dozen roundings a layer is off by one part in 2⁹ at most, 2⁵ in e4m3, at random, which adds up to a few of these over
+//! two layers of random weights.
 
 use half::bf16;
 use tributary_adapters::{LoraModule, Projection};
@@ -13,6 +19,24 @@ pub(crate) enum Rounding {
     None,
     /// What a tier stores: bf16, and e4m3 for the matrices and their inputs.
     As(Tier),
+}
+
+/// How far logits may be from the pass that rounds as the tier does, and from the one that does not: root mean squares, of their own.
+pub(crate) const fn bounds(tier: Tier) -> (f64, f64) {
+    match tier {
+        Tier::FastFp8 => (1.0 / 16.0, 10.0 / 32.0),
+        _ => (1.0 / 256.0, 20.0 / 512.0),
+    }
+}
+
+/// The root mean square of the difference, over that of what is wanted.
+pub(crate) fn distance(found: &[(Vec<u32>, Vec<u8>)], wanted: &[Vec<f64>]) -> f64 {
+    let pairs = || {
+        let found = found.iter().flat_map(|(logits, _)| logits).map(|bits| f64::from(f32::from_bits(*bits)));
+        found.zip(wanted.iter().flatten())
+    };
+    let squares: f64 = pairs().map(|(found, wanted)| (found - wanted) * (found - wanted)).sum();
+    (squares / pairs().map(|(_, wanted)| wanted * wanted).sum::<f64>()).sqrt()
 }
 
 /// One sequence.
@@ -37,7 +61,8 @@ fn brain(value: f64) -> f64 {
 
 fn eight(code: u8) -> f64 {
     let (exponent, fraction) = (i32::from(code >> 3 & 15), f64::from(code & 7));
-    let most = if exponent == 0 { fraction * 2f64.powi(-9) } else { (8.0 + fraction) * 2f64.powi(exponent - 10) };
+    let most =
+        if exponent == 0 { fraction * 2f64.powi(-9) } else { (8.0 + fraction) * 2f64.powi(exponent - 10) };
     if code & 0x80 == 0 { most } else { -most }
 }
 
@@ -56,7 +81,12 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 impl<'a> Floats<'a> {
-    pub(crate) fn new(config: &'a Config, weights: &'a Weights, lora: &'a [Lora<'a>], rounding: Rounding) -> Self {
+    pub(crate) fn new(
+        config: &'a Config,
+        weights: &'a Weights,
+        lora: &'a [Lora<'a>],
+        rounding: Rounding,
+    ) -> Self {
         let rows = |matrix: &Matrix, head: bool| -> Vec<Vec<f64>> {
             let values = matrix.dequantize();
             let row = |row: &[f32]| -> Vec<f64> {
@@ -69,9 +99,10 @@ impl<'a> Floats<'a> {
             };
             values.chunks(matrix.columns()).map(row).collect()
         };
-        let layers = weights.layers.iter().map(|l| {
-            [&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down].map(|matrix| rows(matrix, false))
-        });
+        let layers = weights
+            .layers
+            .iter()
+            .map(|l| [&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down].map(|matrix| rows(matrix, false)));
         Self {
             config,
             lora,
@@ -145,8 +176,10 @@ impl<'a> Floats<'a> {
         let group = self.config.heads / self.config.kv_heads;
         let mut out = Vec::new();
         for (head, query) in heads.iter().enumerate() {
-            let scores: Vec<f64> =
-                self.keys[index].iter().map(|keys| dot(&keys[head / group], query) / (width as f64).sqrt()).collect();
+            let scores: Vec<f64> = self.keys[index]
+                .iter()
+                .map(|keys| dot(&keys[head / group], query) / (width as f64).sqrt())
+                .collect();
             out.extend(self.attend(index, head / group, &scores));
         }
         self.round(out)

@@ -33,7 +33,7 @@ impl Random {
 }
 
 /// Random codes with scales of a trained layer's size.
-fn matrix(random: &mut Random, format: Format, rows: usize, columns: usize) -> Matrix {
+pub(crate) fn matrix(random: &mut Random, format: Format, rows: usize, columns: usize) -> Matrix {
     let half = |value: f32| half::f16::from_f32(value).to_le_bytes();
     let mut data: Vec<u8> = Vec::new();
     for _ in 0..rows * columns / format.block_len() {
@@ -162,7 +162,8 @@ pub(crate) fn backend_on_tier(
     weights: &Weights,
     tier: Tier,
 ) -> CudaBackend {
-    CudaBackend::new(Box::new(device), config, weights.clone(), &HASHES, &Options { tier, ..OPTIONS }).unwrap()
+    CudaBackend::new(Box::new(device), config, weights.clone(), &HASHES, &Options { tier, ..OPTIONS })
+        .unwrap()
 }
 
 pub(crate) fn part(backend: &CudaBackend, adapter: &Adapter, weight: f32) -> LoraPart {
