@@ -24,32 +24,49 @@ DEVICE u32 brain_place(u32 row, u32 k) {
     return (k / 16 * 32 + row % 8 * 4 + k % 16 / 4) * 8 + (k % 4 / 2 * 2 + row / 8) * 2 + k % 2;
 }
 
-// Segment `s` of a tile times N · 8 vectors: acc, from +0. `x` is where each lane's bytes of them begin.
+// Where segment `s` of a tile begins for a lane, and how many chunks it has.
+DEVICE const Words4* weights_at(const Matrix& m, u32 tile, u32 s, u32 lane, u32 each) {
+    return at<Words4>(m.codes) + ((u64)tile * m.blocks + s * each) * 32 + lane;
+}
+DEVICE u32 chunks_from(const Matrix& m, u32 s, u32 each) { return smaller(each, m.blocks - s * each); }
+
+// `C` chunks from `first` on, of which there are `some` in all: on their way together.
+template <u32 C>
+DEVICE void load(Words4 (&a)[C], const Words4* weights, u32 first, u32 some) {
+    UNROLL for (u32 c = 0; c < C; c++) {
+        if (first + c < some) a[c] = weights[(first + c) * 32];
+    }
+}
+
+// acc += those chunks times N · 8 vectors. `x` is where each lane's bytes of them begin.
+template <bool E, u32 C, u32 N>
+DEVICE void multiply(const Words4 (&a)[C], const u8* const (&x)[N], u32 first, u32 some, float (&acc)[N][4]) {
+    UNROLL for (u32 c = 0; c < C; c++) {
+        if (first + c >= some) continue;
+        UNROLL for (u32 n = 0; n < N; n++) {
+            Words2 b = *reinterpret_cast<const Words2*>(x[n] + (first + c) * CHUNK);
+            if (E) {
+                mma_eight(acc[n], a[c].w, b.w[0], b.w[1]);
+            } else {
+                mma_brain(acc[n], a[c].w, b.w[0], b.w[1]);
+            }
+        }
+    }
+}
+
+// Segment `s` of a tile times N · 8 vectors: acc, from +0; eight chunks at a time.
 template <bool E, u32 N>
 DEVICE void chain(const Matrix& m, u32 tile, u32 s, u32 lane, const u8* const (&x)[N], float (&acc)[N][4]) {
     constexpr u32 C = E ? SPAN / 32 : SPAN / 16;
-    u32 some = smaller(C, m.blocks - s * C);
-    const Words4* weights = at<Words4>(m.codes) + ((u64)tile * m.blocks + s * C) * 32 + lane;
+    const Words4* weights = weights_at(m, tile, s, lane, C);
+    u32 some = chunks_from(m, s, C);
     UNROLL for (u32 n = 0; n < N; n++) {
         UNROLL for (u32 i = 0; i < 4; i++) acc[n][i] = 0.0f;
     }
-    // Eight at a time are on their way together.
     UNROLL for (u32 first = 0; first < C; first += 8) {
         Words4 a[8] = {};
-        UNROLL for (u32 c = 0; c < 8; c++) {
-            if (first + c < some) a[c] = weights[(first + c) * 32];
-        }
-        UNROLL for (u32 c = 0; c < 8; c++) {
-            if (first + c >= some) continue;
-            UNROLL for (u32 n = 0; n < N; n++) {
-                Words2 b = *reinterpret_cast<const Words2*>(x[n] + (first + c) * CHUNK);
-                if (E) {
-                    mma_eight(acc[n], a[c].w, b.w[0], b.w[1]);
-                } else {
-                    mma_brain(acc[n], a[c].w, b.w[0], b.w[1]);
-                }
-            }
-        }
+        load<8>(a, weights, first, some);
+        multiply<E, 8, N>(a, x, first, some, acc);
     }
 }
 
@@ -119,13 +136,14 @@ DEVICE void few(const LinearParams& p, float* parts, float* y) {
     }
 }
 
-// Many vectors: a warp has a tile of its own, a block eight tiles and 64 vectors, of which a segment at a time is in shared
-// memory, each row 32 bytes on from a multiple of 128, so that four rows are on banks of their own.
+// Many vectors: a warp has a tile of its own, a block as many tiles as warps and 64 vectors, of which a segment at a time is in
+// shared memory, each row 32 bytes on from a multiple of 128, so that four rows are on banks of their own. A segment's weights
+// are on their way while the vectors are.
 enum : u32 { WIDE = 8, ROOM = SPAN * 2 + 32 };
 
 template <bool E>
 DEVICE void many(const LinearParams& p, u8* room) {
-    u32 lane = threadIdx.x % 32, tile = blockIdx.x * WARPS + threadIdx.x / 32;
+    u32 lane = threadIdx.x % 32, tile = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
     u32 first = blockIdx.y * WIDE * 8, all = at<u32>(p.header)[p.count_word];
     if (first >= all) return;
     u32 count = smaller(WIDE * 8, all - first), which = 0;
@@ -150,6 +168,9 @@ DEVICE void many(const LinearParams& p, u8* room) {
     }
     float y[WIDE][4] = {};
     for (u32 s = 0; s * each < chunks; s++) {
+        Words4 a[SPAN / 16] = {};
+        u32 some = chunks_from(m, s, each);
+        if (busy) load<SPAN / 16>(a, weights_at(m, tile, s, lane, each), 0, some);
         sync_block();
         u32 words = smaller(each, chunks - s * each) * (CHUNK / 16);
         for (u32 i = threadIdx.x; i < WIDE * 8 * words; i += blockDim.x) {
@@ -159,12 +180,12 @@ DEVICE void many(const LinearParams& p, u8* room) {
         }
         sync_block();
         if (!busy) continue;
-        float acc[WIDE][4];
+        float acc[WIDE][4] = {};
         if (eight) {
-            chain<true, WIDE>(m, tile, s, lane, x, acc);
+            multiply<true, SPAN / 16, WIDE>(a, x, 0, some, acc);
             scale_chain<WIDE>(p, vectors, s, acc);
         } else {
-            chain<false, WIDE>(m, tile, s, lane, x, acc);
+            multiply<false, SPAN / 16, WIDE>(a, x, 0, some, acc);
         }
         UNROLL for (u32 i = 0; i < WIDE * 4; i++) y[i / 4][i % 4] = add_rn(y[i / 4][i % 4], acc[i / 4][i % 4]);
     }

@@ -1,19 +1,10 @@
-//! The fast tiers on the device: near to the pass in f64, and the same bits whatever else is in a step and however a prompt is cut.
+//! The fast tiers on the device.
 
-use crate::{
-    Outcome,
-    floats::{Floats, Rounding, bounds, distance},
-    model::{Bits, Random, Sequence, adapter, backend_on_tier, config, dora, part, results, small},
-    open,
-};
-use tributary_adapters::{Adapter, Projection};
-use tributary_cpu::reference::Lora;
-use tributary_cuda::{CudaBackend, Device, Tier};
-use tributary_engine::{Admission, InferenceBackend, SeqId, StepOutput};
-use tributary_weights::{Architecture, Config, Format, Weights};
+use crate::{Outcome, company::one, open};
+use tributary_cuda::{Device, Tier};
 
 /// Models a tier.
-const MODELS: u64 = 16;
+const MODELS: u64 = 48;
 
 pub(crate) fn run() -> Outcome {
     let capability = open(Tier::Deterministic)?.capability();
@@ -24,123 +15,12 @@ pub(crate) fn run() -> Outcome {
         }
         let mut worst = [0.0f64; 2];
         for seed in 0..MODELS {
-            one(tier, seed, &mut worst)?;
+            one(Box::new(open(tier)?), tier, seed, &mut worst)?;
         }
         println!(
             "{tier}: {MODELS} models, logits within {:.5} of f64 with the tier's rounding and {:.4} of f64 without; mixed steps and other cuts, the same bits",
             worst[0], worst[1]
         );
-    }
-    Ok(())
-}
-
-/// A random model and adapters: two cuts, then all sequences in one step.
-fn one(tier: Tier, seed: u64, worst: &mut [f64; 2]) -> Outcome {
-    let mut random = Random(seed ^ 0xfa57);
-    let formats = [Format::F16, Format::Q4_0, Format::Q4_1, Format::Q8_0, Format::Q4K, Format::Q6K];
-    let architecture = if seed.is_multiple_of(3) { Architecture::Qwen2 } else { Architecture::Llama };
-    let config = config(architecture, 256 * (1 + random.below(3)), 1024 * (1 + random.below(3)));
-    let weights = small(seed, formats[seed as usize % formats.len()], &config);
-    let rank = |random: &mut Random| 1 + random.below(70) as u32;
-    let adapters = [
-        adapter(&config, seed, rank(&mut random), &Projection::ALL),
-        adapter(&config, seed + 1, rank(&mut random), &[Projection::Q, Projection::V]),
-        dora(&config, seed + 2, rank(&mut random), &Projection::ALL),
-    ];
-    let compositions: [&[usize]; 5] = [&[], &[0], &[1], &[0, 1], &[2]];
-    let mut backend = backend_on_tier(open(tier)?, &config, &weights, tier);
-    let sequences: Vec<Sequence> = compositions
-        .iter()
-        .enumerate()
-        .map(|(index, chosen)| Sequence {
-            id: index as u64,
-            tokens: (0..20 + random.below(150)).map(|_| random.below(config.vocab) as u32).collect(),
-            pages: (0..12).map(|page| (index * 12 + page) as u32).collect(),
-            lora: chosen.iter().map(|which| part(&backend, &adapters[*which], 0.5)).collect(),
-        })
-        .collect();
-    for sequence in &sequences {
-        while backend.admit(SeqId(sequence.id), &sequence.lora)? == Admission::Loading {
-            std::thread::yield_now();
-        }
-    }
-    let mut alone = Vec::new();
-    for (sequence, chosen) in sequences.iter().zip(compositions) {
-        let whole = cut(&mut backend, sequence, &mut || usize::MAX)?;
-        let cut = cut(&mut backend, sequence, &mut || 1 + random.below(40))?;
-        if whole != cut {
-            return Err(
-                format!("{tier}, seed {seed}, sequence {}: another cut, other bits", sequence.id).into()
-            );
-        }
-        near(tier, &config, &weights, &adapters, chosen, sequence, &whole, worst)?;
-        alone.push(whole);
-    }
-    let mut together: Vec<Bits> = vec![Vec::new(); sequences.len()];
-    let mut out = StepOutput::default();
-    while together.iter().zip(&sequences).any(|(bits, sequence)| bits.len() < sequence.tokens.len()) {
-        let mut chosen = Vec::new();
-        for (index, sequence) in sequences.iter().enumerate() {
-            let left = sequence.tokens.len() - together[index].len();
-            if left > 0 && random.below(4) > 0 {
-                chosen.push((index, 1 + random.below(left.min(40))));
-            }
-        }
-        let rows: Vec<_> = chosen
-            .iter()
-            .map(|(index, count)| sequences[*index].row(together[*index].len(), *count))
-            .collect();
-        backend.step(&rows, &mut out)?;
-        for (row, (index, _)) in chosen.iter().enumerate() {
-            together[*index].extend(results(&out, row)?);
-        }
-    }
-    if together != alone {
-        return Err(format!("{tier}, seed {seed}: a mixed step, other bits").into());
-    }
-    Ok(())
-}
-
-fn cut(
-    backend: &mut CudaBackend,
-    sequence: &Sequence,
-    next: &mut dyn FnMut() -> usize,
-) -> Result<Bits, Box<dyn std::error::Error>> {
-    let (mut bits, mut out) = (Bits::new(), StepOutput::default());
-    while bits.len() < sequence.tokens.len() {
-        let count = next().min(sequence.tokens.len() - bits.len());
-        backend.step(&[sequence.row(bits.len(), count)], &mut out)?;
-        bits.extend(results(&out, 0)?);
-    }
-    Ok(bits)
-}
-
-#[expect(clippy::too_many_arguments, reason = "all that an answer comes from")]
-fn near(
-    tier: Tier,
-    config: &Config,
-    weights: &Weights,
-    adapters: &[Adapter],
-    chosen: &[usize],
-    sequence: &Sequence,
-    found: &Bits,
-    worst: &mut [f64; 2],
-) -> Outcome {
-    let lora: Vec<_> = chosen.iter().map(|which| Lora { adapter: &adapters[*which], weight: 0.5 }).collect();
-    let (rounded, exact) = bounds(tier);
-    let kinds = [(Rounding::As(tier), rounded), (Rounding::None, exact)];
-    for ((rounding, bound), worst) in kinds.into_iter().zip(worst) {
-        let mut floats = Floats::new(config, weights, &lora, rounding);
-        let wanted: Vec<Vec<f64>> = sequence.tokens.iter().map(|token| floats.push(*token)).collect();
-        let distance = distance(found, &wanted);
-        if distance.is_nan() || distance > bound {
-            return Err(format!(
-                "{tier}, {rounding:?}, sequence {}: {distance} is more than {bound}",
-                sequence.id
-            )
-            .into());
-        }
-        *worst = worst.max(distance);
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 
 mod bench;
 mod check;
+#[path = "../../tests/it/company.rs"]
+mod company;
 mod fast;
 #[path = "../../tests/it/floats.rs"]
 mod floats;

@@ -13,7 +13,7 @@ use crate::{
 const WARPS: u32 = 8;
 /// Tiles that a block of `expand` has, for each of its warps.
 const EACH: u32 = 4;
-/// Row tiles of a block of `linear_wide`.
+/// Row tiles of a block of `linear_wide`, a warp each.
 const WIDE_TILES: u32 = 8;
 /// Vectors of a block of `linear_wide`.
 const WIDE_VECTORS: u32 = 64;
@@ -112,11 +112,14 @@ impl Linears<'_> {
         let params = self.params(adapters, bucket);
         let shrinks = params.group_bound * params.projections * params.rank_tiles;
         if Bucket::is_wide(self.vectors) {
-            let grid = [params.tiles.div_ceil(WIDE_TILES), self.vectors.div_ceil(WIDE_VECTORS), 1];
+            // Of one block of vectors there are few blocks: half as large, they reach more of the device.
+            let fast = self.matrices[0].layout >= BRAIN;
+            let tiles = if fast && self.vectors <= WIDE_VECTORS { WIDE_TILES / 2 } else { WIDE_TILES };
+            let grid = [params.tiles.div_ceil(tiles), self.vectors.div_ceil(WIDE_VECTORS), 1];
             out.push(Launch {
                 kernel: linear_wide(params.matrices[0].layout),
                 grid,
-                threads: 32 * WARPS,
+                threads: 32 * tiles,
                 params: params.bytes(),
             });
             self.shrink(adapters, bucket, out);

@@ -155,6 +155,18 @@ fn a_mixed_batch_equals_each_request_alone() {
     mixed(Tier::FastFp8, Watch::Shadow, true, 2);
 }
 
+/// What `make test-gpu` does, here on the emulated device.
+#[test]
+fn random_models_in_random_company() {
+    for (tier, seeds) in [(Tier::Fast, 0..5), (Tier::FastFp8, 3..5)] {
+        let mut worst = [0.0; 2];
+        for seed in seeds {
+            crate::company::one(Box::new(Emulator::new(Watch::Shadow)), tier, seed, &mut worst).unwrap();
+        }
+        eprintln!("WORST {tier} {worst:?}");
+    }
+}
+
 /// Run by [`sanitized`](crate::sanitized) in a process of its own.
 #[test]
 fn under_sanitizers() {

@@ -257,7 +257,7 @@ fn launched(work: &Work, bucket: &Bucket, tier: Tier) {
     assert!(first.grid[1] * vectors(first.kernel).unwrap() >= tokens);
     assert_eq!(vectors(first.kernel) == Some(64), wide);
     let tiles = (576 + 192 + 192) / 16;
-    assert!(if wide { first.grid[0] * 8 >= tiles } else { first.grid[0] >= tiles });
+    assert!(if wide { first.grid[0] * first.threads / 32 >= tiles } else { first.grid[0] >= tiles });
 }
 
 proptest! {
