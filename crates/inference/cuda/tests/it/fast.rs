@@ -158,12 +158,12 @@ fn a_mixed_batch_equals_each_request_alone() {
 /// What `make test-gpu` does, here on the emulated device.
 #[test]
 fn random_models_in_random_company() {
-    for (tier, seeds) in [(Tier::Fast, 0..5), (Tier::FastFp8, 3..5)] {
+    for (tier, seeds) in [(Tier::Fast, 0..3), (Tier::FastFp8, 4..6)] {
         let mut worst = [0.0; 2];
         for seed in seeds {
             crate::company::one(Box::new(Emulator::new(Watch::Shadow)), tier, seed, &mut worst).unwrap();
         }
-        eprintln!("WORST {tier} {worst:?}");
+        assert!(worst[0] > 0.0 && worst[1] > worst[0], "{tier}: {worst:?}");
     }
 }
 
