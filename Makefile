@@ -71,8 +71,10 @@ test-gpu: ## the GPU against the definition and the CPU; fails where there is no
 	$(CARGO) run --release --locked -p tributary-cuda --example gpu -- check
 	! command -v compute-sanitizer >/dev/null || compute-sanitizer --error-exitcode 1 $(TARGET)/release/examples/gpu check
 
-bench-gpu: ## steps on the GPU beside their bounds; fails where there is none
+bench-gpu: ## steps on the GPU beside their bounds, then torch and peft on the same shapes (BENCH_ARGS: its flags); fails where there is none
 	$(CARGO) run --release --locked -p tributary-cuda --example gpu -- bench
+	tests/bench/gpu-venv.sh $(CACHE)/venv-gpu
+	$(CACHE)/venv-gpu/bin/python tests/bench/gpu.py $(BENCH_ARGS)
 
 genesis: ## remake genesis/dev.json
 	$(CARGO) run --locked -p tributary-genesis

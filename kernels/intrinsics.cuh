@@ -61,7 +61,39 @@ DEVICE void mma_s8_16(int (&d)[4], u32 a0, u32 a1, u32 b) {
         : "r"(a0), "r"(a1), "r"(b), "r"(0));
 }
 
+// Rounded to nearest even.
+DEVICE u16 to_brain(float a) {
+    u16 result;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(result) : "f"(a));
+    return result;
+}
+
+// D += A · B over bf16, sums in f32: A 16 × 16, B 16 × 8, mma.m16n8k16. In which order the sixteen are added is the hardware's.
+DEVICE void mma_brain(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// From compute capability 8.9 on.
+// Two values to e4m3, the first in the low byte; what is too large becomes 448.
+DEVICE u16 to_eight(float low, float high) {
+    u16 result;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(result) : "f"(high), "f"(low));
+    return result;
+}
+
+// The same product over e4m3: A 16 × 32, B 32 × 8, mma.m16n8k32.
+DEVICE void mma_eight(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
 #endif
+
+DEVICE float of_brain(u16 a) { return of_bits((u32)a << 16); }
+DEVICE bool is_finite(u16 brain) { return (brain & 0x7f80u) != 0x7f80u; }
 
 // Sixteen bytes at once.
 struct alignas(16) Words4 {

@@ -9,10 +9,11 @@
 //           narrow:  words: row, row + 8 at k < 16; the rest of the only block is zero and not stored
 //   scales  [tile][segment][row][8]      f16, bf16 or f32; minima and Q6_K's inner scales likewise
 #pragma once
-#include "params.cuh"
+#include "jobs.cuh"
 #include "profile.cuh"
 
-enum : u32 { TILE = 16, SEGMENT = 8 };
+// Blocks of a segment.
+enum : u32 { SEGMENT = 8 };
 
 template <u32 L>
 struct Form {
@@ -153,7 +154,3 @@ DEVICE void any_segment(const Matrix& m, u32 tile, u32 s, u32 lane, const Vector
         default: return segment<NARROW, N>(m, tile, s, lane, x, xs, acc);
     }
 }
-
-// Result `i` of a lane: its row in the tile, its vector among the N · 8.
-DEVICE u32 row_of_result(u32 i, u32 lane) { return lane / 4 + i % 4 / 2 * 8; }
-DEVICE u32 vector_of_result(u32 i, u32 lane) { return i / 4 * 8 + lane % 4 * 2 + i % 2; }

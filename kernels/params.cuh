@@ -6,8 +6,12 @@
 // Words of the metadata's header.
 enum Header : u32 { TOKENS, WANTED, GROUPS, SPLITS, TILES, HEADER_WORDS = 8 };
 
-// Packed forms; see linear.cuh.
-enum Layout : u32 { FOUR, FOUR_MIN, FOUR_WIDE, BYTE, BYTE_WIDE, SIX, FLOAT, NARROW };
+// Packed forms; see linear.cuh, and fast.cuh for the last two.
+enum Layout : u32 { FOUR, FOUR_MIN, FOUR_WIDE, BYTE, BYTE_WIDE, SIX, FLOAT, NARROW, BRAIN, EIGHT };
+
+// The fast tier's kernels are told the same with other contents: `codes` are vectors in bf16 that lie plainly, `weighted` the same
+// in e4m3 with `scales`, one for each 256 values; a matrix has chunks for blocks; queries and the cache are bf16; `most`, `totals`
+// and `sums` are what attention found in each segment.
 
 // A packed matrix: 16 rows a tile.
 struct Matrix {

@@ -11,13 +11,15 @@ struct Index {
 };
 
 // What the lanes of a warp do together; the scheduler does it once all 32 have come.
-enum class Collective { exchange, sync, mma_s8_32, mma_s8_16 };
+enum class Collective { exchange, sync, mma_s8_32, mma_s8_16, mma_brain, mma_eight };
 
 unsigned exchange_xor(unsigned value, int mask);
 void sync_warp();
 void sync_block();
 void set_bits(unsigned* word, unsigned bits);
 void mma(Collective which, unsigned* d, const unsigned* a, int a_words, const unsigned* b, int b_words);
+// The same, added to what d has.
+void mma_add(Collective which, float* d, const unsigned* a, const unsigned* b);
 
 // A kernel, which registers itself when the library is loaded.
 struct Kernel {
@@ -95,4 +97,30 @@ DEVICE void mma_s8_32(int (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 DEVICE void mma_s8_16(int (&d)[4], u32 a0, u32 a1, u32 b) {
     u32 a[2] = {a0, a1};
     emulator::mma(emulator::Collective::mma_s8_16, (unsigned*)d, a, 2, &b, 1);
+}
+DEVICE u16 to_brain(float a) {
+    u32 bits = bits_of(a);
+    if (!(a == a)) return 0x7fff;
+    return (u16)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+DEVICE void mma_brain(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    u32 b[2] = {b0, b1};
+    emulator::mma_add(emulator::Collective::mma_brain, d, a, b);
+}
+// One value to e4m3: four bits of exponent, three of fraction, no infinity; 0x7f is not a number.
+DEVICE u32 eight_of(float a) {
+    u32 sign = bits_of(a) >> 24 & 0x80;
+    if (!(a == a)) return sign | 0x7f;
+    float most = __builtin_fabsf(a);
+    if (most >= 448.0f) return sign | 0x7e;
+    int exponent = (int)(bits_of(most) >> 23) - 127;
+    if (exponent < -6) exponent = -6;
+    // A unit of the last place, and how many of them; eight units make the next exponent's first.
+    u32 units = (u32)__builtin_rintf(__builtin_ldexpf(most, 3 - exponent));
+    return sign | (((u32)(exponent + 6) << 3) + units);
+}
+DEVICE u16 to_eight(float low, float high) { return (u16)(eight_of(low) | eight_of(high) << 8); }
+DEVICE void mma_eight(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    u32 b[2] = {b0, b1};
+    emulator::mma_add(emulator::Collective::mma_eight, d, a, b);
 }

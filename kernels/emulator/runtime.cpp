@@ -4,6 +4,7 @@
 // that miss a barrier. With TRIBUTARY_SHADOW, every access goes through shadow.cpp as well.
 #include "runtime.h"
 #include "fiber.h"
+#include <cmath>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -27,6 +28,7 @@ struct Lane {
     State state;
     Collective which;
     unsigned a[4], b[2], d[4];
+    float c[4];
     int mask;
 };
 
@@ -124,6 +126,16 @@ void mma(Collective which, unsigned* d, const unsigned* a, int a_words, const un
     memcpy(d, lanes[me].d, 16);
 }
 
+void mma_add(Collective which, float* d, const unsigned* a, const unsigned* b) {
+    Lane& lane = lanes[current];
+    lane.which = which;
+    memcpy(lane.a, a, sizeof lane.a);
+    memcpy(lane.b, b, sizeof lane.b);
+    memcpy(lane.c, d, sizeof lane.c);
+    pause(State::collective);
+    memcpy(d, lanes[current].d, sizeof lane.d);
+}
+
 static signed char byte_of(const unsigned* words, int index) {
     return static_cast<signed char>(words[index / 4] >> (index % 4 * 8));
 }
@@ -152,6 +164,51 @@ static void multiply(Lane* warp, Collective which) {
     }
 }
 
+static double brain(unsigned half) {
+    unsigned bits = half << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+static double eight(unsigned byte) {
+    unsigned exponent = byte >> 3 & 15, fraction = byte & 7;
+    if ((byte & 0x7f) == 0x7f) return NAN;
+    double value = exponent == 0 ? ldexp(fraction, -9) : ldexp(8 + fraction, static_cast<int>(exponent) - 10);
+    return byte & 0x80 ? -value : value;
+}
+
+// Value `index` of a lane's words: two to a word of bf16, four of e4m3.
+static double value_of(const unsigned* words, int index, Collective which) {
+    return which == Collective::mma_brain ? brain(words[index / 2] >> (index % 2 * 16) & 0xffff)
+                                          : eight(words[index / 4] >> (index % 4 * 8) & 0xff);
+}
+
+// The same tables for floats: a word of a lane is `each` values along k. Sums are double, rounded once: no hardware's, and the
+// same for each column whatever the others hold, which is all that the kernels rest on.
+static void multiply_floats(Lane* warp, Collective which) {
+    const int each = which == Collective::mma_brain ? 2 : 4, depth = each * 8;
+    static double a[16][32], b[32][8];
+    for (int lane = 0; lane < 32; lane++) {
+        int group = lane / 4, place = lane % 4;
+        for (int i = 0; i < 4 * each; i++) {
+            int word = i / each, k = place * each + i % each + word / 2 * 4 * each;
+            a[group + word % 2 * 8][k] = value_of(warp[lane].a, i, which);
+        }
+        for (int i = 0; i < 2 * each; i++) {
+            b[place * each + i % each + i / each * 4 * each][group] = value_of(warp[lane].b, i, which);
+        }
+    }
+    for (int lane = 0; lane < 32; lane++) {
+        for (int i = 0; i < 4; i++) {
+            double sum = warp[lane].c[i];
+            for (int k = 0; k < depth; k++) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+            float result = static_cast<float>(sum);
+            memcpy(&warp[lane].d[i], &result, 4);
+        }
+    }
+}
+
 // All 32 lanes have come to a collective.
 static void together(Lane* warp, unsigned first) {
     for (unsigned lane = 0; lane < 32; lane++) {
@@ -165,6 +222,8 @@ static void together(Lane* warp, unsigned first) {
         case Collective::exchange:
             for (unsigned lane = 0; lane < 32; lane++) warp[lane].d[0] = warp[(lane ^ warp[lane].mask) % 32].a[0];
             break;
+        case Collective::mma_brain:
+        case Collective::mma_eight: multiply_floats(warp, warp[0].which); break;
         default: multiply(warp, warp[0].which);
     }
     for (unsigned lane = 0; lane < 32; lane++) warp[lane].state = State::ready;

@@ -3,7 +3,8 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
-use tributary_cuda::DeviceChoice;
+use eyre::{Result, ensure};
+use tributary_cuda::{DeviceChoice, Tier};
 
 use super::duration::parse_duration;
 
@@ -80,6 +81,11 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "inference.device", value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
     pub(crate) device: DeviceChoice,
 
+    /// Arithmetic: `deterministic`, the same bits on every device; or on a GPU alone `fast`, in bf16, or `fast-fp8`. Answers of the last two can
+    /// be checked by nobody else, so they are not paid for.
+    #[arg(long = "inference.tier", value_name = "TIER", default_value_t = Tier::Deterministic)]
+    pub(crate) tier: Tier,
+
     /// NVRTC, the compiler for CUDA GPUs, where the system does not find it by itself.
     #[arg(long = "inference.nvrtc", value_name = "PATH")]
     pub(crate) nvrtc: Option<PathBuf>,
@@ -117,4 +123,41 @@ pub(crate) struct InferenceArgs {
     /// Whether requests are paid for.
     #[arg(long, value_enum, default_value = "required")]
     pub(crate) payments: Payments,
+}
+
+impl InferenceArgs {
+    /// Who pays relies on a profile that anybody can compute once more.
+    pub(crate) fn check_tier(&self) -> Result<()> {
+        ensure!(
+            !self.tier.is_fast() || self.payments == Payments::Off,
+            "--inference.tier {} needs --payments off: only a GPU like this one could check its answers",
+            self.tier
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        args: InferenceArgs,
+    }
+
+    #[test]
+    fn fast_tiers_are_not_paid_for() {
+        let parse = |line: &str| Only::try_parse_from(line.split(' ')).unwrap().args;
+        assert_eq!(parse("node").tier, Tier::Deterministic);
+        assert!(parse("node").check_tier().is_ok());
+        for tier in ["fast", "fast-fp8"] {
+            let refused = parse(&format!("node --inference.tier {tier}")).check_tier().unwrap_err();
+            assert!(refused.to_string().contains(tier), "{refused}");
+            assert!(parse(&format!("node --inference.tier {tier} --payments off")).check_tier().is_ok());
+        }
+        assert!(Only::try_parse_from(["node", "--inference.tier", "quick"]).is_err());
+    }
 }

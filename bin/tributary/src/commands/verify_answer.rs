@@ -72,9 +72,9 @@ struct Said {
     #[serde(default)]
     sampling: Bytes,
     adapter_id: Id,
+    profile_hash: Option<B256>,
     /// A record's only.
     body_hash: Option<B256>,
-    profile_hash: Option<B256>,
 }
 
 /// A number in a receipt, a hex quantity in a record.
@@ -119,7 +119,7 @@ impl VerifyAnswerCommand {
         if let Some(profile) = said.profile_hash {
             ensure!(
                 profile == identity.profile,
-                "the record is of another model or profile than {}: name its file with --model",
+                "the answer is of another model or profile than {}: name its file with --model; a fast tier's cannot be checked here",
                 identity.profile
             );
         }

@@ -89,6 +89,7 @@ impl NodeCommand {
                 spec.chain_id()
             );
             self.da.da.check(spec.economy.dev)?;
+            self.inference.check_tier()?;
         }
         let counted = metrics::install()?;
         if let Some(address) = self.metrics.metrics {

@@ -194,7 +194,7 @@ fn backend(node: &NodeCommand, path: PathBuf, model: Model, memory: usize) -> Ba
             Some(model) => model,
             None => Model::open(&path).map_err(|error| BackendError::Start(error.to_string()))?,
         };
-        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes) {
+        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes)? {
             return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
         }
         let (config, weights, hashes) = (model.config, model.weights, &model.hashes);
@@ -211,11 +211,12 @@ fn backend(node: &NodeCommand, path: PathBuf, model: Model, memory: usize) -> Ba
 fn starter(node: &NodeCommand) -> Starter {
     let args = &node.inference;
     let adapter_bytes = args.gpu_adapter_memory.saturating_mul(1 << 20);
-    let options = GpuOptions { adapter_bytes, ..GpuOptions::default() };
+    let tier = args.tier;
+    let options = GpuOptions { adapter_bytes, tier, ..GpuOptions::default() };
     let nvrtc = args.nvrtc.clone();
     let kernels = cache_dir().and_then(|models| Some(models.parent()?.join("kernels")));
     let open = move |ordinal| {
-        let device = CudaDevice::open(ordinal, nvrtc.as_deref(), kernels.as_deref())?;
+        let device = CudaDevice::open(ordinal, nvrtc.as_deref(), kernels.as_deref(), tier)?;
         Ok(Box::new(device) as Box<dyn Device>)
     };
     Starter::new(args.device, options, Box::new(open))

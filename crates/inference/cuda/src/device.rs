@@ -35,6 +35,9 @@ pub trait Device: fmt::Debug + Send {
     /// For logs: `cuda-sm_90 NVIDIA H200`.
     fn name(&self) -> &str;
 
+    /// Its compute capability, major and minor.
+    fn capability(&self) -> (i32, i32);
+
     /// Bytes of device memory that are free.
     fn free_memory(&self) -> Result<u64, DeviceError>;
 

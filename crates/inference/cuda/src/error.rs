@@ -1,5 +1,6 @@
 //! Why a device cannot be used, or can be used no more.
 
+use crate::Tier;
 use tributary_engine::BackendError;
 
 /// A fault of the device, its driver or its compiler.
@@ -38,6 +39,14 @@ pub enum DeviceError {
         /// What the compiler says.
         log: String,
     },
+    /// The device lacks instructions that a tier's kernels use.
+    #[error("the device has compute capability {}.{}, the {tier} tier needs {}.{} or later", found.0, found.1, tier.capability().0, tier.capability().1)]
+    Tier {
+        /// The tier.
+        tier: Tier,
+        /// The device's.
+        found: (i32, i32),
+    },
     /// There is no memory left on the device.
     #[error("out of device memory: {wanted} bytes wanted, {free} free")]
     OutOfMemory {
@@ -69,6 +78,14 @@ pub enum CudaError {
     /// A size does not fit the kernels.
     #[error("model does not fit the kernels: {0}")]
     Model(String),
+    /// A fast tier has no device, and nothing else computes it.
+    #[error("the {tier} tier needs a CUDA device that works: {reason}")]
+    Alone {
+        /// The tier.
+        tier: Tier,
+        /// What is wrong with the device.
+        reason: String,
+    },
     /// The device computes other bits than the committed vectors: serving would be a lie.
     #[error("self-test of the device failed at {0}")]
     SelfTest(String),

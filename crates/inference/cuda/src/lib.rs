@@ -5,6 +5,7 @@ mod device;
 mod driver;
 mod error;
 mod start;
+mod tier;
 
 pub mod launch;
 pub mod pack;
@@ -16,3 +17,4 @@ pub use device::{CopyId, Device, HostBytes, HostMemory, ProgramId};
 pub use driver::{CudaDevice, Nvrtc};
 pub use error::{CudaError, DeviceError};
 pub use start::{DeviceChoice, OpenDevice, Starter};
+pub use tier::Tier;

@@ -12,11 +12,24 @@ macro_rules! source {
 }
 
 /// What is compiled, each a module of its own.
-pub const SOURCES: [Source; 3] = [source!("elementwise.cu"), source!("linear.cu"), source!("attention.cu")];
+pub const SOURCES: [Source; 6] = [
+    source!("elementwise.cu"),
+    source!("linear.cu"),
+    source!("attention.cu"),
+    source!("fast.cu"),
+    source!("fast_attention.cu"),
+    source!("fast8.cu"),
+];
 
 /// What they include.
-pub const HEADERS: [Source; 4] =
-    [source!("intrinsics.cuh"), source!("params.cuh"), source!("profile.cuh"), source!("linear.cuh")];
+pub const HEADERS: [Source; 6] = [
+    source!("intrinsics.cuh"),
+    source!("params.cuh"),
+    source!("profile.cuh"),
+    source!("jobs.cuh"),
+    source!("linear.cuh"),
+    source!("fast.cuh"),
+];
 
 /// Flags of the profile: no contraction, subnormals kept, division and roots correctly rounded.
 pub const OPTIONS: [&str; 5] =

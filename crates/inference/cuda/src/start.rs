@@ -71,31 +71,44 @@ impl Starter {
     }
 
     /// The device's backend, which takes the weights' layers; or nothing: then it is the CPU's turn with all of the weights, and the log
-    /// says why.
-    pub fn start(&mut self, config: &Config, weights: &mut Weights, hashes: &Hashes) -> Option<CudaBackend> {
+    /// says why. In a fast tier the CPU never has a turn: it answers otherwise, under another profile than the one that the node has told
+    /// everybody; so what would be its turn is an error.
+    pub fn start(
+        &mut self,
+        config: &Config,
+        weights: &mut Weights,
+        hashes: &Hashes,
+    ) -> Result<Option<CudaBackend>, CudaError> {
+        let tier = self.options.tier;
+        let alone = |reason: &dyn fmt::Display| CudaError::Alone { tier, reason: reason.to_string() };
         let ordinal = match self.choice {
-            DeviceChoice::Cpu => return None,
+            DeviceChoice::Cpu if tier.is_fast() => return Err(alone(&"the CPU was chosen")),
+            DeviceChoice::Cpu => return Ok(None),
             DeviceChoice::Auto => 0,
             DeviceChoice::Cuda(ordinal) => ordinal,
         };
         if std::mem::replace(&mut self.started, true) {
+            if tier.is_fast() {
+                return Err(alone(&"the CUDA backend broke; the node has to be started again"));
+            }
             tracing::error!(
                 "The CUDA backend broke; the CPU goes on serving until the node is started again"
             );
-            return None;
+            return Ok(None);
         }
         let backend = (self.open)(ordinal)
             .map_err(CudaError::from)
             .and_then(|device| CudaBackend::taking(device, config, weights, hashes, &self.options));
         match backend {
-            Ok(backend) => Some(backend),
+            Ok(backend) => Ok(Some(backend)),
+            Err(error) if tier.is_fast() => Err(alone(&error)),
             Err(CudaError::Device(DeviceError::Absent(reason))) if self.choice == DeviceChoice::Auto => {
                 tracing::info!(%reason, "No CUDA device, serving on the CPU");
-                None
+                Ok(None)
             }
             Err(error) => {
                 tracing::error!(%error, "The CUDA device cannot be used, serving on the CPU");
-                None
+                Ok(None)
             }
         }
     }

@@ -38,6 +38,7 @@ pub(super) async fn receipt(
         spans,
         shares: traced.shares.iter().map(|share| share_view(meter, share, fee)).collect(),
         unattributed_ppb: traced.unattributed_ppb,
+        profile_hash: meter.shared.base.local.profile,
         exec_hash: outcome.exec_hash,
         logits_root: outcome.logits_root,
         sampling: outcome.sampling.clone().into(),

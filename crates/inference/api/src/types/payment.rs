@@ -70,6 +70,9 @@ pub struct Receipt {
     pub shares: Vec<ShareView>,
     /// Billionths of the contributors' part that nobody's data accounts for.
     pub unattributed_ppb: u32,
+    /// The numeric profile that the answer was computed in; who checks it has to compute in the same.
+    #[serde(skip_serializing_if = "B256::is_zero")]
+    pub profile_hash: B256,
     /// Hash of everything that went into the answer.
     pub exec_hash: B256,
     /// Head of the hash chain over its tokens.

@@ -1,21 +1,25 @@
 //! Steps of Llama shapes on the device, each beside its bound: bytes it must read, over the bandwidth measured in the same run.
 //!
-//! Weights are zeros: no time depends on them.
+//! Weights are random, from a pool that is repeated at random places: what the device computes with decides what power it draws.
 
 use crate::{
     Outcome,
-    model::{HASHES, Random, adapter},
+    model::{HASHES, Random, adapter, matrix},
     open,
 };
 use std::time::{Duration, Instant};
 use tributary_adapters::Projection;
-use tributary_cuda::{CudaBackend, Device, DeviceError, Options, plan::Arena};
+use tributary_cuda::{CudaBackend, Device, DeviceError, Options, Tier, plan::Arena};
 use tributary_engine::{Admission, InferenceBackend, LoraPart, Row, SeqId, StepOutput, Wanted};
-use tributary_weights::{Architecture, Config, Format, Layer, Matrix, Weights};
+use tributary_weights::{Architecture, Config, Format, Layer, Matrix, TensorRef, Weights};
 
 /// Positions that each decoding row has behind it.
 const BEHIND: u32 = 128;
 const STEPS: u32 = 50;
+/// Values of the pool that weights are taken from.
+const POOL: usize = 1 << 20;
+/// Tokens of a prompt.
+const PROMPT: usize = 512;
 
 const fn shape(
     layers: usize,
@@ -45,16 +49,21 @@ const EIGHT: Config = shape(32, 4096, 14_336, 32, 8, 128);
 const ONE: Config = shape(16, 2048, 8192, 32, 8, 64);
 
 fn weights(config: &Config, format: Format) -> Result<Weights, tributary_weights::WeightsError> {
-    let matrix = |rows: usize, columns: usize| {
-        Matrix::new(
-            format,
-            rows,
-            columns,
-            vec![0; rows * columns / format.block_len() * format.block_bytes()],
-        )
+    let mut random = Random(3);
+    let pool = matrix(&mut random, format, POOL / 256, 256);
+    let mut matrix = |rows: usize, columns: usize| {
+        let (bytes, block) =
+            (rows * columns / format.block_len() * format.block_bytes(), format.block_bytes());
+        let mut data = Vec::with_capacity(bytes);
+        while data.len() < bytes {
+            let first = random.below(pool.data().len() / block / 2) * block;
+            let some = (bytes - data.len()).min(pool.data().len() / 2 / block * block);
+            data.extend_from_slice(&pool.data()[first..first + some]);
+        }
+        Matrix::new(format, rows, columns, data)
     };
     let (hidden, wide) = (config.hidden, config.intermediate);
-    let layer = || -> Result<Layer, tributary_weights::WeightsError> {
+    let mut layer = || -> Result<Layer, tributary_weights::WeightsError> {
         Ok(Layer {
             attention_norm: vec![1.0; hidden],
             q: matrix(config.query(), hidden)?,
@@ -69,13 +78,14 @@ fn weights(config: &Config, format: Format) -> Result<Weights, tributary_weights
         })
     };
     let layers = (0..config.layers).map(|_| layer()).collect::<Result<_, _>>()?;
-    Ok(Weights { embedding: matrix(config.vocab, hidden)?, layers, norm: vec![1.0; hidden], head: None })
+    let embedding = matrix(config.vocab, hidden)?;
+    Ok(Weights { embedding, layers, norm: vec![1.0; hidden], head: None })
 }
 
 /// Bytes a second that a copy within the device reads and writes.
 fn bandwidth() -> Result<f64, DeviceError> {
     const BYTES: u64 = 4 << 30;
-    let mut device = open()?;
+    let mut device = open(Tier::Deterministic)?;
     let mut arena = Arena::new();
     let (from, to) = (arena.add("from", BYTES as usize), arena.add("to", BYTES as usize));
     let base = device.allocate(&arena)?;
@@ -122,15 +132,21 @@ fn step(backend: &mut CudaBackend, lora: &[Vec<LoraPart>]) -> Result<Duration, B
     Ok(time)
 }
 
-fn streamed(weights: &Weights) -> f64 {
-    weights
-        .tensors()
-        .iter()
-        .map(|(_, tensor)| match tensor {
-            tributary_weights::TensorRef::Matrix(matrix) => matrix.data().len() as f64,
-            tributary_weights::TensorRef::Vector(values) => values.len() as f64 * 4.0,
-        })
-        .sum()
+/// Bytes of the weights that a step reads.
+fn streamed(weights: &Weights, tier: Tier) -> f64 {
+    let tensors = weights.tensors();
+    let bytes = tensors.iter().map(|(name, tensor)| match tensor {
+        TensorRef::Matrix(matrix) => {
+            let values = (matrix.rows() * matrix.columns()) as f64;
+            match tier {
+                Tier::Deterministic => matrix.data().len() as f64,
+                Tier::FastFp8 if name != "model.embed_tokens.weight" => values,
+                Tier::Fast | Tier::FastFp8 => values * 2.0,
+            }
+        }
+        TensorRef::Vector(values) => values.len() as f64 * 4.0,
+    });
+    bytes.sum()
 }
 
 fn report(what: &str, rows: usize, time: Duration, bytes: f64, bandwidth: f64) {
@@ -145,24 +161,51 @@ fn report(what: &str, rows: usize, time: Duration, bytes: f64, bandwidth: f64) {
     );
 }
 
+/// What is measured: the deterministic tier on its formats, the fast ones on the same shapes.
+const CASES: [(&str, &Config, Format, Tier); 7] = [
+    ("1B Q8_0 deterministic", &ONE, Format::Q8_0, Tier::Deterministic),
+    ("1B bf16 fast", &ONE, Format::F16, Tier::Fast),
+    ("1B e4m3 fast-fp8", &ONE, Format::F16, Tier::FastFp8),
+    ("8B Q4_1 deterministic", &EIGHT, Format::Q4_1, Tier::Deterministic),
+    ("8B Q8_0 deterministic", &EIGHT, Format::Q8_0, Tier::Deterministic),
+    ("8B bf16 fast", &EIGHT, Format::F16, Tier::Fast),
+    ("8B e4m3 fast-fp8", &EIGHT, Format::F16, Tier::FastFp8),
+];
+
 pub(crate) fn run() -> Outcome {
     let bandwidth = bandwidth()?;
     println!("bandwidth of a copy within the device: {:.0} GB/s", bandwidth / 1e9);
-    for (name, config, format) in [
-        ("1B Q8_0", &ONE, Format::Q8_0),
-        ("8B Q4_1", &EIGHT, Format::Q4_1),
-        ("8B Q8_0", &EIGHT, Format::Q8_0),
-    ] {
+    let capability = open(Tier::Deterministic)?.capability();
+    for (name, config, format, tier) in CASES {
+        if let Err(refused) = tier.check(capability) {
+            println!("{name}: not measured, {refused}");
+            continue;
+        }
         let weights = weights(config, format)?;
-        let bytes = streamed(&weights);
-        let options = Options { cache_tokens: 1 << 16, adapter_bytes: 8 << 30, ..Options::default() };
-        let mut backend = CudaBackend::new(Box::new(open()?), config, weights, &HASHES, &options)?;
+        let bytes = streamed(&weights, tier);
+        let options = Options { cache_tokens: 1 << 16, adapter_bytes: 8 << 30, tier, ..Options::default() };
+        let mut backend = CudaBackend::new(Box::new(open(tier)?), config, weights, &HASHES, &options)?;
         for rows in [1, 16, 64] {
             let time = step(&mut backend, &vec![Vec::new(); rows])?;
             report(&format!("{name}, {rows} streams"), rows, time, bytes, bandwidth);
         }
+        prompt(name, &mut backend)?;
         adapters(name, &mut backend, config, bytes, bandwidth)?;
     }
+    Ok(())
+}
+
+/// One prompt in one step.
+fn prompt(name: &str, backend: &mut CudaBackend) -> Outcome {
+    let tokens: Vec<u32> = (0..PROMPT as u32).collect();
+    let pages: Vec<u32> = (0..PROMPT as u32 / 16).collect();
+    let row = Row { seq: SeqId(1), pos: 0, tokens: &tokens, pages: &pages, lora: &[], logits: Wanted::Last };
+    let mut out = StepOutput::default();
+    (0..3).try_for_each(|_| backend.step(&[row], &mut out))?;
+    let start = Instant::now();
+    (0..10).try_for_each(|_| backend.step(&[row], &mut out))?;
+    let time = start.elapsed().as_secs_f64() / 10.0;
+    println!("{name}, a prompt of {PROMPT}: {:.2} ms, {:.0} tok/s", time * 1e3, PROMPT as f64 / time);
     Ok(())
 }
 

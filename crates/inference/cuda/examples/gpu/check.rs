@@ -8,7 +8,7 @@ use crate::{
 use std::path::Path;
 use tributary_adapters::Projection;
 use tributary_cpu::{CpuBackend, reference::Lora};
-use tributary_cuda::{CudaBackend, Options};
+use tributary_cuda::{CudaBackend, Options, Tier};
 use tributary_engine::{InferenceBackend, LoraPart, StepOutput};
 use tributary_weights::{Architecture, DEFAULT_MODEL, Format, Model, cache_dir};
 
@@ -51,7 +51,7 @@ fn forward(seed: u64, format: Format) -> Outcome {
     let lora: Vec<_> = adapters.iter().map(|adapter| Lora { adapter, weight: 0.5 }).collect();
     let tokens: Vec<u32> = (0..30 + random.below(120)).map(|_| random.below(config.vocab) as u32).collect();
     let wanted = expected(&config, &weights, &lora, &tokens);
-    let mut backend = backend_on(open()?, &config, &weights);
+    let mut backend = backend_on(open(Tier::Deterministic)?, &config, &weights);
     let lora = adapters.iter().map(|adapter| part(&backend, adapter, 0.5)).collect();
     let sequence = Sequence { id: 1, tokens, pages: (0..16).map(|page| page * 7 % 64).collect(), lora };
     let (mut out, mut at) = (StepOutput::default(), 0);
@@ -73,8 +73,13 @@ fn answers(path: &Path) -> Outcome {
     let model = Model::open(path)?;
     let options =
         Options { cache_tokens: 16_384, adapter_bytes: 64 << 20, context: 512, ..Options::default() };
-    let mut gpu =
-        CudaBackend::new(Box::new(open()?), &model.config, model.weights.clone(), &model.hashes, &options)?;
+    let mut gpu = CudaBackend::new(
+        Box::new(open(Tier::Deterministic)?),
+        &model.config,
+        model.weights.clone(),
+        &model.hashes,
+        &options,
+    )?;
     let (config, hashes) = (model.config.clone(), model.hashes);
     let mut cpu = CpuBackend::new(model.config, model.weights, &hashes, &tributary_cpu::Options::default())?;
     let adapters: Vec<_> = (0..12)

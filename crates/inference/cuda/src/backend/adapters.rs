@@ -2,7 +2,7 @@
 
 use super::prepare::Prepared;
 use crate::{
-    CopyId, Device, DeviceError,
+    CopyId, Device, DeviceError, Tier,
     plan::{Arena, Placement, Slots},
 };
 use std::collections::HashMap;
@@ -19,21 +19,28 @@ pub(super) struct DeviceAdapters {
     orphans: Vec<CopyId>,
     held: HashMap<SeqId, Vec<u64>>,
     geometry: Geometry,
+    tier: Tier,
 }
 
 impl DeviceAdapters {
-    pub(super) fn new(device: &mut dyn Device, bytes: u64, geometry: Geometry) -> Result<Self, DeviceError> {
+    pub(super) fn new(
+        device: &mut dyn Device,
+        bytes: u64,
+        geometry: Geometry,
+        tier: Tier,
+    ) -> Result<Self, DeviceError> {
         let mut arena = Arena::new();
         let offset = arena.constant("adapters", bytes as usize);
         let base = device.allocate(&arena)? + offset;
         let slots = Slots::new(bytes);
-        Ok(Self { base, slots, loading: HashMap::new(), orphans: Vec::new(), held: HashMap::new(), geometry })
+        let (loading, held) = (HashMap::new(), HashMap::new());
+        Ok(Self { base, slots, loading, orphans: Vec::new(), held, geometry, tier })
     }
 
     /// An adapter in this backend's form.
     pub(super) fn prepared<'a>(&self, part: &'a LoraPart) -> Option<&'a Prepared> {
         let prepared = part.prepared.as_any().downcast_ref::<Prepared>();
-        prepared.filter(|prepared| prepared.fits(&self.geometry))
+        prepared.filter(|prepared| prepared.fits(&self.geometry, self.tier))
     }
 
     /// Sees that a sequence's adapters come to the device, and says whether they are there. Ones of other backends are left to

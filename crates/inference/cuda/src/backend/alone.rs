@@ -27,7 +27,12 @@ pub(super) fn module_of(a: &[f32], b: &[f32], inputs: usize, outputs: usize) -> 
 pub(super) fn packed_adapter(module: LoraModule, bases: Bases) -> Option<Vec<u8>> {
     let (inputs, outputs) = (module.inputs, module.outputs);
     let geometry = Geometry { layers: 1, hidden: inputs, intermediate: inputs, query: outputs, key: outputs };
-    let quantizer = Quantizer { geometry, bases: Arc::new(bases), memory: Arc::new(Plain) };
+    let quantizer = Quantizer {
+        geometry,
+        tier: crate::Tier::Deterministic,
+        bases: Arc::new(bases),
+        memory: Arc::new(Plain),
+    };
     let prepared = quantizer.prepare(&Adapter { hash: B256::ZERO, modules: vec![module] }, 1.0).ok()?;
     Some(prepared.as_any().downcast_ref::<Prepared>()?.host.bytes().to_vec())
 }

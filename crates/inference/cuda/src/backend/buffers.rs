@@ -1,7 +1,7 @@
 //! A step's memory on the device: what depends on the limits is there from the start, what depends on the step grows.
 
 use crate::{
-    Device, DeviceError,
+    Device, DeviceError, Tier,
     launch::{Buffers, ModelMap},
     plan::{Arena, Bucket, Sections},
 };
@@ -60,11 +60,14 @@ impl Workspace {
         let [x, y] = ["x", "y"].map(|name| floats(name, hidden));
         let qkv = floats("qkv", query + 2 * keys);
         let gate_up = floats("gate_up", 2 * wide);
-        let [scales, weighted] = ["scales", "weighted"].map(|name| floats(name, widest / 32));
+        // Bytes of a value that goes into a product; the fast tier's are bf16, and in e4m3 beside it.
+        let value = if model.tier.is_fast() { 2 } else { 1 };
+        let weighted = floats("weighted", if model.tier == Tier::FastFp8 { widest / 4 } else { widest / 32 });
+        let scales = floats("scales", widest / 32);
         let query_scales = floats("query_scales", query / 32);
         let plain_scales = floats("plain_scales", hidden / 32);
-        let codes = arena.add("codes", tokens * widest);
-        let queries = arena.add("queries", tokens * query);
+        let codes = arena.add("codes", tokens * widest * value);
+        let queries = arena.add("queries", tokens * query * value);
         let plain = arena.add("plain", tokens * hidden);
         let base = device.allocate(&arena)?;
         let fixed = Buffers {
@@ -101,7 +104,7 @@ impl Workspace {
             (&mut self.metadata, "metadata", words),
             (&mut self.logits, "logits", wanted),
             (&mut self.u, "u", 3 * bucket.entries() as usize * ranks),
-            (&mut self.scores, "scores", split * 64),
+            (&mut self.scores, "scores", if model.tier.is_fast() { 0 } else { split * 64 }),
             (&mut self.most, "most", split),
             (&mut self.sums, "sums", split * model.head_dim as usize),
             (&mut self.totals, "totals", split),

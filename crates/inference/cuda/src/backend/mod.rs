@@ -5,14 +5,22 @@ mod alone;
 mod buffers;
 mod model;
 mod prepare;
+mod sound;
 mod step;
 mod vectors;
 
-use crate::{CudaError, Device, DeviceError, launch::ModelMap, plan::Arena};
+use crate::{
+    CudaError, Device, DeviceError, Tier,
+    launch::ModelMap,
+    plan::Arena,
+    sources::{SOURCES, digest},
+};
 use adapters::DeviceAdapters;
+use alloy_primitives::{B256, hex, keccak256};
 use buffers::Workspace;
 use model::PAGE;
 use prepare::{Bases, Quantizer};
+use serde_json::json;
 use std::sync::Arc;
 use step::Programs;
 use tributary_adapters::Geometry;
@@ -38,6 +46,8 @@ pub struct Options {
     pub rows: usize,
     /// Bytes that attention over split positions may use as workspace.
     pub split_bytes: usize,
+    /// The arithmetic.
+    pub tier: Tier,
 }
 
 impl Default for Options {
@@ -49,13 +59,15 @@ impl Default for Options {
             step_tokens: 512,
             rows: 256,
             split_bytes: 1 << 30,
+            tier: Tier::Deterministic,
         }
     }
 }
 
-/// A Llama-family model on a device, by profile `f32-q8-1`.
+/// A Llama-family model on a device, by profile `f32-q8-1` or in a fast tier.
 #[derive(Debug)]
 pub struct CudaBackend {
+    name: String,
     device: Box<dyn Device>,
     limits: Limits,
     identity: Identity,
@@ -92,23 +104,48 @@ impl CudaBackend {
         hashes: &Hashes,
         options: &Options,
     ) -> Result<Self, CudaError> {
+        let tier = options.tier;
+        tier.check(device.capability())?;
         model::check(config)?;
-        vectors::check(device.as_mut())?;
+        if tier.is_fast() {
+            device = sound::check(device, tier)?;
+        } else {
+            vectors::check(device.as_mut())?;
+        }
+        let backend = Self::unchecked(device, config, weights, hashes, options)?;
+        let (profile, pages) = (backend.identity.profile, backend.limits.pages);
+        tracing::info!(backend = backend.name, %profile, pages, "inference backend ready");
+        Ok(backend)
+    }
+
+    /// On a device that was looked at.
+    fn unchecked(
+        mut device: Box<dyn Device>,
+        config: &Config,
+        weights: &mut Weights,
+        hashes: &Hashes,
+        options: &Options,
+    ) -> Result<Self, CudaError> {
+        let tier = options.tier;
         let context = options.context.clamp(1, config.context);
         let table = RopeTable::new(config, context);
-        let identity =
-            Identity { profile: profile_hash_with(config, weights, &table), weights: hashes.weights };
+        let identity = Identity {
+            profile: profile(config, weights, &table, device.as_ref(), tier),
+            weights: hashes.weights,
+        };
         let geometry = Geometry::from(config);
         let mut limits = limits(device.as_ref(), config, weights, options, context)?;
-        let mut model = model::upload(device.as_mut(), config, weights, &table, context)?;
+        let mut model = model::upload(device.as_mut(), config, weights, &table, context, tier)?;
         model.cache = allocate_cache(device.as_mut(), limits.pages, model.page_bytes)?;
         let workspace = Workspace::new(device.as_mut(), &model, limits.step_tokens as usize)?;
-        let adapters = DeviceAdapters::new(device.as_mut(), options.adapter_bytes, geometry)?;
-        tracing::info!(backend = device.name(), profile = %identity.profile, pages = limits.pages, "inference backend ready");
+        let adapters = DeviceAdapters::new(device.as_mut(), options.adapter_bytes, geometry, tier)?;
+        let name =
+            if tier.is_fast() { format!("{} {tier}", device.name()) } else { device.name().to_owned() };
         let bases = Arc::new(Bases::new(std::mem::take(&mut weights.layers)));
         limits.weight_bytes = bases.bytes();
         let owners = vec![0; limits.pages as usize];
         Ok(Self {
+            name,
             device,
             limits,
             identity,
@@ -128,6 +165,25 @@ impl CudaBackend {
     pub fn device(&self) -> &dyn Device {
         self.device.as_ref()
     }
+}
+
+/// What answers depend on. A fast tier's also on the kernels' text and on what the device's matrix instructions round, which differs
+/// between compute capabilities.
+fn profile(config: &Config, weights: &Weights, table: &RopeTable, device: &dyn Device, tier: Tier) -> B256 {
+    let base = profile_hash_with(config, weights, table);
+    if !tier.is_fast() {
+        return base;
+    }
+    let digests = tier.sources().iter().map(|index| hex::encode(digest(&SOURCES[*index])));
+    let (major, minor) = device.capability();
+    let mut value = json!({
+        "base": base,
+        "capability": format!("{major}.{minor}"),
+        "kernels": digests.collect::<Vec<_>>(),
+        "profile": tier.profile(),
+    });
+    value.sort_all_objects();
+    keccak256(value.to_string())
 }
 
 fn allocate_cache(device: &mut dyn Device, pages: u32, page_bytes: u64) -> Result<u64, DeviceError> {
@@ -152,12 +208,12 @@ fn limits(
     options: &Options,
     context: usize,
 ) -> Result<Limits, CudaError> {
-    let page = model::page_bytes(config) as u64;
+    let page = model::page_bytes(config, options.tier) as u64;
     let pages = if options.cache_tokens > 0 {
         options.cache_tokens.div_ceil(PAGE)
     } else {
         let free = device.free_memory()?;
-        let weights = model::bytes(weights, context, config.head_dim);
+        let weights = model::bytes(weights, context, config.head_dim, options.tier);
         let taken = options.adapter_bytes.saturating_add(weights + SPARE);
         let left = free.checked_sub(taken).filter(|left| *left >= page);
         let left = left.ok_or(DeviceError::OutOfMemory { wanted: taken.saturating_add(page), free })?;
@@ -183,7 +239,7 @@ fn limits(
 
 impl InferenceBackend for CudaBackend {
     fn name(&self) -> &str {
-        self.device.name()
+        &self.name
     }
 
     fn limits(&self) -> &Limits {
@@ -200,7 +256,7 @@ impl InferenceBackend for CudaBackend {
 
     fn preparer(&self) -> Arc<dyn Preparer> {
         let (geometry, bases) = (self.geometry, Arc::clone(&self.bases));
-        Arc::new(Quantizer { geometry, bases, memory: self.device.host_memory() })
+        Arc::new(Quantizer { geometry, tier: self.options.tier, bases, memory: self.device.host_memory() })
     }
 
     fn admit(&mut self, seq: SeqId, lora: &[LoraPart]) -> Result<Admission, BackendError> {

@@ -1,9 +1,9 @@
 //! A model's weights and cache on the device.
 
 use crate::{
-    CudaError, Device, DeviceError,
+    CudaError, Device, Tier,
     launch::{LayerMap, ModelMap, params::Matrix as MatrixParams},
-    pack::{Layout, Shape, pack},
+    pack::{Layout, Shape, pack, pack_fast},
     plan::Arena,
 };
 use tributary_cpu::{BLOCK, RopeTable, block};
@@ -36,61 +36,83 @@ pub(super) fn check(config: &Config) -> Result<(), CudaError> {
     Ok(())
 }
 
-/// Bytes of a key head's part of a page's layer: keys, values, scales of both.
-pub(super) const fn head_bytes(width: usize) -> usize {
+/// Bytes of a key head's part of a page's layer: keys, values, and in the deterministic tier scales of both.
+pub(super) const fn head_bytes(width: usize, tier: Tier) -> usize {
+    if tier.is_fast() {
+        return 2 * PAGE * width * 2;
+    }
     2 * PAGE * width + 2 * PAGE * (width / BLOCK) * 4
 }
 
 /// Bytes of a page.
-pub(super) const fn page_bytes(config: &Config) -> usize {
-    config.layers * config.kv_heads * head_bytes(config.head_dim)
+pub(super) const fn page_bytes(config: &Config, tier: Tier) -> usize {
+    config.layers * config.kv_heads * head_bytes(config.head_dim, tier)
 }
 
-fn shape(matrix: &Matrix) -> Shape {
-    Shape { layout: Layout::of(matrix.format()), rows: matrix.rows(), columns: matrix.columns() }
+fn shape(matrix: &Matrix, tier: Tier) -> Shape {
+    let layout = match tier {
+        Tier::Deterministic => Layout::of(matrix.format()),
+        Tier::Fast => Layout::Brain,
+        Tier::FastFp8 => Layout::Eight,
+    };
+    Shape { layout, rows: matrix.rows(), columns: matrix.columns() }
+}
+
+/// The tier that says how embedding and head are kept: what decides about tokens is not made smaller than bf16.
+const fn of_head(tier: Tier) -> Tier {
+    match tier {
+        Tier::FastFp8 => Tier::Fast,
+        other => other,
+    }
 }
 
 /// Something of the model with a place of its own.
 enum Item<'a> {
-    Matrix(&'a Matrix),
+    Matrix(&'a Matrix, Tier),
     Floats(&'a [f32]),
 }
 
 impl Item<'_> {
     fn bytes(&self) -> usize {
         match self {
-            Self::Matrix(matrix) => shape(matrix).bytes(),
+            Self::Matrix(matrix, tier) => shape(matrix, *tier).bytes(),
             Self::Floats(values) => size_of_val(*values),
         }
     }
 
-    fn packed(&self) -> Vec<u8> {
+    fn packed(&self) -> Result<Vec<u8>, CudaError> {
         match self {
-            Self::Matrix(matrix) => {
-                let shape = shape(matrix);
+            Self::Matrix(matrix, tier) => {
+                let shape = shape(matrix, *tier);
                 let mut bytes = vec![0; shape.bytes()];
-                pack(shape, &mut bytes, &|row, b| block(matrix, row, b));
-                bytes
+                if !tier.is_fast() {
+                    pack(shape, &mut bytes, &|row, b| block(matrix, row, b));
+                } else if !pack_fast(shape, &mut bytes, &|row, out| matrix.dequantize_row(row, out)) {
+                    return Err(CudaError::Model("a weight is not finite in bf16".to_owned()));
+                }
+                Ok(bytes)
             }
-            Self::Floats(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::Floats(values) => Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
         }
     }
 }
 
 /// Everything of a model, in the order in which [`Taker::model`] takes the addresses.
-fn items<'a>(weights: &'a Weights, table: &'a [f32]) -> Vec<Item<'a>> {
+fn items<'a>(weights: &'a Weights, table: &'a [f32], tier: Tier) -> Vec<Item<'a>> {
     let mut items = Vec::new();
+    let matrix = |matrix| Item::Matrix(matrix, tier);
     for layer in &weights.layers {
         items.push(Item::Floats(&layer.attention_norm));
-        items.extend([&layer.q, &layer.k, &layer.v].map(Item::Matrix));
+        items.extend([&layer.q, &layer.k, &layer.v].map(matrix));
         items.extend(layer.qkv_bias.iter().flatten().map(|bias| Item::Floats(bias)));
-        items.push(Item::Matrix(&layer.o));
+        items.push(matrix(&layer.o));
         items.push(Item::Floats(&layer.mlp_norm));
-        items.extend([&layer.gate, &layer.up, &layer.down].map(Item::Matrix));
+        items.extend([&layer.gate, &layer.up, &layer.down].map(matrix));
     }
     items.push(Item::Floats(&weights.norm));
-    items.push(Item::Matrix(&weights.embedding));
-    items.extend(weights.head.as_ref().map(Item::Matrix));
+    let matrix = |matrix| Item::Matrix(matrix, of_head(tier));
+    items.push(matrix(&weights.embedding));
+    items.extend(weights.head.as_ref().map(matrix));
     items.push(Item::Floats(table));
     items
 }
@@ -102,27 +124,29 @@ pub(super) fn upload(
     weights: &Weights,
     table: &RopeTable,
     context: usize,
-) -> Result<ModelMap, DeviceError> {
+    tier: Tier,
+) -> Result<ModelMap, CudaError> {
     let table: Vec<f32> = (0..context)
         .flat_map(|position| {
             let (cos, sin) = table.at(position);
             [cos, sin].concat()
         })
         .collect();
-    let items = items(weights, &table);
+    let items = items(weights, &table, tier);
     let mut arena = Arena::new();
     let offsets: Vec<u64> = items.iter().map(|item| arena.constant("weights", item.bytes())).collect();
     let base = device.allocate(&arena)?;
     for (item, offset) in items.iter().zip(&offsets) {
-        device.write(base + offset, &item.packed())?;
+        device.write(base + offset, &item.packed()?)?;
     }
-    let mut taker = Taker { addresses: offsets.into_iter().map(|offset| base + offset) };
+    let mut taker = Taker { addresses: offsets.into_iter().map(|offset| base + offset), tier };
     Ok(taker.model(config, weights))
 }
 
 /// Hands the addresses out in the order of [`items`].
 struct Taker<I> {
     addresses: I,
+    tier: Tier,
 }
 
 impl<I: Iterator<Item = u64>> Taker<I> {
@@ -131,7 +155,7 @@ impl<I: Iterator<Item = u64>> Taker<I> {
     }
 
     fn matrix(&mut self, matrix: &Matrix, column: usize) -> MatrixParams {
-        matrix_at(self.next(), &shape(matrix), column)
+        matrix_at(self.next(), &shape(matrix, self.tier), column)
     }
 
     fn layer(&mut self, layer: &Layer) -> LayerMap {
@@ -156,6 +180,8 @@ impl<I: Iterator<Item = u64>> Taker<I> {
         // Config bounds every size far below 2³².
         let layers = weights.layers.iter().map(|layer| self.layer(layer)).collect();
         let norm = self.next();
+        let tier = self.tier;
+        self.tier = of_head(tier);
         let embedding = self.matrix(&weights.embedding, 0);
         let head = weights.head.as_ref().map_or(embedding, |head| self.matrix(head, 0));
         ModelMap {
@@ -165,8 +191,8 @@ impl<I: Iterator<Item = u64>> Taker<I> {
             head,
             cos_sin: self.next(),
             cache: 0,
-            page_bytes: page_bytes(config) as u64,
-            head_bytes: head_bytes(config.head_dim) as u32,
+            page_bytes: page_bytes(config, tier) as u64,
+            head_bytes: head_bytes(config.head_dim, tier) as u32,
             hidden: config.hidden as u32,
             intermediate: config.intermediate as u32,
             heads: config.heads as u32,
@@ -174,6 +200,7 @@ impl<I: Iterator<Item = u64>> Taker<I> {
             head_dim: config.head_dim as u32,
             eps: config.norm_eps,
             scale: 1.0 / (config.head_dim as f32).sqrt(),
+            tier,
         }
     }
 }
@@ -194,9 +221,9 @@ pub(super) fn matrix_at(address: u64, shape: &Shape, column: usize) -> MatrixPar
 }
 
 /// Bytes that [`upload`] allocates.
-pub(super) fn bytes(weights: &Weights, context: usize, head_dim: usize) -> u64 {
+pub(super) fn bytes(weights: &Weights, context: usize, head_dim: usize, tier: Tier) -> u64 {
     let mut arena = Arena::new();
-    for item in items(weights, &[]) {
+    for item in items(weights, &[], tier) {
         arena.constant("weights", item.bytes());
     }
     arena.bytes() + (context * head_dim * 4) as u64

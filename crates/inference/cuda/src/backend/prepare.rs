@@ -1,13 +1,14 @@
-//! Adapters as the kernels read them: section 6 of the profile, in host memory that the device can copy from beside its work.
+//! Adapters as the kernels read them: section 6 of the profile, or bf16 in the fast tiers, in host memory that the device can copy from
+//! beside its work.
 //!
 //! ```text
 //! | directory: Module [layers][7] | A of the first module: codes, scales | B: codes, scales | gains | A of the second … |
 //! ```
 
 use crate::{
-    HostBytes, HostMemory,
+    HostBytes, HostMemory, Tier,
     launch::params::Module,
-    pack::{Layout, Shape, pack},
+    pack::{Layout, Shape, pack, pack_fast},
 };
 use std::{
     any::Any,
@@ -34,6 +35,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 pub(super) struct Prepared {
     pub(super) id: u64,
     geometry: Geometry,
+    tier: Tier,
     pub(super) rank: usize,
     /// Whether a module scales what it changes.
     pub(super) dora: bool,
@@ -59,8 +61,8 @@ impl PreparedAdapter for Prepared {
 }
 
 impl Prepared {
-    pub(super) fn fits(&self, geometry: &Geometry) -> bool {
-        self.geometry == *geometry
+    pub(super) fn fits(&self, geometry: &Geometry, tier: Tier) -> bool {
+        self.geometry == *geometry && self.tier.is_fast() == tier.is_fast()
     }
 }
 
@@ -83,6 +85,7 @@ impl Bases {
 #[derive(Clone, Debug)]
 pub(super) struct Quantizer {
     pub(super) geometry: Geometry,
+    pub(super) tier: Tier,
     pub(super) bases: Arc<Bases>,
     pub(super) memory: Arc<dyn HostMemory>,
 }
@@ -92,7 +95,7 @@ impl Preparer for Quantizer {
         for module in &adapter.modules {
             check(module, &self.geometry)?;
         }
-        let (plans, total) = plan(&self.geometry, &adapter.modules);
+        let (plans, total) = plan(&self.geometry, &adapter.modules, self.tier);
         // Offsets in the directory are words.
         if u32::try_from(total).is_err() {
             return Err(PrepareError::Mismatch(format!("{total} bytes are more than an adapter may have")));
@@ -102,16 +105,19 @@ impl Preparer for Quantizer {
         let bytes = host.bytes_mut();
         for (module, plan) in adapter.modules.iter().zip(&plans) {
             let scaled = scaled(module, weight)?;
-            plan.write(module, &scaled, self.gains(module, &scaled)?.as_deref(), bytes);
+            let gains = self.gains(module, &scaled)?;
+            if !plan.write(module, &scaled, gains.as_deref(), bytes) {
+                return Err(PrepareError::NonFinite(format!("layer {} {}", module.layer, module.projection)));
+            }
         }
         let rank = adapter.max_rank() as usize;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let (geometry, dora) = (self.geometry, adapter.is_dora());
-        Ok(Arc::new(Prepared { id, geometry, rank, dora, host: Arc::from(host) }))
+        let (geometry, tier, dora) = (self.geometry, self.tier, adapter.is_dora());
+        Ok(Arc::new(Prepared { id, geometry, tier, rank, dora, host: Arc::from(host) }))
     }
 
     fn form(&self) -> &'static str {
-        "cuda"
+        if self.tier.is_fast() { "cuda-bf16" } else { "cuda" }
     }
 }
 
@@ -139,16 +145,20 @@ struct Plan {
 }
 
 /// Places for all modules, and the size of it all.
-fn plan(geometry: &Geometry, modules: &[LoraModule]) -> (Vec<Plan>, usize) {
+fn plan(geometry: &Geometry, modules: &[LoraModule], tier: Tier) -> (Vec<Plan>, usize) {
     let mut at = (geometry.layers as usize * Projection::ALL.len() * ENTRY).next_multiple_of(ALIGN);
     let plans = modules
         .iter()
         .map(|module| {
             let (rank, inputs, outputs) =
                 (module.rank as usize, module.inputs as usize, module.outputs as usize);
-            let narrow = if rank <= 16 { Layout::Narrow } else { Layout::Float };
-            let a = Shape { layout: Layout::Float, rows: rank, columns: inputs };
-            let b = Shape { layout: narrow, rows: outputs, columns: rank };
+            let layouts = match rank {
+                _ if tier.is_fast() => [Layout::Brain; 2],
+                0..=16 => [Layout::Float, Layout::Narrow],
+                _ => [Layout::Float; 2],
+            };
+            let a = Shape { layout: layouts[0], rows: rank, columns: inputs };
+            let b = Shape { layout: layouts[1], rows: outputs, columns: rank };
             let a_at = at;
             let b_at = (a_at + a.bytes()).next_multiple_of(ALIGN);
             at = (b_at + b.bytes()).next_multiple_of(ALIGN);
@@ -161,7 +171,8 @@ fn plan(geometry: &Geometry, modules: &[LoraModule]) -> (Vec<Plan>, usize) {
 }
 
 impl Plan {
-    fn write(&self, module: &LoraModule, scaled: &[f32], gains: Option<&[f32]>, out: &mut [u8]) {
+    /// Into zeros. False if a value has no place in the form.
+    fn write(&self, module: &LoraModule, scaled: &[f32], gains: Option<&[f32]>, out: &mut [u8]) -> bool {
         // Smaller than 2³² all of them, as is their sum.
         let entry = Module {
             rank: module.rank,
@@ -177,17 +188,24 @@ impl Plan {
         };
         let index = module.layer as usize * Projection::ALL.len() + module.projection as usize;
         out[index * ENTRY..][..ENTRY].copy_from_slice(&entry.bytes());
-        pack(self.a, &mut out[self.a_at..][..self.a.bytes()], &|row, b| {
-            quantized(&module.a, self.a.columns, row, b)
-        });
-        pack(self.b, &mut out[self.b_at..][..self.b.bytes()], &|row, b| {
-            quantized(scaled, self.b.columns, row, b)
-        });
+        let parts = [(self.a, self.a_at, &*module.a), (self.b, self.b_at, scaled)];
+        let good = parts.map(|(shape, at, values)| packed(shape, values, &mut out[at..][..shape.bytes()]));
         let gains_at = self.gains_at.unwrap_or(out.len());
         for (to, gain) in out[gains_at..].chunks_exact_mut(4).zip(gains.unwrap_or_default()) {
             to.copy_from_slice(&gain.to_le_bytes());
         }
+        good == [true; 2]
     }
+}
+
+fn packed(shape: Shape, values: &[f32], out: &mut [u8]) -> bool {
+    let columns = shape.columns;
+    if shape.layout.is_fast() {
+        let row = |row: usize, out: &mut [f32]| out.copy_from_slice(&values[row * columns..][..columns]);
+        return pack_fast(shape, out, &row);
+    }
+    pack(shape, out, &|row, b| quantized(values, columns, row, b));
+    true
 }
 
 /// Block `b` of a row of floats, padded with zeros.

@@ -23,7 +23,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    fn clear(&mut self, device: &mut dyn Device) {
+    pub(super) fn clear(&mut self, device: &mut dyn Device) {
         self.known.drain().for_each(|(_, (program, _))| device.forget(program));
     }
 

@@ -8,7 +8,7 @@ use super::{
     prepare::Bases,
 };
 use crate::{
-    CudaError, Device, DeviceError,
+    CudaError, Device, DeviceError, Tier,
     launch::{
         Kernel, Launch,
         group::{Adapters, Linears},
@@ -368,7 +368,7 @@ impl Primitives for OnDevice<'_> {
         let counts = case.words(&header(0, 1));
         let zeros = [(); 4].map(|()| case.words(&[0]));
         let (queries, query_scales) = (case.arena.add("queries", width), case.output(width / 32));
-        let cache = case.arena.add("cache", head_bytes(width));
+        let cache = case.arena.add("cache", head_bytes(width, Tier::Deterministic));
         let out = case.output(3 * width);
         self.run_floats(&case, out, width, |base| {
             let params = RotateParams {
@@ -383,12 +383,12 @@ impl Primitives for OnDevice<'_> {
                 query_scales: base + query_scales,
                 raw: base + out,
                 cache: base + cache,
-                page_bytes: head_bytes(width) as u64,
+                page_bytes: head_bytes(width, Tier::Deterministic) as u64,
                 layer_offset: 0,
                 heads: 1,
                 kv_heads: 1,
                 width: width as u32,
-                head_bytes: head_bytes(width) as u32,
+                head_bytes: head_bytes(width, Tier::Deterministic) as u32,
             };
             launch(Kernel::Rotate, [1, 1, 1], 128, params.bytes())
         })
@@ -437,7 +437,7 @@ impl Primitives for OnDevice<'_> {
             queries: base + queries,
             query_scales: base + query_scales,
             cache: base + cache,
-            page_bytes: head_bytes(width) as u64,
+            page_bytes: head_bytes(width, Tier::Deterministic) as u64,
             layer_offset: 0,
             scores: base + room[0],
             most: base + room[1],
@@ -450,7 +450,7 @@ impl Primitives for OnDevice<'_> {
             heads: 1,
             kv_heads: 1,
             width: width as u32,
-            head_bytes: head_bytes(width) as u32,
+            head_bytes: head_bytes(width, Tier::Deterministic) as u32,
             stride: padded as u32,
             scale_stride: padded as u32 / 32,
             segments: segments as u32,
@@ -494,9 +494,10 @@ fn linears<'a>(
 
 /// Keys and values as `rotate` stores them.
 fn cache(keys: &[Vec<Q8>], values: &[Vec<Q8>], tables: &[u32], width: usize) -> Vec<u8> {
-    let mut bytes = vec![0u8; tables.len() * head_bytes(width)];
+    let mut bytes = vec![0u8; tables.len() * head_bytes(width, Tier::Deterministic)];
     for (position, (key, value)) in keys.iter().zip(values).enumerate() {
-        let page = &mut bytes[tables[position / PAGE] as usize * head_bytes(width)..][..head_bytes(width)];
+        let page = &mut bytes[tables[position / PAGE] as usize * head_bytes(width, Tier::Deterministic)..]
+            [..head_bytes(width, Tier::Deterministic)];
         let slot = position % PAGE;
         for (which, blocks) in [key, value].into_iter().enumerate() {
             let slot = which * PAGE + slot;

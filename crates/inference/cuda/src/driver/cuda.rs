@@ -6,7 +6,7 @@ use super::{
     nvrtc::Nvrtc,
 };
 use crate::{
-    CopyId, Device, DeviceError, HostBytes, HostMemory, ProgramId,
+    CopyId, Device, DeviceError, HostBytes, HostMemory, ProgramId, Tier,
     launch::{Kernel, Launch},
     plan::Arena,
     sources::{SOURCES, digest},
@@ -24,6 +24,7 @@ const STAGING: usize = 4 << 20;
 #[derive(Debug)]
 pub struct CudaDevice {
     name: String,
+    capability: (i32, i32),
     context: Arc<Context>,
     /// Where everything runs, and where adapters are copied beside it.
     compute: Stream,
@@ -65,18 +66,25 @@ impl Drop for Stream {
 }
 
 impl CudaDevice {
-    /// Opens a device and compiles the kernels for it, or takes them from `cache`. `nvrtc` names the compiler's library where
+    /// Opens a device and compiles a tier's kernels for it, or takes them from `cache`. `nvrtc` names the compiler's library where
     /// the linker does not find it.
-    pub fn open(ordinal: i32, nvrtc: Option<&Path>, cache: Option<&Path>) -> Result<Self, DeviceError> {
+    pub fn open(
+        ordinal: i32,
+        nvrtc: Option<&Path>,
+        cache: Option<&Path>,
+        tier: Tier,
+    ) -> Result<Self, DeviceError> {
         let context = Context::open(ordinal)?;
         let nvrtc = Nvrtc::open(nvrtc)?;
         let (major, minor) = context.capability()?;
+        tier.check((major, minor))?;
         let arch = architecture(&nvrtc, major * 10 + minor)?;
         let name = format!("cuda-{arch} {}", context.device_name()?);
         let (compute, copies) = (Stream::new()?, Stream::new()?);
         let (outgoing, incoming) = (Pinned::new(&context, STAGING)?, Pinned::new(&context, STAGING)?);
         let mut device = Self {
             name,
+            capability: (major, minor),
             context,
             compute,
             copies,
@@ -90,13 +98,20 @@ impl CudaDevice {
             incoming,
             next: 0,
         };
-        device.load(&nvrtc, &arch, cache)?;
+        device.load(&nvrtc, &arch, cache, tier)?;
         Ok(device)
     }
 
-    fn load(&mut self, nvrtc: &Nvrtc, arch: &str, folder: Option<&Path>) -> Result<(), DeviceError> {
+    fn load(
+        &mut self,
+        nvrtc: &Nvrtc,
+        arch: &str,
+        folder: Option<&Path>,
+        tier: Tier,
+    ) -> Result<(), DeviceError> {
         let driver = self.context.driver();
-        for (index, source) in SOURCES.iter().enumerate() {
+        for index in tier.sources().iter().copied() {
+            let source = &SOURCES[index];
             let key = Key { digest: digest(source), arch, nvrtc: nvrtc.version(), driver };
             let kept = folder.and_then(|folder| cache::load(folder, &key));
             let image = match kept {
@@ -192,6 +207,10 @@ fn function(module: sys::CUmodule, kernel: Kernel) -> Result<sys::CUfunction, De
 impl Device for CudaDevice {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn capability(&self) -> (i32, i32) {
+        self.capability
     }
 
     fn free_memory(&self) -> Result<u64, DeviceError> {

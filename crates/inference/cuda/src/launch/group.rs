@@ -4,13 +4,16 @@ use super::{
     Kernel, Launch,
     params::{ExpandParams, LinearParams, Matrix},
 };
-use crate::{pack::TILE, plan::Bucket};
+use crate::{
+    pack::{Layout, TILE},
+    plan::Bucket,
+};
 
 /// Threads of a block, at most.
 const WARPS: u32 = 8;
 /// Tiles that a block of `expand` has, for each of its warps.
 const EACH: u32 = 4;
-/// Row tiles of a block of `linear_wide`.
+/// Row tiles of a block of `linear_wide`, a warp each.
 const WIDE_TILES: u32 = 8;
 /// Vectors of a block of `linear_wide`.
 const WIDE_VECTORS: u32 = 64;
@@ -51,10 +54,30 @@ impl Linears<'_> {
         self.matrices.iter().map(|matrix| matrix.rows.div_ceil(TILE as u32)).sum()
     }
 
+    /// Bytes from one vector to the next, and how many scales.
+    const fn strides(&self) -> (u32, u32) {
+        let Matrix { layout, blocks, .. } = self.matrices[0];
+        if layout == BRAIN {
+            (blocks * 32, blocks.div_ceil(16))
+        } else if layout == EIGHT {
+            (blocks * 64, blocks.div_ceil(8))
+        } else {
+            (blocks.div_ceil(8) * 256, blocks.div_ceil(8) * 8)
+        }
+    }
+
+    /// Threads of a block of one tile: a warp for each segment of 256 values, as far as a block has them.
+    fn threads(&self) -> u32 {
+        let (_, scales) = self.strides();
+        let fast = self.matrices[0].layout >= BRAIN;
+        let segments = if fast { scales } else { scales / 8 };
+        32 * segments.clamp(1, WARPS)
+    }
+
     fn params(&self, adapters: &Adapters, bucket: &Bucket) -> LinearParams {
         let mut matrices = [Matrix::default(); 3];
         matrices[..self.matrices.len()].copy_from_slice(self.matrices);
-        let segments = self.matrices[0].blocks.div_ceil(8);
+        let (stride, scale_stride) = self.strides();
         let ranks = bucket.rank_tiles * TILE as u32;
         LinearParams {
             matrices,
@@ -69,8 +92,8 @@ impl Linears<'_> {
             scaled: if self.projection.is_some() { adapters.scaled } else { 0 },
             matrix_count: self.matrices.len() as u32,
             tiles: self.tiles(),
-            stride: segments * 256,
-            scale_stride: segments * 8,
+            stride,
+            scale_stride,
             out_stride: self.out_stride,
             count_word: self.count_word,
             layer: self.layer,
@@ -89,11 +112,14 @@ impl Linears<'_> {
         let params = self.params(adapters, bucket);
         let shrinks = params.group_bound * params.projections * params.rank_tiles;
         if Bucket::is_wide(self.vectors) {
-            let grid = [params.tiles.div_ceil(WIDE_TILES), self.vectors.div_ceil(WIDE_VECTORS), 1];
+            // Of one block of vectors there are few blocks: half as large, they reach more of the device.
+            let fast = self.matrices[0].layout >= BRAIN;
+            let tiles = if fast && self.vectors <= WIDE_VECTORS { WIDE_TILES / 2 } else { WIDE_TILES };
+            let grid = [params.tiles.div_ceil(tiles), self.vectors.div_ceil(WIDE_VECTORS), 1];
             out.push(Launch {
-                kernel: Kernel::LinearWide,
+                kernel: linear_wide(params.matrices[0].layout),
                 grid,
-                threads: 32 * WARPS,
+                threads: 32 * tiles,
                 params: params.bytes(),
             });
             self.shrink(adapters, bucket, out);
@@ -101,9 +127,9 @@ impl Linears<'_> {
             let eights = Bucket::eights(self.vectors);
             let grid = [params.tiles + shrinks, self.vectors.div_ceil(eights * 8), 1];
             out.push(Launch {
-                kernel: linear(eights),
+                kernel: linear(eights, params.matrices[0].layout),
                 grid,
-                threads: threads(&params),
+                threads: self.threads(),
                 params: params.bytes(),
             });
         }
@@ -115,11 +141,11 @@ impl Linears<'_> {
         let params = LinearParams { tiles: 0, ..self.params(adapters, bucket) };
         let shrinks = params.group_bound * params.projections * params.rank_tiles;
         if shrinks > 0 {
-            let kernel = linear(Bucket::eights(self.vectors));
+            let kernel = linear(Bucket::eights(self.vectors), params.matrices[0].layout);
             out.push(Launch {
                 kernel,
                 grid: [shrinks, 1, 1],
-                threads: threads(&params),
+                threads: self.threads(),
                 params: params.bytes(),
             });
         }
@@ -161,19 +187,33 @@ impl Linears<'_> {
             pad: 0,
         };
         let grid = [blocks, linear.group_bound, 1];
-        out.push(Launch { kernel: Kernel::Expand, grid, threads: 32 * WARPS, params: params.bytes() });
+        let fast = linear.matrices[0].layout >= BRAIN;
+        let kernel = if fast { Kernel::FastExpand } else { Kernel::Expand };
+        out.push(Launch { kernel, grid, threads: 32 * WARPS, params: params.bytes() });
     }
 }
 
-const fn linear(eights: u32) -> Kernel {
-    match eights {
-        1 => Kernel::Linear1,
-        2 => Kernel::Linear2,
+const BRAIN: u32 = Layout::Brain as u32;
+const EIGHT: u32 = Layout::Eight as u32;
+
+const fn linear(eights: u32, layout: u32) -> Kernel {
+    match (layout, eights) {
+        (BRAIN, 1) => Kernel::FastLinear1,
+        (BRAIN, 2) => Kernel::FastLinear2,
+        (BRAIN, _) => Kernel::FastLinear4,
+        (EIGHT, 1) => Kernel::Fast8Linear1,
+        (EIGHT, 2) => Kernel::Fast8Linear2,
+        (EIGHT, _) => Kernel::Fast8Linear4,
+        (_, 1) => Kernel::Linear1,
+        (_, 2) => Kernel::Linear2,
         _ => Kernel::Linear4,
     }
 }
 
-/// A warp for each segment, as far as a block has them.
-fn threads(params: &LinearParams) -> u32 {
-    32 * params.scale_stride.div_ceil(8).clamp(1, WARPS)
+const fn linear_wide(layout: u32) -> Kernel {
+    match layout {
+        BRAIN => Kernel::FastLinearWide,
+        EIGHT => Kernel::Fast8LinearWide,
+        _ => Kernel::LinearWide,
+    }
 }

@@ -25,11 +25,28 @@ pub enum Kernel {
     Activate,
     Exponentials,
     QuantizeBlocks,
+    FastEmbed,
+    FastNorm,
+    FastLinear1,
+    FastLinear2,
+    FastLinear4,
+    FastLinearWide,
+    FastExpand,
+    FastRotate,
+    FastActivate,
+    FastAttendSplit,
+    FastAttendCombine,
+    FastAttendTile,
+    Fast8Linear1,
+    Fast8Linear2,
+    Fast8Linear4,
+    Fast8LinearWide,
+    Fast8Quantize,
 }
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 32] = [
         Self::EmbedTokens,
         Self::RmsNorm,
         Self::Linear1,
@@ -45,6 +62,23 @@ impl Kernel {
         Self::Activate,
         Self::Exponentials,
         Self::QuantizeBlocks,
+        Self::FastEmbed,
+        Self::FastNorm,
+        Self::FastLinear1,
+        Self::FastLinear2,
+        Self::FastLinear4,
+        Self::FastLinearWide,
+        Self::FastExpand,
+        Self::FastRotate,
+        Self::FastActivate,
+        Self::FastAttendSplit,
+        Self::FastAttendCombine,
+        Self::FastAttendTile,
+        Self::Fast8Linear1,
+        Self::Fast8Linear2,
+        Self::Fast8Linear4,
+        Self::Fast8LinearWide,
+        Self::Fast8Quantize,
     ];
 
     /// Its name in the compiled module.
@@ -65,6 +99,23 @@ impl Kernel {
             Self::Activate => "activate",
             Self::Exponentials => "exponentials",
             Self::QuantizeBlocks => "quantize_blocks",
+            Self::FastEmbed => "fast_embed",
+            Self::FastNorm => "fast_norm",
+            Self::FastLinear1 => "fast_linear_1",
+            Self::FastLinear2 => "fast_linear_2",
+            Self::FastLinear4 => "fast_linear_4",
+            Self::FastLinearWide => "fast_linear_wide",
+            Self::FastExpand => "fast_expand",
+            Self::FastRotate => "fast_rotate",
+            Self::FastActivate => "fast_activate",
+            Self::FastAttendSplit => "fast_attend_split",
+            Self::FastAttendCombine => "fast_attend_combine",
+            Self::FastAttendTile => "fast_attend_tile",
+            Self::Fast8Linear1 => "fast8_linear_1",
+            Self::Fast8Linear2 => "fast8_linear_2",
+            Self::Fast8Linear4 => "fast8_linear_4",
+            Self::Fast8LinearWide => "fast8_linear_wide",
+            Self::Fast8Quantize => "fast8_quantize",
         }
     }
 
@@ -79,6 +130,21 @@ impl Kernel {
             | Self::QuantizeBlocks => 0,
             Self::Linear1 | Self::Linear2 | Self::Linear4 | Self::LinearWide | Self::Expand => 1,
             Self::AttendScores | Self::AttendValues | Self::AttendCombine | Self::AttendTile => 2,
+            Self::FastEmbed
+            | Self::FastNorm
+            | Self::FastLinear1
+            | Self::FastLinear2
+            | Self::FastLinear4
+            | Self::FastLinearWide
+            | Self::FastExpand
+            | Self::FastRotate
+            | Self::FastActivate => 3,
+            Self::FastAttendSplit | Self::FastAttendCombine | Self::FastAttendTile => 4,
+            Self::Fast8Linear1
+            | Self::Fast8Linear2
+            | Self::Fast8Linear4
+            | Self::Fast8LinearWide
+            | Self::Fast8Quantize => 5,
         }
     }
 }

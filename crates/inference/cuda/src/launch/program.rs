@@ -9,7 +9,11 @@ use super::{
     group::{Adapters, Linears},
     params::{ActivateParams, AttendParams, EmbedParams, Matrix, NormParams, RotateParams},
 };
-use crate::plan::{Bucket, Sections};
+use crate::{
+    Tier,
+    pack::Layout,
+    plan::{Bucket, Sections},
+};
 
 /// Word of the header with the number of tokens.
 const TOKENS: u32 = 0;
@@ -21,6 +25,8 @@ const NORM_THREADS: u32 = 256;
 const ROTATE_WARPS: u32 = 4;
 const ACTIVATE_WARPS: u32 = 8;
 const ATTEND_THREADS: u32 = 128;
+/// Segments, and tasks, of a block of the fast tier's attention.
+const ATTEND_WARPS: u32 = 4;
 
 /// Where a layer's weights are.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -72,6 +78,8 @@ pub struct ModelMap {
     pub eps: f32,
     /// f32(1/√width).
     pub scale: f32,
+    /// Which kernels run.
+    pub tier: Tier,
 }
 
 /// Where a step's buffers are.
@@ -125,8 +133,15 @@ impl Program<'_> {
         self.b.metadata + u64::from(section) * 4
     }
 
+    /// Launches the tier's form of a kernel.
     fn push(&mut self, kernel: Kernel, grid: [u32; 3], threads: u32, params: Vec<u8>) {
+        let kernel = self.model.tier.kernel(kernel);
         self.out.push(Launch { kernel, grid, threads, params });
+    }
+
+    /// Bytes from one vector to the next.
+    const fn stride(&self, width: u32) -> u32 {
+        if self.model.tier.is_fast() { width * 2 } else { padded(width) * 32 }
     }
 
     fn step(&mut self) {
@@ -181,7 +196,7 @@ impl Program<'_> {
             raw: 0,
             count_word: if last { WANTED } else { TOKENS },
             width,
-            stride: padded(width) * 32,
+            stride: self.stride(width),
             scale_stride: padded(width),
             eps: self.model.eps,
             pad: 0,
@@ -209,6 +224,9 @@ impl Program<'_> {
             scaled: if self.bucket.scaled > 0 { self.meta(self.s.scaled) } else { 0 },
         };
         let head = projection.is_none();
+        if matrices[0].layout == Layout::Eight as u32 {
+            self.eights(matrices[0].blocks * Layout::Eight.block() as u32);
+        }
         let linears = Linears {
             matrices,
             layer,
@@ -222,6 +240,23 @@ impl Program<'_> {
             count_word: if head { WANTED } else { TOKENS },
         };
         linears.push(&adapters, self.bucket, &mut self.out);
+    }
+
+    /// The vectors to e4m3, beside what they are in bf16.
+    fn eights(&mut self, width: u32) {
+        let params = ActivateParams {
+            header: self.b.metadata,
+            gate_up: self.b.codes,
+            scales: self.b.scales,
+            weighted: self.b.weighted,
+            width,
+            in_stride: self.stride(width),
+            stride: width,
+            scale_stride: width.div_ceil(256),
+            ..ActivateParams::default()
+        };
+        let grid = [width.div_ceil(256).div_ceil(ACTIVATE_WARPS), self.bucket.tokens, 1];
+        self.push(Kernel::Fast8Quantize, grid, 32 * ACTIVATE_WARPS, params.bytes());
     }
 
     fn rotate(&mut self, layer: u32) {
@@ -281,20 +316,27 @@ impl Program<'_> {
             kv_heads: m.kv_heads,
             width: m.head_dim,
             head_bytes: m.head_bytes,
-            stride: padded(width) * 32,
+            stride: self.stride(width),
             scale_stride: padded(width),
             segments: bucket.segments,
             scale: m.scale,
         };
+        let fast = m.tier.is_fast();
         if bucket.splits > 0 {
             let grid = [bucket.segments, m.kv_heads, bucket.splits];
-            self.push(Kernel::AttendScores, grid, ATTEND_THREADS, split.bytes());
-            self.push(Kernel::AttendValues, grid, ATTEND_THREADS, split.bytes());
+            if fast {
+                let grid = [bucket.segments.div_ceil(ATTEND_WARPS), m.kv_heads, bucket.splits];
+                self.push(Kernel::FastAttendSplit, grid, ATTEND_THREADS, split.bytes());
+            } else {
+                self.push(Kernel::AttendScores, grid, ATTEND_THREADS, split.bytes());
+                self.push(Kernel::AttendValues, grid, ATTEND_THREADS, split.bytes());
+            }
             self.push(Kernel::AttendCombine, [m.heads, bucket.splits, 1], ATTEND_THREADS, split.bytes());
         }
         if bucket.tiles > 0 {
             let tile = AttendParams { work: self.meta(self.s.tiles), ..split };
-            self.push(Kernel::AttendTile, [bucket.tiles, m.heads, 1], ATTEND_THREADS, tile.bytes());
+            let blocks = if fast { bucket.tiles.div_ceil(ATTEND_WARPS) } else { bucket.tiles };
+            self.push(Kernel::AttendTile, [blocks, m.heads, 1], ATTEND_THREADS, tile.bytes());
         }
     }
 
@@ -311,7 +353,7 @@ impl Program<'_> {
             raw: 0,
             width,
             in_stride: 2 * width,
-            stride: padded(width) * 32,
+            stride: self.stride(width),
             scale_stride: padded(width),
         };
         let grid = [(width / 32).div_ceil(ACTIVATE_WARPS), self.bucket.tokens, 1];

@@ -33,6 +33,10 @@ pub enum Layout {
     Float = 6,
     /// The same of one block of at most sixteen columns: only those are stored.
     Narrow = 7,
+    /// The fast tier's: bf16, no blocks but chunks of sixteen columns.
+    Brain = 8,
+    /// e4m3 with an f32 scale for each row, in chunks of 32 columns.
+    Eight = 9,
 }
 
 impl Layout {
@@ -47,6 +51,16 @@ impl Layout {
             Format::Q5K => Self::ByteWide,
             Format::Q6K => Self::Six,
         }
+    }
+
+    /// Whether it is a form of the fast tier.
+    pub(crate) const fn is_fast(self) -> bool {
+        matches!(self, Self::Brain | Self::Eight)
+    }
+
+    /// Columns of a block, or of a chunk.
+    pub const fn block(self) -> usize {
+        if matches!(self, Self::Brain) { 16 } else { 32 }
     }
 
     pub(crate) const fn nibbles(self) -> bool {
@@ -66,7 +80,7 @@ impl Layout {
         if matches!(self, Self::FourWide | Self::ByteWide) { 4 } else { 2 }
     }
 
-    /// Words of a lane for each block.
+    /// Words of a lane for each block or chunk.
     pub(crate) const fn words(self) -> usize {
         if self.nibbles() || matches!(self, Self::Narrow) { 2 } else { 4 }
     }
@@ -91,7 +105,7 @@ pub struct Shape {
 impl Shape {
     /// Blocks of a row, the last one padded with zeros.
     pub const fn blocks(&self) -> usize {
-        self.columns.div_ceil(32)
+        self.columns.div_ceil(self.layout.block())
     }
 
     /// Tiles of sixteen rows, the last one padded with zeros.
@@ -99,9 +113,9 @@ impl Shape {
         self.rows.div_ceil(TILE)
     }
 
-    /// Segments of a row.
+    /// Segments of a row, 256 columns each.
     pub const fn segments(&self) -> usize {
-        self.blocks().div_ceil(SEGMENT)
+        self.columns.div_ceil(32).div_ceil(SEGMENT)
     }
 
     /// Bytes of the codes.
@@ -110,6 +124,10 @@ impl Shape {
     }
 
     const fn scale_section(&self) -> usize {
+        if self.layout.is_fast() {
+            let rows = if matches!(self.layout, Layout::Eight) { self.tiles() * TILE * 4 } else { 0 };
+            return rows.next_multiple_of(256);
+        }
         self.tiles() * self.segments() * TILE * SEGMENT * self.layout.scale_bytes()
     }
 

@@ -221,6 +221,8 @@ pub(crate) struct Trouble {
     pub(crate) memory: u64,
     /// How often a copy beside the work is asked for before it is done.
     pub(crate) copy_polls: usize,
+    /// Its compute capability, if it is not 9.0.
+    pub(crate) capability: Option<(i32, i32)>,
 }
 
 /// The device.
@@ -289,6 +291,10 @@ fn put(to: u64, bytes: &[u8]) {
 impl Device for Emulator {
     fn name(&self) -> &str {
         "cuda-emulated"
+    }
+
+    fn capability(&self) -> (i32, i32) {
+        self.trouble.capability.unwrap_or((9, 0))
     }
 
     fn free_memory(&self) -> Result<u64, DeviceError> {

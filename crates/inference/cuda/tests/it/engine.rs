@@ -13,7 +13,7 @@ use tributary_adapters::{
     CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Memory, ResidencyConfig, Source, TENSORS_FILE,
 };
 use tributary_cpu::CpuBackend;
-use tributary_cuda::{Device, DeviceChoice, DeviceError, Options, Starter};
+use tributary_cuda::{Device, DeviceChoice, DeviceError, Options, Starter, Tier};
 use tributary_engine::{
     AdapterSet, AdapterStore, Engine, EngineConfig, GenerateRequest, InferenceBackend, Outcome, PPM,
     SamplingParams, StopRules,
@@ -28,6 +28,7 @@ const OPTIONS: Options = Options {
     step_tokens: 64,
     rows: 8,
     split_bytes: 1 << 20,
+    tier: Tier::Deterministic,
 };
 
 /// An engine whose factory opens `device` first; counts how often the CPU was started.
@@ -38,19 +39,29 @@ fn engine(folder: &Path, choice: DeviceChoice, device: Option<Emulator>) -> (Eng
 fn engine_within(
     folder: &Path,
     choice: DeviceChoice,
+    device: Option<Emulator>,
+    memory: Memory,
+) -> (Engine, Arc<AtomicUsize>) {
+    engine_of(folder, choice, device, memory, Tier::Deterministic)
+}
+
+fn engine_of(
+    folder: &Path,
+    choice: DeviceChoice,
     mut device: Option<Emulator>,
     memory: Memory,
+    tier: Tier,
 ) -> (Engine, Arc<AtomicUsize>) {
     let open = move |_| match device.take() {
         Some(device) => Ok(Box::new(device) as Box<dyn Device>),
         None => Err(DeviceError::Absent("no more".to_owned())),
     };
-    let mut starter = Starter::new(choice, OPTIONS, Box::new(open));
+    let mut starter = Starter::new(choice, Options { tier, ..OPTIONS }, Box::new(open));
     let (path, started) = (folder.to_owned(), Arc::new(AtomicUsize::new(0)));
     let counter = Arc::clone(&started);
     let factory = move || {
         let mut model = Model::open(&path).unwrap();
-        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes) {
+        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes)? {
             return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
         }
         counter.fetch_add(1, Ordering::Relaxed);
@@ -135,6 +146,57 @@ async fn answers_are_the_cpus_before_and_after_the_device_is_lost() {
     assert!(broke > 0, "the device was never lost");
     assert_eq!(started.load(Ordering::Relaxed), 1, "the CPU took over once");
     assert!(gpu.info().unwrap().backend.starts_with("cpu"));
+}
+
+/// Answers of a fast tier are the same each time, in company and alone, and say that they are its own. When the device is lost, nobody
+/// answers any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fast_tier_answers_for_itself_alone() {
+    let (model, folder) = (model_folder(7).unwrap(), tempfile::tempdir().unwrap());
+    let adapter = [(source(folder.path(), 3, true), 1.0)];
+    let (cpu, _) = engine(model.path(), DeviceChoice::Cpu, None);
+    let fast = |trouble| {
+        let device = Some(Emulator::with(Watch::Shadow, trouble, false));
+        engine_of(model.path(), DeviceChoice::Auto, device, Memory::new(usize::MAX), Tier::Fast)
+    };
+    let lost = Trouble { lost_at: Some(40), ..Trouble::default() };
+    let ((one, _), (two, started)) = (fast(Trouble::default()), fast(lost));
+    let identity = one.ready().await.unwrap().identity;
+    assert_eq!(two.ready().await.unwrap().identity, identity);
+    assert_ne!(cpu.ready().await.unwrap().identity.profile, identity.profile);
+    let caches = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let stores =
+        [(&cpu, &caches[0]), (&one, &caches[1]), (&two, &caches[2])].map(|(e, c)| store(e, c.path()));
+    let composition = |seed: u64| if seed.is_multiple_of(2) { &adapter[..] } else { &[] };
+    let mut alone = Vec::new();
+    for seed in 0..4 {
+        let asked = request("the quick", seed, stores[1].lease(composition(seed)).await.unwrap());
+        alone.push(run(&one, asked).await.unwrap());
+    }
+    let mut company = Vec::new();
+    for seed in 0..4 {
+        let leased = stores[1].lease(composition(seed)).await.unwrap();
+        company.push(one.submit(request("the quick", seed, leased)).unwrap());
+    }
+    for (handle, alone) in company.into_iter().zip(&alone) {
+        let found = handle.finish().await.unwrap().1;
+        assert_eq!((&found.tokens, found.logits_root), (&alone.tokens, alone.logits_root));
+        assert_eq!(found.exec_hash, alone.exec_hash);
+    }
+    let on_cpu = request("the quick", 0, stores[0].lease(composition(0)).await.unwrap());
+    assert_ne!(run(&cpu, on_cpu).await.unwrap().exec_hash, alone[0].exec_hash);
+    let mut broke = 0;
+    for seed in (0..4).cycle().take(40) {
+        let Ok(leased) = stores[2].lease(composition(seed)).await else { break };
+        let Ok(handle) = two.submit(request("the quick", seed, leased)) else { break };
+        let answer = tokio::time::timeout(Duration::from_secs(60), handle.finish()).await;
+        match answer.expect("nobody waits for an engine that is off") {
+            Ok((_, found)) => assert_eq!(found.logits_root, alone[seed as usize].logits_root),
+            Err(_) => broke += 1,
+        }
+    }
+    assert!(broke > 0, "the device was never lost");
+    assert_eq!(started.load(Ordering::Relaxed), 0, "the CPU took over");
 }
 
 /// Pages of a device are not the host's: adapters may fill the budget beside what is kept of the weights, and requests go on.

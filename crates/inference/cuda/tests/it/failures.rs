@@ -5,7 +5,7 @@ use crate::{
     model::{HASHES, OPTIONS, Sequence, adapter, backend_on, config, dora, expected, part, results, small},
 };
 use tributary_adapters::Projection;
-use tributary_cuda::{CudaBackend, CudaDevice, CudaError, DeviceError, Nvrtc, Options};
+use tributary_cuda::{CudaBackend, CudaDevice, CudaError, DeviceError, Nvrtc, Options, Tier};
 use tributary_engine::{BackendError, InferenceBackend, PrepareError, RowError, SeqId, StepOutput};
 use tributary_weights::{Architecture, Config, Format};
 
@@ -182,7 +182,7 @@ fn a_lost_device_fails_the_step() {
 fn what_is_missing_is_named() {
     let missing = Nvrtc::open(Some("/nonexistent/libnvrtc.so".as_ref())).unwrap_err();
     assert!(matches!(missing, DeviceError::Nvrtc(_)));
-    let error = CudaDevice::open(4096, None, None).unwrap_err();
+    let error = CudaDevice::open(4096, None, None, Tier::Deterministic).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, DeviceError::Absent(_) | DeviceError::Driver { .. }), "{text}");
 }

@@ -13,7 +13,7 @@ use tributary_engine::{Admission, InferenceBackend, LoraPart, SeqId, StepOutput}
 use tributary_weights::{Architecture, Config, Format, Weights};
 
 /// Runs one sequence in chunks.
-fn alone(backend: &mut CudaBackend, sequence: &Sequence, chunk: usize) -> Bits {
+pub(crate) fn alone(backend: &mut CudaBackend, sequence: &Sequence, chunk: usize) -> Bits {
     let mut out = StepOutput::default();
     let mut bits = Bits::new();
     while bits.len() < sequence.tokens.len() {
@@ -173,7 +173,7 @@ fn admit(backend: &mut CudaBackend, sequence: &Sequence) {
     }
 }
 
-fn together(backend: &mut CudaBackend, sequences: &[Sequence], random: &mut Random) -> Vec<Bits> {
+pub(crate) fn together(backend: &mut CudaBackend, sequences: &[Sequence], random: &mut Random) -> Vec<Bits> {
     let mut bits: Vec<Bits> = vec![Vec::new(); sequences.len()];
     let mut out = StepOutput::default();
     sequences.iter().for_each(|sequence| admit(backend, sequence));

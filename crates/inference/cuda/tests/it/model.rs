@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use tributary_adapters::{Adapter, LoraModule, Projection};
 use tributary_cpu::reference::{Lora, Reference};
-use tributary_cuda::{CudaBackend, Device, Options};
+use tributary_cuda::{CudaBackend, Device, Options, Tier};
 use tributary_engine::{InferenceBackend, LoraPart, PageId, Row, RowError, SeqId, StepOutput, Wanted};
 use tributary_weights::{Architecture, Config, Format, Hashes, Layer, Matrix, Weights};
 
@@ -33,7 +33,7 @@ impl Random {
 }
 
 /// Random codes with scales of a trained layer's size.
-fn matrix(random: &mut Random, format: Format, rows: usize, columns: usize) -> Matrix {
+pub(crate) fn matrix(random: &mut Random, format: Format, rows: usize, columns: usize) -> Matrix {
     let half = |value: f32| half::f16::from_f32(value).to_le_bytes();
     let mut data: Vec<u8> = Vec::new();
     for _ in 0..rows * columns / format.block_len() {
@@ -149,10 +149,21 @@ pub(crate) const OPTIONS: Options = Options {
     step_tokens: 256,
     rows: 32,
     split_bytes: 1 << 20,
+    tier: Tier::Deterministic,
 };
 
 pub(crate) fn backend_on(device: impl Device + 'static, config: &Config, weights: &Weights) -> CudaBackend {
-    CudaBackend::new(Box::new(device), config, weights.clone(), &HASHES, &OPTIONS).unwrap()
+    backend_on_tier(device, config, weights, Tier::Deterministic)
+}
+
+pub(crate) fn backend_on_tier(
+    device: impl Device + 'static,
+    config: &Config,
+    weights: &Weights,
+    tier: Tier,
+) -> CudaBackend {
+    CudaBackend::new(Box::new(device), config, weights.clone(), &HASHES, &Options { tier, ..OPTIONS })
+        .unwrap()
 }
 
 pub(crate) fn part(backend: &CudaBackend, adapter: &Adapter, weight: f32) -> LoraPart {

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use tributary_cuda::{
+    Tier,
     launch::{Buffers, Kernel, Launch, LayerMap, ModelMap, launches, params::Matrix},
+    pack::Layout,
     plan::{Arena, Bucket, Limits, RowPart, Sections, Work, encode},
 };
 
@@ -173,8 +175,18 @@ fn written(work: &Work, bucket: &Bucket) {
     assert!([sections.groups, sections.tiles, sections.scaled].iter().all(|at| at % 4 == 0));
 }
 
-fn model() -> ModelMap {
-    let matrix = |rows, column| Matrix { rows, blocks: 72, column, ..Matrix::default() };
+/// All matrices have 2,304 inputs, which no kernel minds here.
+fn model(tier: Tier) -> ModelMap {
+    let layout = match tier {
+        Tier::Deterministic => Layout::FourMin,
+        Tier::Fast => Layout::Brain,
+        Tier::FastFp8 => Layout::Eight,
+    };
+    let of = |layout: Layout, rows, column| {
+        let blocks = 2304 / layout.block() as u32;
+        Matrix { layout: layout as u32, rows, blocks, column, ..Matrix::default() }
+    };
+    let matrix = |rows, column| of(layout, rows, column);
     let layer = LayerMap {
         qkv: [matrix(576, 0), matrix(192, 576), matrix(192, 768)],
         o: [matrix(576, 0)],
@@ -184,57 +196,68 @@ fn model() -> ModelMap {
     };
     ModelMap {
         layers: vec![layer; 3],
-        head: matrix(49_152, 0),
+        head: of(if tier.is_fast() { Layout::Brain } else { layout }, 49_152, 0),
         hidden: 576,
         intermediate: 1536,
         heads: 9,
         kv_heads: 3,
         head_dim: 64,
+        tier,
         ..ModelMap::default()
     }
 }
 
 /// Grids that the hardware takes, and that reach every token, wanted position, task and group.
-fn launched(work: &Work, bucket: &Bucket) {
-    let program = launches(&model(), &Buffers::default(), bucket);
+fn launched(work: &Work, bucket: &Bucket, tier: Tier) {
+    let program = launches(&model(tier), &Buffers::default(), bucket);
     let tokens = work.tokens.len() as u32;
     for Launch { kernel, grid, threads, .. } in &program {
         let [x, y, z] = *grid;
         assert!(x > 0 && y > 0 && z > 0 && x < 1 << 31 && y < 1 << 16 && z < 1 << 16, "{kernel:?} {grid:?}");
         assert!(threads.is_multiple_of(32) && (32..=256).contains(threads));
+        assert!(tier.sources().contains(&kernel.source()), "{kernel:?} is not compiled for {tier}");
         match kernel {
-            Kernel::EmbedTokens | Kernel::Rotate => assert!(x >= tokens),
-            Kernel::Activate => assert!(y >= tokens && x * 8 * 32 >= 1536),
+            Kernel::EmbedTokens | Kernel::Rotate | Kernel::FastEmbed | Kernel::FastRotate => {
+                assert!(x >= tokens)
+            }
+            Kernel::Activate | Kernel::FastActivate => assert!(y >= tokens && x * 8 * 32 >= 1536),
+            Kernel::Fast8Quantize => assert!(y >= tokens && x * 8 * 256 >= 2304),
+            Kernel::FastAttendSplit => {
+                assert!(x as usize * 4 >= work.split_segments && y == 3 && z as usize >= work.splits.len());
+            }
+            Kernel::FastAttendCombine => assert!(x == 9 && y as usize >= work.splits.len()),
+            Kernel::FastAttendTile => assert!(x as usize * 4 >= work.tiles.len() && y == 9),
             Kernel::AttendScores | Kernel::AttendValues => {
                 assert!(x as usize >= work.split_segments && y == 3 && z as usize >= work.splits.len());
             }
             Kernel::AttendCombine => assert!(x == 9 && y as usize >= work.splits.len()),
             Kernel::AttendTile => assert!(x as usize >= work.tiles.len() && y == 9),
-            Kernel::Expand => assert!(y as usize >= work.groups.len() && x > 0),
+            Kernel::Expand | Kernel::FastExpand => assert!(y as usize >= work.groups.len() && x > 0),
             _ => {}
         }
     }
-    let count = |kernel| program.iter().filter(|launch| launch.kernel == kernel).count();
-    assert_eq!(count(Kernel::RmsNorm), 6 + usize::from(!work.wanted.is_empty()));
-    assert_eq!(count(Kernel::Expand), if work.rank == 0 { 0 } else { 12 * bucket.places as usize });
-    assert_eq!(count(Kernel::AttendTile) > 0, !work.tiles.is_empty());
-    assert_eq!(count(Kernel::AttendCombine) > 0, !work.splits.is_empty());
+    let count =
+        |kernels: [Kernel; 2]| program.iter().filter(|launch| kernels.contains(&launch.kernel)).count();
+    assert_eq!(count([Kernel::RmsNorm, Kernel::FastNorm]), 6 + usize::from(!work.wanted.is_empty()));
+    let expands = if work.rank == 0 { 0 } else { 12 * bucket.places as usize };
+    assert_eq!(count([Kernel::Expand, Kernel::FastExpand]), expands);
+    assert_eq!(count([Kernel::AttendTile, Kernel::FastAttendTile]) > 0, !work.tiles.is_empty());
+    assert_eq!(count([Kernel::AttendCombine, Kernel::FastAttendCombine]) > 0, !work.splits.is_empty());
+    assert_eq!(count([Kernel::Fast8Quantize; 2]), if tier == Tier::FastFp8 { 12 } else { 0 });
     // Every tile of a layer's seven matrices, and of the head, meets every vector.
-    let linear = |launch: &&Launch| {
-        matches!(launch.kernel, Kernel::Linear1 | Kernel::Linear2 | Kernel::Linear4 | Kernel::LinearWide)
-    };
-    let covered = |launch: &Launch| match launch.kernel {
-        Kernel::Linear1 => launch.grid[1] * 8,
-        Kernel::Linear2 => launch.grid[1] * 16,
-        Kernel::Linear4 => launch.grid[1] * 32,
-        _ => launch.grid[1] * 64,
+    let vectors = |kernel: Kernel| match kernel {
+        Kernel::Linear1 | Kernel::FastLinear1 | Kernel::Fast8Linear1 => Some(8),
+        Kernel::Linear2 | Kernel::FastLinear2 | Kernel::Fast8Linear2 => Some(16),
+        Kernel::Linear4 | Kernel::FastLinear4 | Kernel::Fast8Linear4 => Some(32),
+        Kernel::LinearWide | Kernel::FastLinearWide | Kernel::Fast8LinearWide => Some(64),
+        _ => None,
     };
     let wide = bucket.tokens > 32;
-    let first = program.iter().find(linear).unwrap();
-    assert!(covered(first) >= tokens);
-    assert_eq!(first.kernel == Kernel::LinearWide, wide);
+    let first = program.iter().find(|launch| vectors(launch.kernel).is_some()).unwrap();
+    assert!(first.grid[1] * vectors(first.kernel).unwrap() >= tokens);
+    assert_eq!(vectors(first.kernel) == Some(64), wide);
     let tiles = (576 + 192 + 192) / 16;
-    assert!(if wide { first.grid[0] * 8 >= tiles } else { first.grid[0] >= tiles });
+    assert!(if wide { first.grid[0] * first.threads / 32 >= tiles } else { first.grid[0] >= tiles });
 }
 
 proptest! {
@@ -258,7 +281,7 @@ proptest! {
         scaled(&work, &rows);
         bounded(&work, &bucket);
         written(&work, &bucket);
-        launched(&work, &bucket);
+        Tier::ALL.into_iter().for_each(|tier| launched(&work, &bucket, tier));
     }
 
     #[test]

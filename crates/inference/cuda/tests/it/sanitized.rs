@@ -21,10 +21,12 @@ fn run(test: &str) -> Output {
 
 #[test]
 fn a_mixed_batch_is_clean() {
-    let output = run("forward::under_sanitizers");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("1 passed"), "{text}");
+    for test in ["forward::under_sanitizers", "fast::under_sanitizers"] {
+        let output = run(test);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("1 passed"), "{text}");
+    }
 }
 
 /// The sanitizers see what they are there for.

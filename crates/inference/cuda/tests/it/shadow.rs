@@ -63,15 +63,30 @@ fn parameters_have_the_compilers_sizes() {
     let library = library(Watch::Shadow);
     for kernel in Kernel::ALL {
         let name = match kernel {
-            Kernel::EmbedTokens => "EmbedParams",
-            Kernel::RmsNorm => "NormParams",
-            Kernel::Linear1 | Kernel::Linear2 | Kernel::Linear4 | Kernel::LinearWide => "LinearParams",
-            Kernel::Expand => "ExpandParams",
-            Kernel::Rotate => "RotateParams",
-            Kernel::AttendScores | Kernel::AttendValues | Kernel::AttendCombine | Kernel::AttendTile => {
-                "AttendParams"
-            }
-            Kernel::Activate => "ActivateParams",
+            Kernel::EmbedTokens | Kernel::FastEmbed => "EmbedParams",
+            Kernel::RmsNorm | Kernel::FastNorm => "NormParams",
+            Kernel::Linear1
+            | Kernel::Linear2
+            | Kernel::Linear4
+            | Kernel::LinearWide
+            | Kernel::FastLinear1
+            | Kernel::FastLinear2
+            | Kernel::FastLinear4
+            | Kernel::FastLinearWide
+            | Kernel::Fast8Linear1
+            | Kernel::Fast8Linear2
+            | Kernel::Fast8Linear4
+            | Kernel::Fast8LinearWide => "LinearParams",
+            Kernel::Expand | Kernel::FastExpand => "ExpandParams",
+            Kernel::Rotate | Kernel::FastRotate => "RotateParams",
+            Kernel::AttendScores
+            | Kernel::AttendValues
+            | Kernel::AttendCombine
+            | Kernel::AttendTile
+            | Kernel::FastAttendSplit
+            | Kernel::FastAttendCombine
+            | Kernel::FastAttendTile => "AttendParams",
+            Kernel::Activate | Kernel::FastActivate | Kernel::Fast8Quantize => "ActivateParams",
             Kernel::Exponentials | Kernel::QuantizeBlocks => "VectorParams",
         };
         let fields = STRUCTS.iter().find(|(other, _)| *other == name).unwrap().1;

@@ -122,6 +122,8 @@ impl Worker {
         tracing::error!(%reason, "Inference backend cannot start");
         self.set_status(Status::Failed(reason));
         carried.into_iter().for_each(|sequence| sequence.fail(GenerateError::Stopped));
+        // Who came before the status was seen is told by the end of its events. The watchdog keeps the channel open, so nobody else would.
+        while self.commands.recv().is_ok() {}
     }
 
     fn pause(&self, pause: &mut Duration, reason: &str) {

@@ -114,6 +114,30 @@ async fn a_backend_that_cannot_start() {
     assert!(matches!(engine.submit(request("x", 1)), Err(SubmitError::Unavailable(_))));
 }
 
+/// Who asked while a backend was started again, which then could not be, waited for ever: the watchdog keeps the commands' channel open.
+#[tokio::test]
+async fn who_asks_before_a_restart_fails_is_told() {
+    let tiny = Arc::new(Tiny::new());
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let inner = Box::new(tiny.backend(64));
+    let mut first = Some(Faulty { inner, fault: Fault::Error, loading: Arc::default() });
+    let factory = Box::new(move || match first.take() {
+        Some(backend) => Ok(Box::new(backend) as Inner),
+        None => {
+            wait.recv().unwrap();
+            Err(BackendError::Start("it broke for good".into()))
+        }
+    });
+    let engine = tiny.engine_over(quick(), factory);
+    engine.ready().await.unwrap();
+    assert!(matches!(run(&engine, request("!", 4)).await, Err(GenerateError::Backend(_))));
+    let late = engine.submit(request("innocent", 4)).unwrap();
+    go.send(()).unwrap();
+    let told = tokio::time::timeout(Duration::from_secs(60), late.finish()).await;
+    assert_eq!(told.expect("an end").unwrap_err(), GenerateError::Stopped);
+    assert_eq!(engine.status(), Status::Failed("it broke for good".into()));
+}
+
 #[tokio::test]
 async fn a_backend_that_starts_at_the_third_attempt() {
     let tiny = Tiny::new();
