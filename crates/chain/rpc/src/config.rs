@@ -80,6 +80,8 @@ pub struct EthConfig {
     pub max_blocks_per_filter: u64,
     /// `--rpc.max-logs-per-response`: 0 is no limit.
     pub max_logs_per_response: usize,
+    /// Searches for logs at the same time; the others wait.
+    pub max_concurrent_log_queries: usize,
     /// `--rpc.gascap`: gas of a call that names none.
     pub gas_cap: u64,
     /// `--rpc.evmtimeout`: how long a call may take; zero is no limit.
@@ -114,6 +116,7 @@ impl Default for EthConfig {
         Self {
             max_blocks_per_filter: 100_000,
             max_logs_per_response: 20_000,
+            max_concurrent_log_queries: cores.saturating_sub(2).max(2),
             gas_cap: 50_000_000,
             evm_timeout: Duration::from_secs(5),
             max_tracing_requests: cores.saturating_sub(2).max(2),

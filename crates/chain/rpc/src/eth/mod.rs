@@ -3,6 +3,7 @@
 mod access_list;
 mod api;
 mod block;
+mod bounds;
 mod call;
 mod conditional;
 mod config;
