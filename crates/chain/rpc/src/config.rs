@@ -59,6 +59,12 @@ pub struct ServerLimits {
     pub max_subscriptions_per_connection: u32,
     /// `--rpc.max-batch-size`: requests in one batch; 0 is no limit.
     pub max_batch_size: u32,
+    /// How long a request's body may take to arrive.
+    pub body_timeout: Duration,
+    /// How often a WebSocket peer is asked whether it is there.
+    pub ping_interval: Duration,
+    /// How long a peer may take nothing of what is sent to it (on Linux).
+    pub stall_timeout: Duration,
 }
 
 impl Default for ServerLimits {
@@ -69,6 +75,9 @@ impl Default for ServerLimits {
             max_response_size: 160 << 20,
             max_subscriptions_per_connection: 1024,
             max_batch_size: 1000,
+            body_timeout: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     CorsDomains, EndpointConfig, Modules, Namespaces, RpcConfig, ServerLimits,
-    server::{health::HealthLayer, meter::MeterLayer, vhosts::VirtualHostLayer},
+    server::{body::BodyLayer, health::HealthLayer, meter::MeterLayer, socket, vhosts::VirtualHostLayer},
 };
 use http::{Method, header::CONTENT_TYPE};
 use jsonrpsee::{
@@ -154,13 +154,14 @@ async fn serve(
     let middleware = tower::ServiceBuilder::new()
         .option_layer(cors(&endpoint.cors))
         .layer(VirtualHostLayer(Arc::new(endpoint.vhosts.clone())))
-        .layer(HealthLayer(modules.context().clone()));
+        .layer(HealthLayer(modules.context().clone()))
+        .layer(BodyLayer::new(limits));
+    let listener = socket::listen(address, limits).await.map_err(listen)?;
     let server = jsonrpsee::server::Server::builder()
         .set_config(server_config(transport, limits))
         .set_http_middleware(middleware)
         .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer::new(&methods, flag)))
-        .build(address)
-        .await
+        .build_from_tcp(listener)
         .map_err(listen)?;
     let bound = server.local_addr().map_err(listen)?;
     Ok((bound, server.start(methods)))
@@ -177,6 +178,8 @@ fn server_config(transport: Transport, limits: &ServerLimits) -> ServerConfig {
         .max_response_body_size(limits.max_response_size)
         .max_subscriptions_per_connection(limits.max_subscriptions_per_connection)
         .set_batch_request_config(batch)
+        .set_message_buffer_capacity(socket::QUEUE)
+        .enable_ws_ping(socket::pings(limits))
         .set_id_provider(SubscriptionIds);
     match transport {
         Transport::Http => config.http_only(),

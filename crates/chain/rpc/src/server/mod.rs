@@ -1,13 +1,15 @@
 //! Sockets, and what goes over them before and after the methods.
 //!
 //! ```text
-//! TCP ─► CORS ─► virtual hosts ─► GET /health ─► jsonrpsee: size, batch and connection limits ─► meter ─► methods
+//! TCP ─► CORS ─► virtual hosts ─► GET /health ─► whole body ─► jsonrpsee: size, batch and connection limits ─► meter ─► methods
 //! ```
 
+mod body;
 mod health;
 mod launch;
 mod meter;
 mod modules;
+mod socket;
 mod vhosts;
 
 pub use launch::{RpcHandle, ServerError};
