@@ -3,22 +3,19 @@
 use crate::{
     RpcContext, RpcError, RpcTransaction,
     blocking::Lane,
-    convert::pooled_to_rpc,
     eth::{
         EthFilterApiServer,
+        arrivals::Arrivals,
         bounds::{FilterPlace, FilterSpace, bounded},
         logs::matching_logs,
     },
 };
 use alloy_consensus::BlockHeader;
 use alloy_eips::{BlockId, BlockNumHash};
-use alloy_primitives::B256;
 use alloy_rpc_types_eth::{Filter, FilterBlockOption, FilterChanges, FilterId, Log};
 use jsonrpsee::core::{RpcResult, async_trait};
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc, time::Instant};
-use tokio::sync::broadcast::{self, error::TryRecvError};
-use tributary_pool::PooledTransaction;
 use tributary_spec::RecoveredBlock;
 
 /// Filters at the same time.
@@ -33,6 +30,8 @@ pub(crate) struct Filters {
     installed: Mutex<HashMap<FilterId, Arc<Mutex<Installed>>>>,
     /// Where filters of logs are kept.
     pub(crate) space: FilterSpace,
+    /// What filters of pending transactions tell.
+    arrivals: Arrivals,
 }
 
 #[derive(Debug)]
@@ -53,7 +52,8 @@ enum Kind {
     Blocks(BlockNumHash),
     Pending {
         full: bool,
-        news: broadcast::Receiver<Arc<PooledTransaction>>,
+        /// How many arrivals were told.
+        told: u64,
     },
 }
 
@@ -115,7 +115,17 @@ impl RpcContext {
                 *told = moves.head;
                 Ok(FilterChanges::Logs(logs))
             }
-            Kind::Pending { full, news } => Ok(pending_changes(news, *full)),
+            Kind::Pending { full, told } => {
+                let (hashes, count) = self.filters.arrivals.after(*told);
+                let changes = if *full {
+                    let known = hashes.into_iter().filter_map(|hash| self.rpc_transaction(hash).transpose());
+                    FilterChanges::Transactions(known.collect::<Result<_, _>>()?)
+                } else {
+                    FilterChanges::Hashes(hashes)
+                };
+                *told = count;
+                Ok(changes)
+            }
         }
     }
 
@@ -167,25 +177,6 @@ fn in_range(filter: &Filter, number: u64) -> bool {
     from.is_none_or(|from| number >= from) && to.is_none_or(|to| number <= to)
 }
 
-fn pending_changes(
-    news: &mut broadcast::Receiver<Arc<PooledTransaction>>,
-    full: bool,
-) -> FilterChanges<RpcTransaction> {
-    let mut txs = Vec::new();
-    loop {
-        match news.try_recv() {
-            Ok(tx) => txs.push(tx),
-            Err(TryRecvError::Lagged(_)) => {}
-            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-        }
-    }
-    if full {
-        FilterChanges::Transactions(txs.iter().map(|tx| pooled_to_rpc(tx)).collect())
-    } else {
-        FilterChanges::Hashes(txs.iter().map(|tx| tx.hash()).collect::<Vec<B256>>())
-    }
-}
-
 /// The methods.
 #[derive(Debug)]
 pub(crate) struct FilterMethods(pub(crate) RpcContext);
@@ -210,8 +201,8 @@ impl EthFilterApiServer for FilterMethods {
     }
 
     async fn new_pending_transaction_filter(&self, full: Option<bool>) -> RpcResult<FilterId> {
-        let news = self.0.pool.subscribe_pending();
-        Ok(self.0.install(|| Ok(Kind::Pending { full: full.unwrap_or_default(), news }))?)
+        let told = self.0.filters.arrivals.count(&self.0.pool);
+        Ok(self.0.install(|| Ok(Kind::Pending { full: full.unwrap_or_default(), told }))?)
     }
 
     async fn filter_changes(&self, id: FilterId) -> RpcResult<FilterChanges<RpcTransaction>> {

@@ -2,6 +2,7 @@
 
 mod access_list;
 mod api;
+mod arrivals;
 mod block;
 mod bounds;
 mod call;

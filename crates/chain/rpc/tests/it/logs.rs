@@ -1,6 +1,6 @@
 //! `eth_getLogs` and polled filters.
 
-use crate::node::{Node, config};
+use crate::node::{Node, config, transfer};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, TxKind};
 use jsonrpsee::rpc_params;
@@ -205,4 +205,26 @@ async fn few_searches_for_logs_run_at_a_time() {
     for search in searches {
         search.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_is_not_polled_does_not_keep_transactions() {
+    let node = Node::start().await;
+    let filter = node.ask("eth_newPendingTransactionFilter", rpc_params![true]).await;
+    let mut listener = node.pool.subscribe_pending();
+    let hash = node.send(0, transfer(Address::ZERO, 1, 0)).await;
+    let tx = Arc::downgrade(&listener.recv().await.unwrap());
+    drop(listener);
+    node.mine();
+    let gone = async {
+        while tx.upgrade().is_some() {
+            node.pool.sync();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("nobody keeps the transaction");
+    assert_eq!(node.ask("eth_getFilterChanges", rpc_params![&filter]).await[0]["hash"], json!(hash));
+    assert_eq!(node.ask("eth_getFilterChanges", rpc_params![&filter]).await, json!([]));
+    let later = node.ask("eth_newPendingTransactionFilter", rpc_params![]).await;
+    assert_eq!(node.ask("eth_getFilterChanges", rpc_params![&later]).await, json!([]), "what came before it");
 }
