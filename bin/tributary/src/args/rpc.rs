@@ -152,6 +152,7 @@ impl RpcArgs {
                 max_response_size: self.max_response_size.saturating_mul(1 << 20),
                 max_subscriptions_per_connection: self.max_subscriptions,
                 max_batch_size: self.max_batch,
+                ..ServerLimits::default()
             },
             eth: EthConfig {
                 max_blocks_per_filter: self.max_blocks_per_filter,

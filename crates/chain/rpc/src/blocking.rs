@@ -13,6 +13,8 @@ const READS: usize = 64;
 pub enum Lane {
     /// A look into the store or the pool.
     Read,
+    /// A search for logs: through many blocks, it may be, and with no clock.
+    Logs,
     /// A run of the EVM, bounded by the gas cap and by the clock.
     Call,
     /// A run of the EVM that records what it does.
@@ -23,6 +25,7 @@ pub enum Lane {
 #[derive(Debug)]
 pub(crate) struct Lanes {
     reads: Arc<Semaphore>,
+    logs: Arc<Semaphore>,
     calls: Arc<Semaphore>,
     traces: Arc<Semaphore>,
     call_timeout: Option<Duration>,
@@ -33,6 +36,7 @@ impl Lanes {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.max(1)));
         Self {
             reads: semaphore(READS),
+            logs: semaphore(config.max_concurrent_log_queries),
             calls: semaphore(config.max_concurrent_calls),
             traces: semaphore(config.max_tracing_requests),
             call_timeout: Some(config.evm_timeout).filter(|timeout| !timeout.is_zero()),
@@ -57,6 +61,7 @@ impl RpcContext {
     ) -> Result<T, RpcError> {
         let (semaphore, timeout) = match lane {
             Lane::Read => (&self.lanes.reads, None),
+            Lane::Logs => (&self.lanes.logs, None),
             Lane::Call => (&self.lanes.calls, self.lanes.call_timeout),
             Lane::Trace => (&self.lanes.traces, None),
         };

@@ -59,6 +59,12 @@ pub struct ServerLimits {
     pub max_subscriptions_per_connection: u32,
     /// `--rpc.max-batch-size`: requests in one batch; 0 is no limit.
     pub max_batch_size: u32,
+    /// How long a request's body may take to arrive.
+    pub body_timeout: Duration,
+    /// How often a WebSocket peer is asked whether it is there.
+    pub ping_interval: Duration,
+    /// How long a peer may take nothing of what is sent to it (on Linux).
+    pub stall_timeout: Duration,
 }
 
 impl Default for ServerLimits {
@@ -69,6 +75,9 @@ impl Default for ServerLimits {
             max_response_size: 160 << 20,
             max_subscriptions_per_connection: 1024,
             max_batch_size: 1000,
+            body_timeout: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -80,6 +89,8 @@ pub struct EthConfig {
     pub max_blocks_per_filter: u64,
     /// `--rpc.max-logs-per-response`: 0 is no limit.
     pub max_logs_per_response: usize,
+    /// Searches for logs at the same time; the others wait.
+    pub max_concurrent_log_queries: usize,
     /// `--rpc.gascap`: gas of a call that names none.
     pub gas_cap: u64,
     /// `--rpc.evmtimeout`: how long a call may take; zero is no limit.
@@ -114,6 +125,7 @@ impl Default for EthConfig {
         Self {
             max_blocks_per_filter: 100_000,
             max_logs_per_response: 20_000,
+            max_concurrent_log_queries: cores.saturating_sub(2).max(2),
             gas_cap: 50_000_000,
             evm_timeout: Duration::from_secs(5),
             max_tracing_requests: cores.saturating_sub(2).max(2),

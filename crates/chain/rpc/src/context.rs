@@ -1,8 +1,8 @@
 //! What all methods share.
 
 use crate::{
-    EthConfig, Forwarder, Peers, TributaryApi, blocking::Lanes, debug::RecentNodes, eth::FeeCache,
-    eth::Filters,
+    EthConfig, Forwarder, Peers, TributaryApi, blocking::Lanes, debug::RecentNodes, eth::Backlog,
+    eth::FeeCache, eth::Filters,
 };
 use std::{ops::Deref, sync::Arc};
 use tributary_builder::PendingBlocks;
@@ -47,6 +47,7 @@ pub struct Shared {
     pub(crate) lanes: Lanes,
     pub(crate) fees: FeeCache,
     pub(crate) filters: Filters,
+    pub(crate) backlog: Backlog,
     pub(crate) nodes: RecentNodes,
 }
 
@@ -59,6 +60,7 @@ impl RpcContext {
             lanes,
             fees: FeeCache::default(),
             filters: Filters::default(),
+            backlog: Backlog::default(),
             nodes: RecentNodes::default(),
         }))
     }

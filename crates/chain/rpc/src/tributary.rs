@@ -3,7 +3,7 @@
 use crate::RpcContext;
 use alloy_primitives::{Address, B256, U64, U256};
 use jsonrpsee::{
-    PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink,
+    PendingSubscriptionSink,
     core::{RpcResult, SubscriptionResult, async_trait},
     proc_macros::rpc,
     types::ErrorObjectOwned,
@@ -11,7 +11,7 @@ use jsonrpsee::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt::Debug;
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast;
 
 /// Code of a record that the node's archive does not hold.
 const NOT_IN_ARCHIVE: i32 = -32001;
@@ -274,29 +274,6 @@ impl TributaryRpcServer for TributaryMethods {
             pending.reject(ErrorObjectOwned::from(TributaryError::NoWorker)).await;
             return Ok(());
         };
-        let sink = pending.accept().await?;
-        tokio::spawn(forward(sink, news));
-        Ok(())
-    }
-}
-
-/// Sends every event until the client leaves.
-async fn forward(sink: SubscriptionSink, mut news: broadcast::Receiver<Value>) {
-    loop {
-        let event = tokio::select! {
-            event = news.recv() => event,
-            () = sink.closed() => return,
-        };
-        let event = match event {
-            Ok(event) => event,
-            Err(RecvError::Lagged(_)) => continue,
-            Err(RecvError::Closed) => return,
-        };
-        let Ok(message) = SubscriptionMessage::new(sink.method_name(), sink.subscription_id(), &event) else {
-            return;
-        };
-        if sink.send(message).await.is_err() {
-            return;
-        }
+        self.0.backlog.deliver(pending, news, |event| vec![event.clone()]).await
     }
 }

@@ -2,18 +2,20 @@
 
 use crate::{
     RpcContext, RpcError, RpcTransaction,
-    convert::pooled_to_rpc,
-    eth::{EthFilterApiServer, logs::matching_logs},
+    blocking::Lane,
+    eth::{
+        EthFilterApiServer,
+        arrivals::Arrivals,
+        bounds::{FilterPlace, FilterSpace, bounded},
+        logs::matching_logs,
+    },
 };
 use alloy_consensus::BlockHeader;
 use alloy_eips::{BlockId, BlockNumHash};
-use alloy_primitives::B256;
 use alloy_rpc_types_eth::{Filter, FilterBlockOption, FilterChanges, FilterId, Log};
 use jsonrpsee::core::{RpcResult, async_trait};
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc, time::Instant};
-use tokio::sync::broadcast::{self, error::TryRecvError};
-use tributary_pool::PooledTransaction;
 use tributary_spec::RecoveredBlock;
 
 /// Filters at the same time.
@@ -24,7 +26,13 @@ const MAX_REORG: usize = 64;
 
 /// The installed filters.
 #[derive(Debug, Default)]
-pub(crate) struct Filters(Mutex<HashMap<FilterId, Arc<Mutex<Installed>>>>);
+pub(crate) struct Filters {
+    installed: Mutex<HashMap<FilterId, Arc<Mutex<Installed>>>>,
+    /// Where filters of logs are kept.
+    pub(crate) space: FilterSpace,
+    /// What filters of pending transactions tell.
+    arrivals: Arrivals,
+}
 
 #[derive(Debug)]
 struct Installed {
@@ -34,13 +42,18 @@ struct Installed {
 
 #[derive(Debug)]
 enum Kind {
-    /// What was told: up to this block.
-    Logs(Box<Filter>, BlockNumHash),
+    Logs {
+        filter: Box<Filter>,
+        /// What was told: up to this block.
+        told: BlockNumHash,
+        _place: FilterPlace,
+    },
     /// What was told: up to this block.
     Blocks(BlockNumHash),
     Pending {
         full: bool,
-        news: broadcast::Receiver<Arc<PooledTransaction>>,
+        /// How many arrivals were told.
+        told: u64,
     },
 }
 
@@ -59,23 +72,31 @@ impl RpcContext {
         BlockNumHash::new(head.number(), head.hash())
     }
 
-    fn install(&self, kind: Kind) -> Result<FilterId, RpcError> {
-        let mut filters = self.filters.0.lock();
+    fn install(&self, kind: impl FnOnce() -> Result<Kind, RpcError>) -> Result<FilterId, RpcError> {
+        let mut filters = self.filters.installed.lock();
         let ttl = self.config.stale_filter_ttl;
         filters.retain(|_, filter| filter.try_lock().is_none_or(|filter| filter.polled.elapsed() < ttl));
         if filters.len() >= MAX_FILTERS {
             return Err(RpcError::LimitExceeded(format!("too many filters: at most {MAX_FILTERS}")));
         }
         let id = FilterId::Str(format!("0x{:032x}", rand::random::<u128>()));
-        filters.insert(id.clone(), Arc::new(Mutex::new(Installed { kind, polled: Instant::now() })));
+        let filter = Installed { kind: kind()?, polled: Instant::now() };
+        filters.insert(id.clone(), Arc::new(Mutex::new(filter)));
         Ok(id)
     }
 
     fn installed(&self, id: &FilterId) -> Result<Arc<Mutex<Installed>>, RpcError> {
-        let filters = self.filters.0.lock();
-        let filter = filters.get(id).cloned().ok_or(RpcError::FilterNotFound)?;
+        let filter = self.filters.installed.lock().get(id).cloned().ok_or(RpcError::FilterNotFound)?;
         let stale = filter.lock().polled.elapsed() >= self.config.stale_filter_ttl;
         if stale { Err(RpcError::FilterNotFound) } else { Ok(filter) }
+    }
+
+    /// Where a poll of this filter belongs: one that is at work for somebody else may be one of logs.
+    fn lane_of(&self, id: &FilterId) -> Result<Lane, RpcError> {
+        let filters = self.filters.installed.lock();
+        let filter = filters.get(id).ok_or(RpcError::FilterNotFound)?;
+        let of_logs = filter.try_lock().is_none_or(|filter| matches!(filter.kind, Kind::Logs { .. }));
+        Ok(if of_logs { Lane::Logs } else { Lane::Read })
     }
 
     fn poll(&self, id: &FilterId) -> Result<FilterChanges<RpcTransaction>, RpcError> {
@@ -88,13 +109,23 @@ impl RpcContext {
                 *told = moves.head;
                 Ok(FilterChanges::Hashes(moves.came.iter().map(|block| block.hash()).collect()))
             }
-            Kind::Logs(filter, told) => {
+            Kind::Logs { filter, told, .. } => {
                 let moves = self.moves(*told)?;
                 let logs = self.logs_of_moves(filter, &moves)?;
                 *told = moves.head;
                 Ok(FilterChanges::Logs(logs))
             }
-            Kind::Pending { full, news } => Ok(pending_changes(news, *full)),
+            Kind::Pending { full, told } => {
+                let (hashes, count) = self.filters.arrivals.after(*told);
+                let changes = if *full {
+                    let known = hashes.into_iter().filter_map(|hash| self.rpc_transaction(hash).transpose());
+                    FilterChanges::Transactions(known.collect::<Result<_, _>>()?)
+                } else {
+                    FilterChanges::Hashes(hashes)
+                };
+                *told = count;
+                Ok(changes)
+            }
         }
     }
 
@@ -124,16 +155,17 @@ impl RpcContext {
     }
 
     fn logs_of_moves(&self, filter: &Filter, moves: &Moves) -> Result<Vec<Log>, RpcError> {
+        // A clone: what a filter remembers of its comparisons takes more room than the filter.
+        let anywhere = Filter { block_option: FilterBlockOption::default(), ..filter.clone() };
         let mut logs = Vec::new();
         for (block, removed) in
             moves.left.iter().map(|block| (block, true)).chain(moves.came.iter().map(|block| (block, false)))
         {
-            if !in_range(filter, block.number()) || !filter.matches_bloom(block.header().logs_bloom()) {
+            if !in_range(filter, block.number()) || !anywhere.matches_bloom(block.header().logs_bloom()) {
                 continue;
             }
             let receipts = self.receipts(block.hash())?.unwrap_or_default();
-            let filter = Filter { block_option: FilterBlockOption::default(), ..filter.clone() };
-            logs.extend(matching_logs(&filter, block.header(), block.transactions(), &receipts, removed));
+            logs.extend(matching_logs(&anywhere, block.header(), block.transactions(), &receipts, removed));
         }
         Ok(logs)
     }
@@ -145,25 +177,6 @@ fn in_range(filter: &Filter, number: u64) -> bool {
     from.is_none_or(|from| number >= from) && to.is_none_or(|to| number <= to)
 }
 
-fn pending_changes(
-    news: &mut broadcast::Receiver<Arc<PooledTransaction>>,
-    full: bool,
-) -> FilterChanges<RpcTransaction> {
-    let mut txs = Vec::new();
-    loop {
-        match news.try_recv() {
-            Ok(tx) => txs.push(tx),
-            Err(TryRecvError::Lagged(_)) => {}
-            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-        }
-    }
-    if full {
-        FilterChanges::Transactions(txs.iter().map(|tx| pooled_to_rpc(tx)).collect())
-    } else {
-        FilterChanges::Hashes(txs.iter().map(|tx| tx.hash()).collect::<Vec<B256>>())
-    }
-}
-
 /// The methods.
 #[derive(Debug)]
 pub(crate) struct FilterMethods(pub(crate) RpcContext);
@@ -171,33 +184,38 @@ pub(crate) struct FilterMethods(pub(crate) RpcContext);
 #[async_trait]
 impl EthFilterApiServer for FilterMethods {
     async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>> {
-        self.0.read(move |context| context.logs(&filter)).await
+        let filter = bounded(filter)?;
+        self.0.run(Lane::Logs, move |context| context.logs(&filter)).await
     }
 
     async fn new_filter(&self, filter: Filter) -> RpcResult<FilterId> {
-        let told = self.0.head_id();
-        Ok(self.0.install(Kind::Logs(Box::new(filter), told))?)
+        let filter = Box::new(bounded(filter)?);
+        Ok(self.0.install(|| {
+            let place = self.0.filters.space.place(&filter)?;
+            Ok(Kind::Logs { filter, told: self.0.head_id(), _place: place })
+        })?)
     }
 
     async fn new_block_filter(&self) -> RpcResult<FilterId> {
-        Ok(self.0.install(Kind::Blocks(self.0.head_id()))?)
+        Ok(self.0.install(|| Ok(Kind::Blocks(self.0.head_id())))?)
     }
 
     async fn new_pending_transaction_filter(&self, full: Option<bool>) -> RpcResult<FilterId> {
-        let news = self.0.pool.subscribe_pending();
-        Ok(self.0.install(Kind::Pending { full: full.unwrap_or_default(), news })?)
+        let told = self.0.filters.arrivals.count(&self.0.pool);
+        Ok(self.0.install(|| Ok(Kind::Pending { full: full.unwrap_or_default(), told }))?)
     }
 
     async fn filter_changes(&self, id: FilterId) -> RpcResult<FilterChanges<RpcTransaction>> {
-        self.0.read(move |context| context.poll(&id)).await
+        let lane = self.0.lane_of(&id)?;
+        self.0.run(lane, move |context| context.poll(&id)).await
     }
 
     async fn filter_logs(&self, id: FilterId) -> RpcResult<Vec<Log>> {
         self.0
-            .read(move |context| {
+            .run(Lane::Logs, move |context| {
                 let filter = context.installed(&id)?;
                 let filter = match &mut *filter.lock() {
-                    Installed { kind: Kind::Logs(filter, _), polled } => {
+                    Installed { kind: Kind::Logs { filter, .. }, polled } => {
                         *polled = Instant::now();
                         filter.clone()
                     }
@@ -209,6 +227,6 @@ impl EthFilterApiServer for FilterMethods {
     }
 
     async fn uninstall_filter(&self, id: FilterId) -> RpcResult<bool> {
-        Ok(self.0.filters.0.lock().remove(&id).is_some())
+        Ok(self.0.filters.installed.lock().remove(&id).is_some())
     }
 }

@@ -2,10 +2,13 @@
 
 mod access_list;
 mod api;
+mod arrivals;
 mod block;
+mod bounds;
 mod call;
 mod conditional;
 mod config;
+mod delivery;
 mod estimate;
 mod extra;
 mod fees;
@@ -24,6 +27,7 @@ mod tx;
 pub use api::{EthApiClient, EthApiServer, EthFilterApiServer, EthPubSubApiServer};
 pub(crate) use call::CallRequest;
 pub(crate) use conditional::{ConditionalApiServer, ConditionalMethods};
+pub(crate) use delivery::Backlog;
 pub(crate) use extra::ExtraMethods;
 pub use extra::{EthExtraApiServer, RpcAccount, RpcAccountInfo};
 pub(crate) use fees::FeeCache;

@@ -3,7 +3,11 @@
 use crate::{
     RpcContext, RpcError,
     convert::{header_to_rpc, pooled_to_rpc},
-    eth::{EthPubSubApiServer, logs::matching_logs},
+    eth::{
+        EthPubSubApiServer,
+        bounds::{FilterPlace, FilterSpace, bounded},
+        logs::matching_logs,
+    },
 };
 use alloy_primitives::U256;
 use alloy_rpc_types_eth::{
@@ -15,8 +19,6 @@ use jsonrpsee::{
     core::{SubscriptionResult, async_trait},
     types::ErrorObjectOwned,
 };
-use serde::Serialize;
-use tokio::sync::broadcast::error::RecvError;
 use tributary_evm::ExecutedBlock;
 use tributary_tree::CanonEvent;
 
@@ -27,17 +29,22 @@ pub(crate) struct PubSubMethods(pub(crate) RpcContext);
 /// What a subscriber wants to hear of.
 enum Topic {
     Heads,
-    Logs(Box<Filter>),
+    Logs(Box<Filter>, FilterPlace),
     Pending { full: bool },
     Syncing,
 }
 
 impl Topic {
-    fn parse(kind: SubscriptionKind, params: Option<Params>) -> Result<Self, RpcError> {
+    fn parse(kind: SubscriptionKind, params: Option<Params>, space: &FilterSpace) -> Result<Self, RpcError> {
+        let of_logs = |filter| {
+            let filter = bounded(filter)?;
+            let place = space.place(&filter)?;
+            Ok(Self::Logs(Box::new(filter), place))
+        };
         match (kind, params.unwrap_or_default()) {
             (SubscriptionKind::NewHeads, Params::None) => Ok(Self::Heads),
-            (SubscriptionKind::Logs, Params::None) => Ok(Self::Logs(Box::default())),
-            (SubscriptionKind::Logs, Params::Logs(filter)) => Ok(Self::Logs(filter)),
+            (SubscriptionKind::Logs, Params::None) => of_logs(Filter::default()),
+            (SubscriptionKind::Logs, Params::Logs(filter)) => of_logs(*filter),
             (SubscriptionKind::NewPendingTransactions, Params::None) => Ok(Self::Pending { full: false }),
             (SubscriptionKind::NewPendingTransactions, Params::Bool(full)) => Ok(Self::Pending { full }),
             (SubscriptionKind::Syncing, Params::None) => Ok(Self::Syncing),
@@ -57,89 +64,39 @@ impl EthPubSubApiServer for PubSubMethods {
         kind: SubscriptionKind,
         params: Option<Params>,
     ) -> SubscriptionResult {
-        let topic = match Topic::parse(kind, params) {
+        let topic = match Topic::parse(kind, params, &self.0.filters.space) {
             Ok(topic) => topic,
             Err(error) => {
                 pending.reject(ErrorObjectOwned::from(error)).await;
                 return Ok(());
             }
         };
-        let context = self.0.clone();
-        // Listen before the client knows, so that nothing in between is lost.
-        let events = context.chain.subscribe();
-        let transactions = context.pool.subscribe_pending();
-        let sink = pending.accept().await?;
-        tokio::spawn(async move {
-            match topic {
-                Topic::Heads => on_events(sink, events, new_heads).await,
-                Topic::Logs(filter) => on_events(sink, events, |event| logs(event, &filter)).await,
-                Topic::Pending { full } => on_transactions(sink, transactions, full).await,
-                Topic::Syncing => syncing(sink).await,
+        // Each listens to what it tells of and to nothing else (what is not read is kept), and before the client knows, so
+        // that nothing in between is lost.
+        let (chain, pool, backlog) = (&self.0.chain, &self.0.pool, &self.0.backlog);
+        match topic {
+            Topic::Heads => backlog.deliver(pending, chain.subscribe(), new_heads).await,
+            Topic::Logs(filter, _place) => {
+                backlog.deliver(pending, chain.subscribe(), |event| logs(event, &filter)).await
             }
-        });
-        Ok(())
-    }
-}
-
-/// Sends what `items` makes of each event, until the client leaves.
-async fn on_events<T: Serialize>(
-    sink: SubscriptionSink,
-    mut events: tokio::sync::broadcast::Receiver<CanonEvent>,
-    items: impl Fn(&CanonEvent) -> Vec<T>,
-) {
-    loop {
-        let event = tokio::select! {
-            event = events.recv() => event,
-            () = sink.closed() => return,
-        };
-        match event {
-            Ok(event) => {
-                for item in items(&event) {
-                    if send(&sink, &item).await.is_err() {
-                        return;
-                    }
-                }
+            Topic::Pending { full: true } => {
+                backlog.deliver(pending, pool.subscribe_pending(), |tx| vec![pooled_to_rpc(tx)]).await
             }
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(target: "rpc", missed, "a subscriber missed chain events");
+            Topic::Pending { full: false } => {
+                backlog.deliver(pending, pool.subscribe_pending(), |tx| vec![tx.hash()]).await
             }
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-async fn on_transactions(
-    sink: SubscriptionSink,
-    mut transactions: tokio::sync::broadcast::Receiver<std::sync::Arc<tributary_pool::PooledTransaction>>,
-    full: bool,
-) {
-    loop {
-        let tx = tokio::select! {
-            tx = transactions.recv() => tx,
-            () = sink.closed() => return,
-        };
-        let sent = match tx {
-            Ok(tx) if full => send(&sink, &pooled_to_rpc(&tx)).await,
-            Ok(tx) => send(&sink, &tx.hash()).await,
-            Err(RecvError::Lagged(_)) => Ok(()),
-            Err(RecvError::Closed) => return,
-        };
-        if sent.is_err() {
-            return;
+            Topic::Syncing => syncing(pending.accept().await?).await,
         }
     }
 }
 
 /// This node follows its own sequencer: it is never behind.
-async fn syncing(sink: SubscriptionSink) {
-    if send(&sink, &false).await.is_ok() {
+async fn syncing(sink: SubscriptionSink) -> SubscriptionResult {
+    let message = SubscriptionMessage::new(sink.method_name(), sink.subscription_id(), &false)?;
+    if sink.send(message).await.is_ok() {
         sink.closed().await;
     }
-}
-
-async fn send<T: Serialize>(sink: &SubscriptionSink, item: &T) -> Result<(), ()> {
-    let message = SubscriptionMessage::new(sink.method_name(), sink.subscription_id(), item).map_err(drop)?;
-    sink.send(message).await.map_err(drop)
+    Ok(())
 }
 
 fn new_heads(event: &CanonEvent) -> Vec<crate::RpcHeader> {

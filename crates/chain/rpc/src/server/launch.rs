@@ -2,7 +2,10 @@
 
 use crate::{
     CorsDomains, EndpointConfig, Modules, Namespaces, RpcConfig, ServerLimits,
-    server::{health::HealthLayer, meter::MeterLayer, origins::OriginLayer, vhosts::VirtualHostLayer},
+    server::{
+        body::BodyLayer, health::HealthLayer, meter::MeterLayer, origins::OriginLayer, socket,
+        vhosts::VirtualHostLayer,
+    },
 };
 use http::{Method, header::CONTENT_TYPE};
 use jsonrpsee::{
@@ -155,13 +158,14 @@ async fn serve(
         .option_layer(cors(&endpoint.cors))
         .layer(VirtualHostLayer(Arc::new(endpoint.vhosts.clone())))
         .layer(OriginLayer(Arc::new(endpoint.cors.clone())))
-        .layer(HealthLayer(modules.context().clone()));
+        .layer(HealthLayer(modules.context().clone()))
+        .layer(BodyLayer::new(limits));
+    let listener = socket::listen(address, limits).await.map_err(listen)?;
     let server = jsonrpsee::server::Server::builder()
         .set_config(server_config(transport, limits))
         .set_http_middleware(middleware)
         .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer::new(&methods, flag)))
-        .build(address)
-        .await
+        .build_from_tcp(listener)
         .map_err(listen)?;
     let bound = server.local_addr().map_err(listen)?;
     Ok((bound, server.start(methods)))
@@ -178,6 +182,8 @@ fn server_config(transport: Transport, limits: &ServerLimits) -> ServerConfig {
         .max_response_body_size(limits.max_response_size)
         .max_subscriptions_per_connection(limits.max_subscriptions_per_connection)
         .set_batch_request_config(batch)
+        .set_message_buffer_capacity(socket::QUEUE)
+        .enable_ws_ping(socket::pings(limits))
         .set_id_provider(SubscriptionIds);
     match transport {
         Transport::Http => config.http_only(),

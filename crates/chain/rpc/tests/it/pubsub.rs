@@ -10,7 +10,7 @@ use jsonrpsee::{
     ws_client::WsClient,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 async fn subscribe(client: &WsClient, params: Value) -> Subscription<Value> {
     let params = params.as_array().unwrap().clone();
@@ -86,4 +86,39 @@ async fn an_alloy_provider_follows_blocks() {
     let block = node.mine();
     let header = tokio::time::timeout(Duration::from_secs(10), blocks.recv()).await.unwrap().unwrap();
     assert_eq!(header.hash, block.hash());
+}
+
+/// Every subscription listened to everything, and kept what it did not read: 1,024 executed blocks, 4,096 transactions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_does_not_keep_what_it_does_not_tell() {
+    let node = Node::start().await;
+    let client = node.ws().await;
+    let mut heads = subscribe(&client, json!(["newHeads"])).await;
+    let mut logs = subscribe(&client, json!(["logs"])).await;
+    let mut syncing = subscribe(&client, json!(["syncing"])).await;
+    let mut listener = node.pool.subscribe_pending();
+    node.send(0, transfer(Address::ZERO, 1, 0)).await;
+    let tx = Arc::downgrade(&listener.recv().await.unwrap());
+    drop(listener);
+    let block = node.mine();
+    assert_eq!(next(&mut heads).await["hash"], json!(block.hash()));
+    assert_eq!(next(&mut syncing).await, false);
+    let gone = async {
+        while tx.upgrade().is_some() {
+            node.pool.sync();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("nobody keeps the transaction");
+    assert!(tokio::time::timeout(Duration::from_millis(50), logs.next()).await.is_err(), "still subscribed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_may_not_name_too_much() {
+    let node = Node::start().await;
+    let client = node.ws().await;
+    let names: Vec<_> = (0..1_001_u64).map(|n| Address::left_padding_from(&n.to_be_bytes())).collect();
+    let params = rpc_params!["logs", json!({"address": names})];
+    let refusal = client.subscribe::<Value, _>("eth_subscribe", params, "eth_unsubscribe").await.unwrap_err();
+    assert!(refusal.to_string().contains("exceed max addresses"), "{refusal}");
 }

@@ -4,6 +4,11 @@ use crate::node::{Node, config};
 use jsonrpsee::{core::client::ClientT, rpc_params};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tributary_rpc::{CorsDomains, Namespace, Namespaces, RpcHandle, ServerError, VirtualHosts};
 
 async fn post(node: &Node, body: impl Into<reqwest::Body>) -> Response {
@@ -236,4 +241,94 @@ async fn a_node_without_a_worker_says_so() {
     assert_eq!((error.code(), error.message()), (-32000, "no worker runs in this node"));
     let error = node.try_ask("tributary_getModel", rpc_params!["dict-devil"]).await.unwrap_err();
     assert_eq!(error.code(), -32000);
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A WebSocket connection that does what it is told and nothing by itself.
+async fn bare_ws(node: &Node) -> TcpStream {
+    let mut stream = TcpStream::connect(node.handle.ws_address().unwrap()).await.unwrap();
+    let hello = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    stream.write_all(hello.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
+    stream
+}
+
+/// 505 requests whose bodies came a byte at a time shut the server for everybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_body_keeps_nobody_out_and_ends() {
+    let mut config = config();
+    config.limits.max_connections = 1;
+    config.limits.body_timeout = Duration::from_millis(500);
+    let node = Node::with(config).await;
+    let mut slow = Vec::new();
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(node.handle.http_address().unwrap()).await.unwrap();
+        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                    Content-Length: 1000000\r\n\r\n{";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    for stream in slow {
+        assert_eq!(node.ask("eth_chainId", rpc_params![]).await, "0x27613");
+        let (mut answers, mut requests) = stream.into_split();
+        let drip = tokio::spawn(async move {
+            while requests.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let mut answer = [0; 12];
+        tokio::time::timeout(PATIENCE, answers.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+        tokio::time::timeout(PATIENCE, drip).await.expect("the connection is closed").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_peer_that_is_dead_is_let_go_and_one_that_is_silent_is_not() {
+    let mut config = config();
+    config.limits.ping_interval = Duration::from_millis(300);
+    let node = Node::with(config).await;
+    let (mut dead, silent) = (bare_ws(&node).await, node.ws().await);
+    let mut last = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, dead.read_to_end(&mut last)).await.unwrap();
+    assert!(ended.is_ok() && last.starts_with(&[0x89, 0]), "pings, and an end: {ended:?} {last:?}");
+    let id: Value = silent.request("eth_chainId", rpc_params![]).await.unwrap();
+    assert_eq!(id, "0x27613");
+}
+
+/// A peer that does not read keeps the writer busy for ever, and what waits for it in memory.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_peer_that_does_not_read_is_let_go() {
+    let mut config = config();
+    config.limits.max_connections = 1;
+    config.limits.stall_timeout = Duration::from_millis(500);
+    let node = Node::with(config).await;
+    let mut stalled = bare_ws(&node).await;
+    let one = |id: u32| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "eth_getCode",
+               "params": ["0x4200000000000000000000000000000000000015", "latest"]})
+    };
+    let batch = serde_json::to_vec(&(0..1000).map(one).collect::<Vec<_>>()).unwrap();
+    let mut frame = vec![0x81, 0x80 | 127];
+    frame.extend(u64::try_from(batch.len()).unwrap().to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(batch);
+    for _ in 0..10 {
+        stalled.write_all(&frame).await.unwrap();
+    }
+    let url = format!("ws://{}", node.handle.ws_address().unwrap());
+    let again = async {
+        while jsonrpsee::ws_client::WsClientBuilder::default().build(&url).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), again).await.expect("its place is free");
+    drop(stalled);
 }
