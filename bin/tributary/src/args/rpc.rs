@@ -56,7 +56,7 @@ pub(crate) struct RpcArgs {
     #[arg(long = "ws.api", default_value = "eth,net,web3,txpool,debug,tributary")]
     pub(crate) ws_api: String,
 
-    /// Web pages that may open WebSockets, by origin (`*`: any). Default: those of localhost, 127.0.0.1 and [::1]. Connections that name no origin are
+    /// Web pages that may open WebSockets, by origin (`*`: any). Default: those of localhost, 127.0.0.1 and ::1. Connections that name no origin are
     /// always taken.
     #[arg(long = "ws.origins", value_name = "ORIGINS")]
     pub(crate) ws_origins: Option<String>,
