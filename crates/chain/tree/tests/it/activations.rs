@@ -6,9 +6,11 @@ use tributary_evm::Executor;
 use tributary_spec::ChainSpec;
 use tributary_tree::{Chain, TreeError};
 
-fn at(key: &str, time: Option<u64>) -> Arc<ChainSpec> {
+fn at(time: Option<u64>) -> Arc<ChainSpec> {
     spec_with(|genesis| {
-        genesis.config.extra_fields.insert(key.into(), time.into());
+        genesis.config.extra_fields.insert("karstTime".into(), time.into());
+        // The L1 fork that comes with it.
+        genesis.config.osaka_time = time;
     })
 }
 
@@ -28,15 +30,15 @@ fn an_activation_moves_only_while_it_lies_ahead() {
     const LATER: u64 = 4_000_000_000;
     let dir = tempfile::tempdir().unwrap();
     // Before the first block anything may be set right.
-    drop(open(dir.path(), at("karstTime", Some(LATER))).unwrap());
-    drop(open(dir.path(), at("karstTime", None)).unwrap());
+    drop(open(dir.path(), at(Some(LATER))).unwrap());
+    drop(open(dir.path(), at(None)).unwrap());
     let chain = open(dir.path(), spec()).unwrap();
     let given = Some(0);
     extend(&chain, chain.head().hash(), 1..4);
     drop(chain);
 
-    assert_eq!(refused(dir.path(), at("karstTime", Some(LATER))), ("Karst", given, Some(LATER)));
-    assert_eq!(refused(dir.path(), at("karstTime", None)), ("Karst", given, None));
+    assert_eq!(refused(dir.path(), at(Some(LATER))), ("Karst", given, Some(LATER)));
+    assert_eq!(refused(dir.path(), at(None)), ("Karst", given, None));
     // What was refused left nothing behind.
     drop(open(dir.path(), spec()).unwrap());
 }
@@ -45,12 +47,12 @@ fn an_activation_moves_only_while_it_lies_ahead() {
 fn an_activation_ahead_may_be_moved_and_taken_back() {
     const LATER: u64 = 4_000_000_000;
     let dir = tempfile::tempdir().unwrap();
-    let chain = open(dir.path(), at("karstTime", None)).unwrap();
+    let chain = open(dir.path(), at(None)).unwrap();
     extend(&chain, chain.head().hash(), 1..4);
     let time = chain.head().timestamp;
     drop(chain);
-    drop(open(dir.path(), at("karstTime", Some(LATER))).unwrap());
-    drop(open(dir.path(), at("karstTime", Some(LATER + 1))).unwrap());
-    assert_eq!(refused(dir.path(), at("karstTime", Some(time))), ("Karst", Some(LATER + 1), Some(time)));
-    drop(open(dir.path(), at("karstTime", None)).unwrap());
+    drop(open(dir.path(), at(Some(LATER))).unwrap());
+    drop(open(dir.path(), at(Some(LATER + 1))).unwrap());
+    assert_eq!(refused(dir.path(), at(Some(time))), ("Karst", Some(LATER + 1), Some(time)));
+    drop(open(dir.path(), at(None)).unwrap());
 }
