@@ -56,10 +56,10 @@ pub(crate) fn transaction_to_rpc(
         Some(OpReceipt::Deposit(receipt)) => receipt.deposit_info(),
         _ => OpDepositInfo::default(),
     };
-    RpcTransaction::from_transaction(tx, OpTransactionInfo { inner, deposit_meta })
+    RpcTransaction::new(tx, OpTransactionInfo { inner, deposit_meta })
 }
 
 /// A transaction that is in no block yet.
 pub(crate) fn pooled_to_rpc(tx: &PooledTransaction) -> RpcTransaction {
-    RpcTransaction::from_transaction(tx.transaction().clone(), OpTransactionInfo::default())
+    RpcTransaction::new(tx.transaction().clone(), OpTransactionInfo::default())
 }
