@@ -47,8 +47,8 @@ class Dead(Exception):
 class Driver:
     """A rollup node for one client: what it was told, and what it may rely on."""
 
-    def __init__(self, client: Tributary, other: Tributary, dice: random.Random):
-        self.client, self.other, self.dice = client, other, dice
+    def __init__(self, client: Tributary, other: Tributary, dice: random.Random, reorgs: float):
+        self.client, self.other, self.dice, self.reorgs = client, other, dice, reorgs
         self.account = Account.from_key(USER_KEY)
         # Head, safe and finalized as of the last answer that came; and of the last question, which may have been carried out.
         self.told = self.asked = None
@@ -89,7 +89,7 @@ class Driver:
     def step(self):
         """One block: begun, taken, imported, chosen."""
         head = self.told[0]
-        if self.dice.random() < 0.06 and self.number(head) - self.number(self.told[2]) > 4:
+        if self.dice.random() < self.reorgs and self.number(head) - self.number(self.told[2]) > 4:
             head = self.ancestor(head, self.dice.randint(1, 3))
             self.reorganised += 1
         payload = self.choose(head, self.attributes(head))
@@ -152,6 +152,7 @@ def main() -> int:
     parser.add_argument("--tributary", type=pathlib.Path, required=True)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--reorgs", type=float, default=0.15, help="part of the blocks that begin another branch")
     args = parser.parse_args()
     seed = args.seed if args.seed is not None else random.randrange(1 << 32)
     dice = random.Random(seed)
@@ -164,7 +165,7 @@ def main() -> int:
     try:
         for node in (client, other):
             node.start()
-        driver = Driver(client, other, dice)
+        driver = Driver(client, other, dice, args.reorgs)
         first = client.rpc.block(0)["hash"]
         driver.blocks[first] = (0, ZERO)
         driver.choose(first)

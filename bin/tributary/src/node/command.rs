@@ -75,7 +75,7 @@ impl NodeCommand {
         self.with_ports_of_its_own().start().await
     }
 
-    async fn start(self) -> Result<()> {
+    async fn start(mut self) -> Result<()> {
         let spec = self.chain.load()?;
         ensure!(
             !self.dev.dev || spec.economy.dev,
@@ -92,8 +92,8 @@ impl NodeCommand {
             self.inference.check_tier()?;
         }
         let counted = metrics::install()?;
-        if let Some(address) = self.metrics.metrics {
-            metrics::serve(counted.clone(), address).await?;
+        if let Some(address) = &mut self.metrics.metrics {
+            *address = metrics::serve(counted.clone(), *address).await?;
         }
         let datadir = self.datadir.resolve(&spec);
         std::fs::create_dir_all(&datadir).wrap_err_with(|| format!("--datadir {}", datadir.display()))?;

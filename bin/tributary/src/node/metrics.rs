@@ -62,8 +62,8 @@ pub(super) fn name_model(name: &str) {
     drop(MODEL.set(SharedString::from(name.to_owned())));
 }
 
-/// Serves what is counted.
-pub(super) async fn serve(handle: PrometheusHandle, address: SocketAddr) -> Result<()> {
+/// Serves what is counted, and says where.
+pub(super) async fn serve(handle: PrometheusHandle, address: SocketAddr) -> Result<SocketAddr> {
     let failed = || format!("--metrics {address}: cannot be served");
     let listener = TcpListener::bind(address).await.wrap_err_with(failed)?;
     let bound = listener.local_addr().wrap_err_with(failed)?;
@@ -75,7 +75,7 @@ pub(super) async fn serve(handle: PrometheusHandle, address: SocketAddr) -> Resu
         }
     });
     info!(target: "tributary", "Starting metrics endpoint at {bound}");
-    Ok(())
+    Ok(bound)
 }
 
 /// Adds the model's name to what goes by vLLM's names.

@@ -12,6 +12,7 @@ mod state_cache;
 mod stats;
 mod store;
 mod table;
+mod upgrade;
 mod verify;
 
 pub use alloy_eips::BlockNumHash;

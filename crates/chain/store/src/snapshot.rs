@@ -58,7 +58,7 @@ pub(crate) const HEAD_KEY: &[u8] = b"head";
 pub(crate) const OLDEST_DIFF_KEY: &[u8] = b"oldest_diff";
 pub(crate) const ACTIVATIONS_KEY: &[u8] = b"activations";
 pub(crate) const CHOICE_KEY: &[u8] = b"choice";
-const AHEAD_PREFIX: &[u8] = b"ahead/";
+pub(crate) const AHEAD_PREFIX: &[u8] = b"ahead/";
 
 /// Where a block is kept until what it did is written.
 pub(crate) fn ahead_key(block: BlockNumHash) -> Vec<u8> {

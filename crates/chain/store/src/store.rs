@@ -1,6 +1,6 @@
 //! Opening the database: whose it is, which schema it has, and who else holds it.
 
-use crate::{Batch, Snapshot, StoreError, Table, snapshot, state_cache::StateCache};
+use crate::{Batch, Snapshot, StoreError, Table, snapshot, state_cache::StateCache, upgrade};
 use alloy_primitives::B256;
 use rocksdb::{
     Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Options, ReadOptions, WriteBatch, WriteOptions,
@@ -13,10 +13,10 @@ use std::{
 };
 
 /// The layout of tables and values that this build writes. It reads every earlier one:
-/// 1 had no log of acknowledged blocks, and kept the nodes that a block replaced whole.
-pub const SCHEMA_VERSION: u32 = 2;
+/// 1 had no log of what is acknowledged, and kept the nodes that a block replaced whole; 2 logged blocks by number, not fork choices.
+pub const SCHEMA_VERSION: u32 = 3;
 
-const SCHEMA_KEY: &[u8] = b"schema";
+pub(crate) const SCHEMA_KEY: &[u8] = b"schema";
 const IDENTITY_KEY: &[u8] = b"identity";
 
 /// The chain that a database belongs to.
@@ -110,10 +110,10 @@ impl Store {
 
     fn check_identity(&self, identity: &Identity) -> Result<(), StoreError> {
         let meta = self.0.table(Table::Meta)?;
-        match self.0.db.get_cf(meta, SCHEMA_KEY)? {
+        let schema = match self.0.db.get_cf(meta, SCHEMA_KEY)? {
             None => return self.write_identity(identity),
             Some(bytes) => check_schema(&bytes)?,
-        }
+        };
         let bytes = self.0.db.get_cf(meta, IDENTITY_KEY)?;
         let found = bytes
             .as_deref()
@@ -122,8 +122,7 @@ impl Store {
         if found != *identity {
             return Err(StoreError::OtherChain { path: self.0.path.clone(), found, expected: *identity });
         }
-        // What is written from now on an earlier build would not understand.
-        Ok(self.0.db.put_cf(meta, SCHEMA_KEY, SCHEMA_VERSION.to_be_bytes())?)
+        if schema < SCHEMA_VERSION { upgrade::upgrade(self, schema) } else { Ok(()) }
     }
 
     fn write_identity(&self, identity: &Identity) -> Result<(), StoreError> {
@@ -256,11 +255,11 @@ fn foreign_tables(path: &Path, existing: &BTreeSet<String>, unknown: &[&String])
     }
 }
 
-fn check_schema(bytes: &[u8]) -> Result<(), StoreError> {
+fn check_schema(bytes: &[u8]) -> Result<u32, StoreError> {
     let bytes: [u8; 4] =
         bytes.try_into().map_err(|_| StoreError::corrupt("schema version is not four bytes long"))?;
     match u32::from_be_bytes(bytes) {
-        1..=SCHEMA_VERSION => Ok(()),
+        found @ 1..=SCHEMA_VERSION => Ok(found),
         found if found > SCHEMA_VERSION => Err(StoreError::NewerSchema { found, supported: SCHEMA_VERSION }),
         found => Err(StoreError::corrupt(format!("schema version {found} never existed"))),
     }

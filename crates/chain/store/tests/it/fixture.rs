@@ -111,7 +111,8 @@ fn this_build_writes_what_the_fixture_says() {
 #[test]
 fn this_build_reads_every_fixture() {
     for schema in 1..=SCHEMA_VERSION {
-        let snapshot = read(schema);
+        let dir = tempfile::tempdir().unwrap();
+        let snapshot = read(schema, dir.path());
         let head = snapshot.head().unwrap().unwrap();
         let choice = (schema > 1).then(|| choice(&snapshot.block(head.number).unwrap().unwrap()));
         assert_eq!(snapshot.choice().unwrap(), choice);
@@ -121,13 +122,12 @@ fn this_build_reads_every_fixture() {
     }
 }
 
-fn read(schema: u32) -> Snapshot {
-    let dir = tempfile::tempdir().unwrap();
+fn read(schema: u32, dir: &Path) -> Snapshot {
     let mut options = rocksdb::Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
     let names = Table::ALL.iter().map(|table| table.name());
-    let db = rocksdb::DB::open_cf(&options, dir.path(), names).unwrap();
+    let db = rocksdb::DB::open_cf(&options, dir, names).unwrap();
     for line in std::fs::read_to_string(path(schema)).unwrap().lines() {
         let mut words = line.split(' ');
         let table = db.cf_handle(words.next().unwrap()).unwrap();
@@ -136,8 +136,8 @@ fn read(schema: u32) -> Snapshot {
     }
     drop(db);
 
-    assert_eq!(Store::identity(dir.path()).unwrap(), Some(IDENTITY));
-    let store = open(dir.path()).unwrap();
+    assert_eq!(Store::identity(dir).unwrap(), Some(IDENTITY));
+    let store = open(dir).unwrap();
     // Opened, it is of the present schema: an earlier build is told so.
     let mut found = Vec::new();
     let keep = |key: &[u8], value: &[u8]| {
