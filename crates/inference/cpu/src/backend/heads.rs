@@ -15,6 +15,7 @@ use crate::{
     kv::{Cache, PAGE},
     pool::Pool,
 };
+use tributary_adapters::Projection;
 
 /// One layer's attention over the tokens of a step.
 pub(super) struct Heads<'a> {
@@ -70,6 +71,11 @@ impl Heads<'_> {
         };
         let (cos, sin) = model.table.at(token.position);
         let (rotated, values) = qkv.split_at_mut(query + key);
+        let (q, k) = rotated.split_at_mut(query);
+        for (projection, y) in [(Projection::Q, q), (Projection::K, k), (Projection::V, &mut *values)] {
+            // SAFETY: the three matrices are complete.
+            unsafe { w.deltas.add(kernels, plan, index, (self.layer, projection), y) };
+        }
         rotated.chunks_exact_mut(width).for_each(|head| kernels.rope(head, cos, sin));
         let (q, keys) = rotated.split_at(query);
         let mut finite = kernels.quantize(q, queries);

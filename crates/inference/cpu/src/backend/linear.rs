@@ -1,20 +1,25 @@
 //! Linear layers of a step: base weights and adapters, shared out to the threads.
 //!
 //! ```text
-//! x ──┬─> tiles of every base matrix ───────────────┐
-//!     └─> A of every adapter ─> u ─> Q8(u) ─> B ────┴─> y += δ, parts in request order
+//! x ──┬─> tiles of every base matrix ────────────────────────────┐
+//!     ├─> adapters of few tokens: A ─> u ─> Q8(u) ─> B ─> δ ─────┴─> y += δ by what reads y next
+//!     └─> other adapters: A ─> u ─> Q8(u) ─────────────────────> B ─> y += δ, parts in request order
 //! ```
 //!
-//! Everything up to Q8(u) is one round of tasks; without adapters that round is all. Then each place of the compositions is a round: its
-//! adapters change different tokens, so one task streams one adapter's B from end to end.
+//! What is left of the last arrow is one round of tasks; without other adapters that round is all. Then each place of the compositions is a
+//! round: its adapters change different tokens, so one task streams one adapter's B from end to end.
 //! A DoRA adapter scales what comes out, and the bias follows: its tokens go through a biased matrix apart from the others.
 
-use super::{plan::Plan, shared::Shared};
+use super::{
+    delta::Deltas,
+    plan::{Group, Plan},
+    shared::Shared,
+};
 use crate::{
     CpuError,
     blocks::BLOCK,
     kernels::{Kernels, Matmul, Output, QBlock},
-    lora::Change,
+    lora::{Change, Prepared},
     packed::Packed,
     pool::Pool,
     simd::LANES,
@@ -62,13 +67,18 @@ impl Between {
     pub(super) fn prepare(&mut self, plan: &Plan<'_>) {
         self.tokens = plan.tokens.len();
         self.stride = plan.rank().next_multiple_of(BLOCK);
-        let len = MOST * plan.parts.len() * self.tokens * self.stride;
+        let len = MOST * plan.places() * self.tokens * self.stride;
         self.u.grow(0.0, len);
         self.q.grow(QBlock::ZERO, len / BLOCK);
     }
 
     const fn at(&self, slot: usize, token: usize) -> usize {
         (slot * self.tokens + token) * self.stride
+    }
+
+    /// What B takes.
+    fn input(&self, slot: usize) -> Input {
+        Input { start: self.q.at(self.at(slot, 0) / BLOCK), stride: self.stride / BLOCK }
     }
 }
 
@@ -77,6 +87,7 @@ pub(super) struct Round<'a> {
     pub(super) kernels: Kernels,
     pub(super) plan: &'a Plan<'a>,
     pub(super) between: &'a Between,
+    pub(super) deltas: &'a Deltas,
     pub(super) layer: usize,
 }
 
@@ -117,8 +128,16 @@ impl Round<'_> {
         }
         // SAFETY: outputs are disjoint: each base matrix has its own, each slot and token of `between` likewise.
         unsafe {
+            let beside = &self.plan.beside;
+            let each = batch(beside.len(), pool.threads());
+            let first = beside.len().div_ceil(each);
             let batch = batch(shrinks.len(), pool.threads());
-            run_jobs(self.kernels, pool, &jobs, shrinks.len().div_ceil(batch), &|index| {
+            run_jobs(self.kernels, pool, &jobs, first + shrinks.len().div_ceil(batch), &|index| {
+                if index < first {
+                    let these = index * each..beside.len().min((index + 1) * each);
+                    return these.for_each(|index| self.beside(linears, index, input));
+                }
+                let index = index - first;
                 let these = index * batch..shrinks.len().min((index + 1) * batch);
                 for (index, shrink) in these.clone().zip(&shrinks[these]) {
                     let next = shrinks.get(index + 1).map(|next| next.change.a.tile(0));
@@ -161,6 +180,23 @@ impl Round<'_> {
         }
     }
 
+    /// All that an adapter of few tokens adds: its A and B as they lie in memory.
+    fn beside(&self, linears: &[Linear<'_>], index: usize, input: Input) {
+        let Group { adapter, tokens } = &self.plan.beside[index];
+        let after = self.plan.beside.get(index + 1);
+        let after = after.and_then(|group| changes(group.adapter, self.layer, linears).next());
+        let mut all = changes(adapter, self.layer, linears).peekable();
+        while let Some((slot, projection, change)) = all.next() {
+            let shrink = Shrink { index: slot, slot, change, tokens };
+            self.shrink(&shrink, Some(change.b.tile(0)), input);
+            let next = all.peek().or(after.as_ref()).map(|(.., next)| next.a.tile(0));
+            let out = self.deltas.output(projection);
+            let input = self.between.input(slot);
+            // SAFETY: no two tasks have the same token; the input is complete.
+            unsafe { self.kernels.matmul(&Matmul { next, ..whole(&change.b, input, tokens, None, out) }) };
+        }
+    }
+
     /// u = A · x and Q8(u), padded with zeros to whole blocks.
     fn shrink(&self, shrink: &Shrink<'_>, next: Option<*const u8>, input: Input) {
         let Shrink { slot, change, tokens, .. } = *shrink;
@@ -198,8 +234,7 @@ impl Round<'_> {
         pool.run(all.div_ceil(batch), &|task, _| {
             for at in task * batch..all.min((task + 1) * batch) {
                 let (Shrink { index, slot, change, tokens }, piece) = (changes[at / pieces], at % pieces);
-                let start = self.between.q.at(self.between.at(slot, 0) / BLOCK);
-                let input = Input { start, stride: self.between.stride / BLOCK };
+                let input = self.between.input(slot);
                 let tiles = piece_of(change.b.shape.tiles(), piece, pieces);
                 let linear = &linears[index];
                 let job = whole(&change.b, input, tokens, None, linear.out);
@@ -215,6 +250,19 @@ impl Round<'_> {
             }
         })
     }
+}
+
+/// What an adapter changes of layers that run together: which of them, and how.
+fn changes<'a>(
+    adapter: &'a Prepared,
+    layer: usize,
+    linears: &'a [Linear<'_>],
+) -> impl Iterator<Item = (usize, Projection, &'a Change)> {
+    let change = move |linear: &Linear<'_>| adapter.change(layer, linear.projection);
+    linears
+        .iter()
+        .enumerate()
+        .filter_map(move |(index, linear)| Some((index, linear.projection, change(linear)?)))
 }
 
 /// One adapter's change of one layer for some tokens.

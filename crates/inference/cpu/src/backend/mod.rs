@@ -1,6 +1,7 @@
 //! The backend: weights, cache, threads, and the trait.
 
 mod cache;
+mod delta;
 mod heads;
 mod linear;
 mod plan;

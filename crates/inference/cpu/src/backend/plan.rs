@@ -21,6 +21,11 @@ pub(super) struct Group<'a> {
     pub(super) tokens: Vec<u32>,
 }
 
+/// Tokens up to which what an adapter adds to them is kept beside their results.
+const FEW: usize = 4;
+/// Bytes up to which a lone adapter is not worth dividing among threads.
+const LIGHT: usize = 16 << 20;
+
 /// What a step runs. Rows that cannot run are left out.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
@@ -28,8 +33,12 @@ pub(super) struct Plan<'a> {
     pub(super) tokens: Vec<Token>,
     /// Every index into `tokens`.
     pub(super) all: Vec<u32>,
-    /// By place in the composition: adapters add in request order, so first parts before second ones.
+    /// Adapters that are all there is to each of their few tokens, and only add: what they add is computed beside the base matrices.
+    pub(super) beside: Vec<Group<'a>>,
+    /// The others, by place in the composition: adapters add in request order, so first parts before second ones.
     pub(super) parts: Vec<Vec<Group<'a>>>,
+    /// By token: its adapter, if that is one of `beside`.
+    lone: Vec<Option<&'a Prepared>>,
     /// Tokens whose logits are wanted, and their place in the output.
     pub(super) wanted: Vec<(u32, usize)>,
     /// By row: an activation was not finite.
@@ -37,10 +46,23 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(rows: &'a [Row<'a>], geometry: &Geometry, vocab: u32, out: &mut StepOutput) -> Self {
-        let failed = rows.iter().map(|_| AtomicBool::new(false)).collect();
-        let mut plan =
-            Self { rows, tokens: Vec::new(), all: Vec::new(), parts: Vec::new(), wanted: Vec::new(), failed };
+    pub(super) fn new(
+        rows: &'a [Row<'a>],
+        geometry: &Geometry,
+        vocab: u32,
+        threads: usize,
+        out: &mut StepOutput,
+    ) -> Self {
+        let mut plan = Self {
+            rows,
+            tokens: Vec::new(),
+            all: Vec::new(),
+            beside: Vec::new(),
+            parts: Vec::new(),
+            lone: Vec::new(),
+            wanted: Vec::new(),
+            failed: rows.iter().map(|_| AtomicBool::new(false)).collect(),
+        };
         for (index, row) in rows.iter().enumerate() {
             if let Some(bad) = row.tokens.iter().find(|token| **token >= vocab) {
                 out.fail(index, RowError::BadToken(*bad));
@@ -57,7 +79,34 @@ impl<'a> Plan<'a> {
             }
         }
         plan.all = (0..plan.tokens.len() as u32).collect();
+        plan.set_beside(threads);
         plan
+    }
+
+    /// Takes out of `parts` what can be computed beside the base matrices, where that leaves work for every thread.
+    fn set_beside(&mut self, threads: usize) {
+        self.lone = vec![None; self.tokens.len()];
+        let Some(first) = self.parts.first_mut() else { return };
+        let rows = self.rows;
+        let single = |token: &u32| rows[self.tokens[*token as usize].row].lora.len() == 1;
+        let (beside, parts): (Vec<_>, Vec<_>) = std::mem::take(first).into_iter().partition(|group| {
+            group.tokens.len() <= FEW && group.adapter.composes() && group.tokens.iter().all(single)
+        });
+        let light = |group: &Group<'_>| group.adapter.bytes() <= LIGHT;
+        if beside.len() >= 2 * threads || beside.iter().all(light) {
+            *first = parts;
+            for group in &beside {
+                group.tokens.iter().for_each(|token| self.lone[*token as usize] = Some(group.adapter));
+            }
+            self.beside = beside;
+        } else {
+            *first = beside.into_iter().chain(parts).collect();
+        }
+    }
+
+    /// The adapter of a token whose changes are computed beside the base matrices.
+    pub(super) fn beside(&self, token: usize) -> Option<&'a Prepared> {
+        self.lone[token]
     }
 
     fn push(&mut self, index: usize, row: &Row<'a>, adapters: &[&'a Prepared], out: &StepOutput) {
@@ -79,9 +128,20 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// How many intermediate results a token has room for in a layer: one for each place of a composition.
+    pub(super) fn places(&self) -> usize {
+        self.parts.len().max(usize::from(!self.beside.is_empty()))
+    }
+
     /// The largest rank of any adapter.
     pub(super) fn rank(&self) -> usize {
-        self.parts.iter().flatten().map(|group| group.adapter.rank() as usize).max().unwrap_or(0)
+        self.parts
+            .iter()
+            .flatten()
+            .chain(&self.beside)
+            .map(|group| group.adapter.rank() as usize)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Notes that a token's row cannot be computed.

@@ -7,6 +7,7 @@
 
 use super::{
     Model,
+    delta::Deltas,
     heads::Heads,
     linear::{self, Between, Input, Linear, Round},
     plan::Plan,
@@ -48,6 +49,7 @@ pub(crate) struct Workspace {
     pub(super) scores: Shared<f32>,
     pub(super) scores_each: usize,
     between: Between,
+    pub(super) deltas: Deltas,
 }
 
 impl Workspace {
@@ -67,6 +69,7 @@ impl Workspace {
             scores: Shared::new(0.0, 0),
             scores_each: 0,
             between: Between::new(),
+            deltas: Deltas::new(config),
         }
     }
 
@@ -76,6 +79,7 @@ impl Workspace {
         self.scores_each = rows * positions.next_multiple_of(PAGE);
         self.scores.grow(0.0, threads * self.scores_each);
         self.between.prepare(plan);
+        self.deltas.prepare(plan);
     }
 }
 
@@ -93,7 +97,7 @@ pub(super) fn run(
     rows: &[Row<'_>],
     out: &mut StepOutput,
 ) -> Result<(), CpuError> {
-    let plan = Plan::new(rows, &model.geometry, model.config.vocab as u32, out);
+    let plan = Plan::new(rows, &model.geometry, model.config.vocab as u32, pool.threads(), out);
     workspace.prepare(&model.config, &plan, pool.threads());
     let mut step = Step { model, config: &model.config, cache, pool, w: workspace, plan: &plan };
     step.embed()?;
@@ -167,8 +171,8 @@ impl Step<'_> {
         Input { start: self.w.input.at(0), stride: input_blocks(self.config) }
     }
 
-    /// Adds what the layer before gave, norms and quantises.
-    fn norm(&mut self, scale: &[f32], residual: bool) -> Result<(), CpuError> {
+    /// Adds what the layer before gave, if there was one, norms and quantises.
+    fn norm(&mut self, scale: &[f32], before: Option<(usize, Projection)>) -> Result<(), CpuError> {
         let (w, plan, kernels, hidden) = (self.w, self.plan, self.model.kernels, self.config.hidden);
         let (eps, stride) = (self.config.norm_eps, input_blocks(self.config));
         self.each(|token, thread| {
@@ -176,12 +180,14 @@ impl Step<'_> {
             let (x, y, normed, input) = unsafe {
                 (
                     w.x.part_mut(token * hidden, hidden),
-                    w.y.part(token * hidden, hidden),
+                    w.y.part_mut(token * hidden, hidden),
                     w.normed.part_mut(thread * hidden, hidden),
                     w.input.part_mut(token * stride, hidden / BLOCK),
                 )
             };
-            if residual {
+            if let Some(before) = before {
+                // SAFETY: that layer is complete.
+                unsafe { w.deltas.add(kernels, plan, token, before, y) };
                 kernels.add(x, y);
             }
             kernels.norm(x, scale, eps, normed);
@@ -192,7 +198,7 @@ impl Step<'_> {
     }
 
     fn attention(&mut self, index: usize, layer: &PackedLayer) -> Result<(), CpuError> {
-        self.norm(&layer.attention_norm, index > 0)?;
+        self.norm(&layer.attention_norm, index.checked_sub(1).map(|before| (before, Projection::Down)))?;
         let (query, key) = (self.config.query(), self.config.key());
         let stride = query + 2 * key;
         let at = |offset: usize| Output { start: self.w.qkv.at(offset), stride, whole: false };
@@ -217,7 +223,7 @@ impl Step<'_> {
     }
 
     fn mlp(&mut self, index: usize, layer: &PackedLayer) -> Result<(), CpuError> {
-        self.norm(&layer.mlp_norm, true)?;
+        self.norm(&layer.mlp_norm, Some((index, Projection::O)))?;
         let wide = self.config.intermediate;
         let to = |buffer: &Shared<f32>| Output { start: buffer.at(0), stride: wide, whole: false };
         let linears = [
@@ -225,20 +231,25 @@ impl Step<'_> {
             Linear { weights: &layer.up, bias: None, projection: Projection::Up, out: to(&self.w.up) },
         ];
         self.linears(index, &linears)?;
-        self.activate()?;
+        self.activate(index)?;
         let out = Output { start: self.w.y.at(0), stride: self.config.hidden, whole: false };
         self.linears(index, &[Linear { weights: &layer.down, bias: None, projection: Projection::Down, out }])
     }
 
     fn linears(&mut self, index: usize, linears: &[Linear<'_>]) -> Result<(), CpuError> {
         let input = self.input();
-        let round =
-            Round { kernels: self.model.kernels, plan: self.plan, between: &self.w.between, layer: index };
+        let round = Round {
+            kernels: self.model.kernels,
+            plan: self.plan,
+            between: &self.w.between,
+            deltas: &self.w.deltas,
+            layer: index,
+        };
         // SAFETY: buffers hold every token of the step, and this round is the only one running.
         unsafe { round.run(self.pool, linears, input) }
     }
 
-    fn activate(&mut self) -> Result<(), CpuError> {
+    fn activate(&mut self, layer: usize) -> Result<(), CpuError> {
         let (w, plan, kernels) = (self.w, self.plan, self.model.kernels);
         let (wide, stride) = (self.config.intermediate, input_blocks(self.config));
         self.each(|token, _| {
@@ -246,10 +257,15 @@ impl Step<'_> {
             let (gate, up, input) = unsafe {
                 (
                     w.gate.part_mut(token * wide, wide),
-                    w.up.part(token * wide, wide),
+                    w.up.part_mut(token * wide, wide),
                     w.input.part_mut(token * stride, wide / BLOCK),
                 )
             };
+            // SAFETY: both matrices are complete.
+            unsafe {
+                w.deltas.add(kernels, plan, token, (layer, Projection::Gate), gate);
+                w.deltas.add(kernels, plan, token, (layer, Projection::Up), up);
+            }
             kernels.silu_mul(gate, up);
             if !kernels.quantize(gate, input) {
                 plan.fail(token);
@@ -262,6 +278,7 @@ impl Step<'_> {
         let (w, plan, kernels, hidden) = (self.w, self.plan, self.model.kernels, self.config.hidden);
         let (eps, stride, scale) =
             (self.config.norm_eps, input_blocks(self.config), &self.model.weights.norm);
+        let last = (self.config.layers - 1, Projection::Down);
         let (logits, commitments) = out.buffers_mut();
         each(self.pool, plan.wanted.len(), |index, thread| {
             let token = plan.wanted[index].0 as usize;
@@ -269,11 +286,13 @@ impl Step<'_> {
             let (x, y, normed, input) = unsafe {
                 (
                     w.x.part_mut(token * hidden, hidden),
-                    w.y.part(token * hidden, hidden),
+                    w.y.part_mut(token * hidden, hidden),
                     w.normed.part_mut(thread * hidden, hidden),
                     w.input.part_mut(index * stride, hidden / BLOCK),
                 )
             };
+            // SAFETY: the last layer is complete.
+            unsafe { w.deltas.add(kernels, plan, token, last, y) };
             kernels.add(x, y);
             kernels.norm(x, scale, eps, normed);
             if !kernels.quantize(normed, input) {
