@@ -7,7 +7,7 @@ RUN cargo build --release --locked --bin tributary
 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates dict-devil dict-jargon python3 python3-pip \
-    && rm -rf /var/lib/apt/lists/* && pip install --break-system-packages --no-cache-dir requests
+    && rm -rf /var/lib/apt/lists/* && pip install --break-system-packages --no-cache-dir requests==2.34.2
 COPY --from=build /src/target/release/tributary /usr/local/bin/tributary
 RUN tributary model pull
 COPY adapters /opt/tributary/adapters

@@ -140,7 +140,7 @@ for run in 1 2 3; do
 done
 
 step "the dashboard"
-"$PYTHON" tests/e2e/dashboard.py "http://127.0.0.1:$metrics/metrics" "http://127.0.0.1:$api/metrics" \
+"$PYTHON" tests/e2e/dashboard.py "http://127.0.0.1:$metrics/metrics" \
   --elsewhere tributary_p2p_peers tributary_chain_import_seconds
 
 step "bad circumstances"

@@ -10,11 +10,13 @@ mod output;
 mod payer;
 mod wallet;
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use eyre::Result;
 
 use crate::{
-    args::LogArgs,
+    args::{Given, LogArgs},
     commands::{
         AdapterCommand, AgentCommand, ChannelCommand, ChatCommand, ClaimCommand, DatanetCommand, DbCommand,
         DemoCommand, ExplainCommand, InitCommand, ModelCommand, ProxyCommand, StatelessCommand,
@@ -70,8 +72,23 @@ enum Command {
     Db(DbCommand),
 }
 
+impl Cli {
+    /// A node also learns which flags were given.
+    fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
+        let mut cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        let given = Given::read(&Self::command(), &matches);
+        match &mut cli.command {
+            Command::Dev(dev) => dev.was_given(given),
+            Command::Node(node) => node.was_given(given),
+            _ => {}
+        }
+        Ok(cli)
+    }
+}
+
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match run(cli) {
         Ok(code) => code,
         Err(failure) => {
@@ -130,7 +147,7 @@ fn run(cli: Cli) -> Result<std::process::ExitCode> {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::Cli;
+    use super::{Cli, Command};
 
     #[test]
     fn the_flags_do_not_contradict_each_other() {
@@ -157,5 +174,19 @@ mod tests {
             assert!(Cli::try_parse_from(["tributary", "node", spelt_as_op_geth]).is_ok());
         }
         assert!(Cli::try_parse_from(["tributary", "init", "--datadir=D", "--chain=G.json"]).is_ok());
+    }
+
+    #[test]
+    fn a_node_learns_which_flags_were_given_and_which_are_at_their_defaults() {
+        let words = "tributary dev --http.port 8545 --log.file.filter debug -vvvv --da memstore";
+        let cli = Cli::read(words.split(' ').map(Into::into)).unwrap();
+        let Command::Dev(dev) = cli.command else { panic!("{:?}", cli.command) };
+        let given = format!("{:?}", dev.into_node().given);
+        for flag in ["http.port", "log.file.filter", "verbosity", "da"] {
+            assert!(given.contains(&format!("{flag:?}")), "{flag}: {given}");
+        }
+        for flag in ["http.addr", "log.file.directory", "quiet", "dev"] {
+            assert!(!given.contains(&format!("{flag:?}")), "{flag}: {given}");
+        }
     }
 }

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import requests
+
 from devnet.genesis import ROOT
 from devnet.compose import Compose
 from devnet.process import Process, wait_until
@@ -15,6 +17,7 @@ def run(devnet: Devnet):
     compose = Compose(ROOT / "docker-compose.yml", devnet.folder)
     binaries = {"l1": devnet.binaries / "geth", "tributary": devnet.tributary}
     compose.check_pinned()
+    compose.check_scraped()
     for service, binary in {**binaries, "op-node": devnet.binaries / "op-node", "op-batcher": devnet.binaries / "op-batcher"}.items():
         compose.check_flags(service, binary)
 
@@ -37,4 +40,6 @@ def run(devnet: Devnet):
     wait_until("op-node answers", lambda: Rpc("http://127.0.0.1:9545").call("optimism_syncStatus"), 60)
     start("op-batcher", devnet.binaries / "op-batcher", 1)
     devnet.wait_for("safe blocks", lambda: rpc.number("safe") >= 10, 180)
+    for name, url in {"tributary_p2p_peers": "http://127.0.0.1:9001/metrics", "op_node_": "http://127.0.0.1:7301/metrics"}.items():
+        assert f"\n{name}" in requests.get(url, timeout=10).text, f"Prometheus would not find {name} at {url}"
     print(f"  block {rpc.number()}, safe {rpc.number('safe')}")

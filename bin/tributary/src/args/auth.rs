@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use eyre::Result;
+use eyre::{Context, Result};
 use tributary_engine_api::{AuthConfig, JwtSecret};
 
 /// The Engine API.
@@ -31,9 +31,8 @@ impl AuthArgs {
     /// Where the server listens, and the secret.
     pub(crate) fn config(&self, default_secret: &Path) -> Result<AuthConfig> {
         let path = self.jwtsecret.as_deref().unwrap_or(default_secret);
-        Ok(AuthConfig {
-            address: SocketAddr::from((self.authrpc_addr, self.authrpc_port)),
-            secret: JwtSecret::load_or_create(path)?,
-        })
+        let address = SocketAddr::from((self.authrpc_addr, self.authrpc_port));
+        let secret = JwtSecret::load_or_create(path).wrap_err("--authrpc.jwtsecret")?;
+        Ok(AuthConfig::new(address, secret))
     }
 }

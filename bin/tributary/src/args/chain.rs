@@ -1,11 +1,16 @@
 //! `--chain`.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use clap::Args;
 use eyre::{Context, Result};
 use tributary_registry::KnownChain;
 use tributary_spec::ChainSpec;
+
+use crate::files::read_bounded;
+
+/// Largest genesis file that is read: OP Mainnet's, with all its state, is of 1.5 GB, and cannot be used here.
+const MAX_GENESIS: u64 = 1 << 30;
 
 /// The chain.
 #[derive(Clone, Debug, Args)]
@@ -43,8 +48,8 @@ impl ChainArgs {
             }
             return Ok(Arc::new(known(&chain).wrap_err_with(named)?));
         }
-        let json = std::fs::read(name)
-            .wrap_err_with(|| format!("--chain {name}: neither a known name nor a readable file"))?;
+        let json = read_bounded(Path::new(name), MAX_GENESIS)
+            .wrap_err_with(|| format!("--chain {name}: neither a known name nor a file that can be read"))?;
         Ok(Arc::new(ChainSpec::from_json(&json).wrap_err_with(named)?))
     }
 }
@@ -67,5 +72,7 @@ mod tests {
         assert_eq!(rules.chain_id(), 10);
         let unknown = load("op-goerli").unwrap_err();
         assert!(unknown.to_string().starts_with("--chain op-goerli: neither"), "{unknown:#}");
+        let endless = format!("{:#}", load("/dev/zero").unwrap_err());
+        assert!(endless.starts_with("--chain /dev/zero: ") && endless.contains("larger than"), "{endless}");
     }
 }

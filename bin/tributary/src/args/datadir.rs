@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use eyre::{Context, Result};
 use tributary_spec::ChainSpec;
 
 /// Where the node keeps its data.
@@ -20,6 +21,11 @@ impl DatadirArgs {
         let name = if spec.economy.dev { "dev".to_owned() } else { spec.chain_id().to_string() };
         self.datadir.clone().unwrap_or_else(|| data_home().join("tributary").join(name))
     }
+}
+
+/// Makes a folder of the data directory; it may be there.
+pub(crate) fn make_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).wrap_err_with(|| format!("--datadir: cannot make {}", folder.display()))
 }
 
 /// `$XDG_DATA_HOME`, or `~/.local/share`.

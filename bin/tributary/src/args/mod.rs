@@ -6,6 +6,7 @@ mod da;
 mod datadir;
 mod dev;
 mod duration;
+mod given;
 mod inference;
 mod log;
 mod metrics;
@@ -21,8 +22,9 @@ pub(crate) use self::{
     auth::AuthArgs,
     chain::ChainArgs,
     da::DaArgs,
-    datadir::{DatadirArgs, Layout, data_home},
+    datadir::{DatadirArgs, Layout, data_home, make_folder},
     dev::DevArgs,
+    given::Given,
     inference::{InferenceArgs, Payments},
     log::LogArgs,
     metrics::MetricsArgs,

@@ -65,8 +65,7 @@ pub(crate) struct NetworkArgs {
         long = "p2p.sequencer.key",
         value_name = "KEY",
         env = "TRIBUTARY_P2P_SEQUENCER_KEY",
-        hide_env_values = true,
-        requires = "dev"
+        hide_env_values = true
     )]
     pub(crate) sequencer_key: Option<SequencerKey>,
 
@@ -102,7 +101,7 @@ impl NetworkArgs {
         Ok(NetworkConfig {
             listen: SocketAddr::new(self.addr, self.port),
             external: self.external()?,
-            key: NodeKey::load_or_create(&key)?,
+            key: NodeKey::load_or_create(&key).wrap_err("--p2p-secret-key")?,
             agent: concat!("tributary/v", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: PeerLimits {
                 inbound: limit(self.max_inbound_peers, defaults.inbound),

@@ -87,7 +87,7 @@ pub(crate) struct RollupArgs {
     #[arg(long = "rollup.discovery.v4")]
     pub(crate) discovery_v4: bool,
 
-    /// Largest encoded block that is built, in bytes; at most 10 MiB, which gossip carries.
+    /// Largest encoded block that is built, in bytes. Default, and most that is taken: 10 MiB, which gossip carries.
     #[arg(long = "rollup.max-uncompressed-block-size", value_name = "BYTES")]
     pub(crate) max_uncompressed_block_size: Option<u64>,
 

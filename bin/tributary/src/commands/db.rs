@@ -1,7 +1,7 @@
 //! `tributary db`: what is in the database, and whether it holds together.
 
 use clap::Subcommand;
-use eyre::{OptionExt, Result, ensure};
+use eyre::{Context, OptionExt, Result, ensure};
 use serde_json::json;
 use tributary_store::Identity;
 use tributary_tree::{BlockNumHash, Store, StoreOptions, verify};
@@ -46,9 +46,12 @@ impl DbArgs {
     fn open(&self) -> Result<Store> {
         let spec = self.chain.load()?;
         let path = Layout::new(self.datadir.resolve(&spec)).database();
-        ensure!(path.is_dir(), "{}: there is no database", path.display());
+        let found = std::fs::metadata(&path)
+            .wrap_err_with(|| format!("--datadir: there is no database at {}", path.display()))?;
+        ensure!(found.is_dir(), "--datadir: {} is no database: it is a file", path.display());
         let identity = Identity { chain_id: spec.chain_id(), genesis_hash: spec.genesis_hash() };
-        Ok(Store::open(&path, &identity, &StoreOptions::default())?)
+        Store::open(&path, &identity, &StoreOptions::default())
+            .wrap_err_with(|| format!("--datadir: cannot open {}", path.display()))
     }
 
     fn stats(&self) -> Result<()> {

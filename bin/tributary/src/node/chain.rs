@@ -12,7 +12,7 @@ use tributary_tree::{Chain, ChainConfig, Durability};
 use tributary_worker::NodeChain;
 
 use super::NodeCommand;
-use crate::args::Layout;
+use crate::args::{Layout, make_folder};
 
 /// Blocks that are executed again after a kill, at most.
 const MAX_UNWRITTEN: u64 = 16;
@@ -41,8 +41,9 @@ impl ChainParts {
             ..ChainConfig::default()
         };
         let path = layout.database();
-        std::fs::create_dir_all(&path).wrap_err_with(|| path.display().to_string())?;
-        let chain = Chain::open(executor.clone(), &path, config)?;
+        make_folder(&path)?;
+        let chain = Chain::open(executor.clone(), &path, config)
+            .wrap_err_with(|| format!("--datadir: cannot open {}", path.display()))?;
         let pool = Pool::open(executor.clone(), chain.clone(), node.pool.config(layout.pool_journal()))?;
         tokio::spawn(pool.clone().maintain());
         let port = Arc::new(NodeChain::new(chain.clone(), executor.clone(), pool.clone()));

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
-use eyre::{Context, Report, Result, ensure};
+use eyre::{Report, Result, ensure};
 use tracing::info;
 use tributary_rpc::{NoWorker, TributaryApi};
 
@@ -11,8 +11,8 @@ use super::{
     banner, chain::ChainParts, descriptors, metrics, servers::Servers, signals, worker::RunningWorker,
 };
 use crate::args::{
-    AuthArgs, BuilderArgs, ChainArgs, DaArgs, DatadirArgs, DevArgs, InferenceArgs, Layout, MetricsArgs,
-    NetworkArgs, RollupArgs, RpcArgs, SettlementArgs, TxPoolArgs,
+    AuthArgs, BuilderArgs, ChainArgs, DaArgs, DatadirArgs, DevArgs, Given, InferenceArgs, Layout,
+    MetricsArgs, NetworkArgs, RollupArgs, RpcArgs, SettlementArgs, TxPoolArgs, make_folder,
 };
 
 /// How long replies under way may take when the node stops.
@@ -49,6 +49,9 @@ pub(crate) struct NodeCommand {
     pub(super) da: DaArgs,
     #[command(flatten)]
     pub(super) metrics: MetricsArgs,
+    /// The flags that were given.
+    #[arg(skip)]
+    pub(crate) given: Given,
 }
 
 /// A node with everything on, for a dev chain.
@@ -59,23 +62,36 @@ pub(crate) struct DevCommand {
 }
 
 impl DevCommand {
+    pub(crate) fn was_given(&mut self, given: Given) {
+        self.node.was_given(given);
+    }
+
     pub(crate) async fn run(self) -> Result<()> {
+        self.into_node().run().await
+    }
+
+    pub(crate) fn into_node(self) -> NodeCommand {
         let mut node = self.node;
         node.dev.dev = true;
         node.rpc.http = true;
         node.rpc.ws = true;
         node.inference.api = true;
         node.metrics.metrics = node.metrics.metrics.or(Some(SocketAddr::from(DEV_METRICS)));
-        node.run().await
+        node
     }
 }
 
 impl NodeCommand {
+    pub(crate) fn was_given(&mut self, given: Given) {
+        self.given = given;
+    }
+
     pub(crate) async fn run(self) -> Result<()> {
         self.with_ports_of_its_own().start().await
     }
 
     async fn start(mut self) -> Result<()> {
+        self.refuse_contradictions()?;
         let spec = self.chain.load()?;
         ensure!(
             !self.dev.dev || spec.economy.dev,
@@ -96,7 +112,7 @@ impl NodeCommand {
             *address = metrics::serve(counted.clone(), *address).await?;
         }
         let datadir = self.datadir.resolve(&spec);
-        std::fs::create_dir_all(&datadir).wrap_err_with(|| format!("--datadir {}", datadir.display()))?;
+        make_folder(&datadir)?;
         let layout = Layout::new(&datadir);
         info!(target: "tributary", chain = spec.chain_id(), genesis = %spec.genesis_hash(), datadir = %datadir.display(), "Starting");
         info!(target: "tributary", "{}", spec.forks());

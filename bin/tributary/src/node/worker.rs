@@ -117,7 +117,10 @@ impl RunningWorker {
             },
         };
         let listen = SocketAddr::from((node.inference.api_addr, node.inference.api_port));
-        let worker = Worker::start(parts, listen).await?;
+        let folder = layout.worker();
+        let worker = Worker::start(parts, listen)
+            .await
+            .wrap_err_with(|| format!("the worker of {} does not start", folder.display()))?;
         info!(target: "tributary::worker", url = %worker.address(), operator = %address, da = %da_name, "API server started");
         Ok(Self { worker, memstore, da: da_name, operator: address })
     }

@@ -31,9 +31,11 @@ pub struct JwtSecret([u8; SECRET_LEN]);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JwtError {
-    /// The file cannot be read or written.
-    #[error("JWT secret {}: {source}", path.display())]
+    /// The file cannot be read, or it is missing and cannot be made.
+    #[error("cannot {tried} the JWT secret {}: {source}", path.display())]
     File {
+        /// `read` or `make`.
+        tried: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -88,16 +90,16 @@ impl JwtSecret {
 
     /// Reads the file, or makes it, for its owner's eyes only.
     pub fn load_or_create(path: &Path) -> Result<Self, JwtError> {
-        let file = |source| JwtError::File { path: path.to_owned(), source };
+        let file = |tried| move |source| JwtError::File { tried, path: path.to_owned(), source };
         match fs::read_to_string(path) {
             Ok(text) => Self::from_hex(&text).ok_or_else(|| JwtError::Secret { path: path.to_owned() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let secret = Self::random();
-                secret.write(path).map_err(file)?;
+                secret.write(path).map_err(file("make"))?;
                 tracing::info!(target: "engine", path = %path.display(), "JWT secret made");
                 Ok(secret)
             }
-            Err(error) => Err(file(error)),
+            Err(error) => Err(file("read")(error)),
         }
     }
 
@@ -241,5 +243,14 @@ mod tests {
         assert!(JwtSecret::load_or_create(&path).unwrap() == made);
         fs::write(&path, "0x1234").unwrap();
         assert!(matches!(JwtSecret::load_or_create(&path), Err(JwtError::Secret { .. })));
+        for (bad, tried) in
+            [(folder.path().to_owned(), "read"), (path.join("beneath"), "read"), ("/proc/jwt".into(), "make")]
+        {
+            let error = JwtSecret::load_or_create(&bad).err().unwrap().to_string();
+            assert!(
+                error.starts_with(&format!("cannot {tried} the JWT secret {}: ", bad.display())),
+                "{error}"
+            );
+        }
     }
 }

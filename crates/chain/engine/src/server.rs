@@ -1,9 +1,14 @@
 //! The authenticated port: HTTP and WebSocket, each request or handshake with a token.
+//!
+//! ```text
+//! TCP ─► token ─► whole body, in time ─► jsonrpsee ─► meter ─► batches ─► methods
+//! ```
 
 use std::{
     io,
     net::SocketAddr,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::future::{Either, Ready, ready};
@@ -17,7 +22,9 @@ use jsonrpsee::{
     server::{HttpBody, HttpRequest, HttpResponse, ServerConfig, ServerHandle},
 };
 use tower::{Layer, Service};
-use tributary_rpc::{MeterLayer, Modules, Namespace, Namespaces, ServerError};
+use tributary_rpc::{
+    BatchLayer, BodyLayer, MeterLayer, Modules, Namespace, Namespaces, ServerError, ServerLimits,
+};
 
 use crate::{Engine, EngineApiServer, JwtSecret, head::HeadApiServer};
 
@@ -39,6 +46,15 @@ pub struct AuthConfig {
     pub address: SocketAddr,
     /// `--authrpc.jwtsecret`.
     pub secret: JwtSecret,
+    /// How long a request's body may take to arrive.
+    pub body_timeout: Duration,
+}
+
+impl AuthConfig {
+    /// With the patience that the other servers have.
+    pub fn new(address: SocketAddr, secret: JwtSecret) -> Self {
+        Self { address, secret, body_timeout: ServerLimits::default().body_timeout }
+    }
 }
 
 /// Why the server did not start.
@@ -79,6 +95,12 @@ impl AuthServer {
         let mut methods: Methods = modules.select(&Namespaces::from_iter(NAMESPACES))?;
         methods.merge(HeadApiServer::into_rpc(engine.clone()))?;
         methods.merge(EngineApiServer::into_rpc(engine))?;
+        let methods = BatchLayer::prepare(&methods)?;
+        let bodies = BodyLayer::new(&ServerLimits {
+            max_request_size: MAX_REQUEST,
+            body_timeout: config.body_timeout,
+            ..ServerLimits::default()
+        });
         let limits = ServerConfig::builder()
             .max_connections(MAX_CONNECTIONS)
             .max_request_body_size(MAX_REQUEST)
@@ -86,8 +108,10 @@ impl AuthServer {
             .build();
         let server = jsonrpsee::server::Server::builder()
             .set_config(limits)
-            .set_http_middleware(tower::ServiceBuilder::new().layer(AuthLayer(config.secret)))
-            .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer::new(&methods, "auth")))
+            .set_http_middleware(tower::ServiceBuilder::new().layer(AuthLayer(config.secret)).layer(bodies))
+            .set_rpc_middleware(
+                RpcServiceBuilder::new().layer(MeterLayer::new(&methods, "auth")).layer(BatchLayer),
+            )
             .build(config.address)
             .await
             .map_err(listen)?;

@@ -5,9 +5,9 @@ use tributary_tree::TreeError;
 /// The network does not start, or a request to a peer fails.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// The key of the node.
-    #[error("node key {0}: {1}")]
-    KeyFile(String, String),
+    /// The file with the key of the node: what was tried with it, where it is, and why that failed.
+    #[error("cannot {0} the node's key {1}: {2}")]
+    KeyFile(&'static str, String, String),
     /// Somebody named a peer in a way that is not understood.
     #[error("peer address: {0}")]
     Address(String),

@@ -40,11 +40,12 @@ impl NodeKey {
 
     /// The key in a file, 32 bytes in hex; made if the file is missing.
     pub fn load_or_create(path: &Path) -> Result<Self, NetworkError> {
-        let failed = |error: io::Error| NetworkError::KeyFile(path.display().to_string(), error.to_string());
+        let fault = |tried, why: String| NetworkError::KeyFile(tried, path.display().to_string(), why);
+        let failed = |error: io::Error| fault("make", error.to_string());
         match std::fs::read_to_string(path) {
-            Ok(text) => text.parse().map_err(|error: NetworkError| {
-                NetworkError::KeyFile(path.display().to_string(), error.to_string())
-            }),
+            Ok(text) => {
+                text.parse().map_err(|_: NetworkError| fault("use", "32 bytes in hex wanted".to_owned()))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = Self::generate();
                 if let Some(folder) = path.parent() {
@@ -58,7 +59,7 @@ impl NodeKey {
                     .map_err(failed)?;
                 Ok(key)
             }
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(fault("read", error.to_string())),
         }
     }
 
@@ -301,7 +302,14 @@ mod tests {
         let second = NodeKey::load_or_create(&path).unwrap();
         assert_eq!(first.public(), second.public());
         std::fs::write(&path, "zz").unwrap();
-        assert!(NodeKey::load_or_create(&path).is_err());
+        for (bad, tried) in [(path, "use"), (folder.path().to_owned(), "read"), ("/proc/key".into(), "make")]
+        {
+            let error = NodeKey::load_or_create(&bad).err().unwrap().to_string();
+            assert!(
+                error.starts_with(&format!("cannot {tried} the node's key {}: ", bad.display())),
+                "{error}"
+            );
+        }
     }
 
     #[test]

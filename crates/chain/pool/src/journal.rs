@@ -65,6 +65,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
+        self.rewrite(&[])
+    }
+
     fn rewrite(&mut self, live: &[&Arc<PooledTransaction>]) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
         let mut bytes = Vec::new();

@@ -149,6 +149,20 @@ impl Pool {
         self.announce(effects);
     }
 
+    /// Takes everything out, and out of the journal, lest it comes back with a restart. Says how much that was.
+    pub fn clear(&self) -> usize {
+        let mut inner = self.synced();
+        let inner = &mut *inner;
+        let effects = inner.set.clear();
+        let count = effects.removed.len();
+        self.announce(effects);
+        gauge(&inner.set);
+        if let Some(Err(error)) = inner.journal.as_mut().map(Journal::clear) {
+            tracing::warn!(target: "txpool", %error, "journal not emptied: its transactions come back with a restart");
+        }
+        count
+    }
+
     /// The pending transactions in the order in which a child of `parent` with this base fee takes them. On another
     /// block than the head, what cannot be included says nothing about the transaction, and none leaves the pool.
     pub fn best(&self, parent: B256, base_fee: u64) -> BestTransactions {

@@ -143,6 +143,16 @@ impl Set {
         effects
     }
 
+    /// Takes everything out.
+    pub(crate) fn clear(&mut self) -> Effects {
+        let mut effects = Effects::default();
+        let addresses: Vec<Address> = self.senders.keys().copied().collect();
+        for address in addresses {
+            effects.removed.extend(self.remove_sender(address).removed);
+        }
+        effects
+    }
+
     /// Follows a new head: `accounts` are the senders that changed, `price` says what a transaction costs now
     /// (`None`: as before). Used nonces leave, and what cannot pay with its descendants.
     pub(crate) fn follow(

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod admin;
 mod blocking;
 mod config;
 mod context;
@@ -16,6 +17,7 @@ mod tributary;
 mod txpool;
 mod web3;
 
+pub use admin::AdminPoolApiServer;
 pub use blocking::Lane;
 pub use config::{
     CorsDomains, EndpointConfig, EthConfig, Namespace, Namespaces, RpcConfig, ServerLimits, VirtualHosts,
@@ -30,7 +32,7 @@ pub use eth::{
 };
 pub use net::{NetApiServer, NoPeers, Peers};
 pub use parity::{TraceApiServer, TraceFilterRequest};
-pub use server::{MeterLayer, Modules, RpcHandle, ServerError};
+pub use server::{BatchLayer, BodyLayer, MeterLayer, Modules, RpcHandle, ServerError};
 pub use tributary::{
     ModelKey, NoWorker, TributaryApi, TributaryError, TributaryEvents, TributaryQuery, TributaryRpcClient,
     TributaryRpcServer,

@@ -2,9 +2,16 @@
 
 use jsonrpsee::{core::client::ClientT, rpc_params, ws_client::WsClientBuilder};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tributary_engine_api::JwtSecret;
 
 use crate::node::Node;
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn nobody_passes_without_a_token() {
@@ -68,4 +75,44 @@ async fn the_batchers_limits_reach_the_builder() {
     assert_eq!((caps.max_tx, caps.max_block), (Some(100), Some(5000)));
     assert_eq!(node.ask("miner_setMaxDASize", json!(["0x0", "0x0"])).await, true);
     assert_eq!(node.engine.builder().da_caps(), Default::default());
+}
+
+/// Requests whose bodies came a byte at a time, as many as there are places, shut the port to the rollup node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_body_keeps_no_rollup_node_out_and_ends() {
+    let node = Node::with_patience(Duration::from_secs(1)).await;
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\n\
+         Content-Length: 1000000\r\n\r\n{{",
+        node.secret.token()
+    );
+    let mut slow = Vec::new();
+    for _ in 0..130 {
+        let mut stream = TcpStream::connect(node.server.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    node.advance().await;
+    let (mut answers, mut requests) = slow.pop().unwrap().into_split();
+    let drip = tokio::spawn(async move {
+        while requests.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = [0; 12];
+    tokio::time::timeout(PATIENCE, answers.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+    tokio::time::timeout(PATIENCE, drip).await.expect("the connection is closed").unwrap();
+}
+
+/// A body without a token is not read at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_a_token_is_not_waited_for() {
+    let node = Node::start().await;
+    let mut stream = TcpStream::connect(node.server.address()).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 401");
 }

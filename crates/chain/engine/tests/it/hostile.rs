@@ -3,8 +3,13 @@
 use alloy_primitives::B256;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
-use crate::node::{Node, payload_params, state};
+use crate::node::{Node, forged, payload_params, state};
 
 /// Values that fields of other types, other sizes or no sense at all may have.
 fn odd_value(random: &mut StdRng) -> Value {
@@ -86,5 +91,52 @@ async fn bodies_that_are_no_json_or_far_too_deep_are_refused() {
         let answer: Value = answer.json().await.unwrap_or_default();
         assert!(answer.get("result").is_none(), "{answer}");
     }
+    node.advance().await;
+}
+
+/// One that announced 4 GiB or more held its place among the calls for as long as it liked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_an_absurd_size_is_refused_unread() {
+    let node = Node::start().await;
+    let mut stream = TcpStream::connect(node.server.address()).await.unwrap();
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\n\
+         Content-Length: 1000000000000\r\n\r\n{{",
+        node.secret.token()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
+    node.advance().await;
+}
+
+/// Lists and fields that are far longer than any block's.
+#[tokio::test(flavor = "multi_thread")]
+async fn payloads_of_absurd_sizes_are_invalid() {
+    let node = Node::start().await;
+    let head = node.chain.head();
+    let envelope = node.build_on(head.hash(), node.attributes(&head)).await;
+    let mut absurd = Vec::new();
+    for (field, value) in [
+        ("transactions", json!(vec!["0x"; 100_000])),
+        ("transactions", json!([format!("0x{}", "02".repeat(8 << 20))])),
+    ] {
+        absurd.push(forged(&envelope, |payload| payload[field] = value));
+    }
+    let mut long_extra = payload_params(&envelope);
+    long_extra[0]["extraData"] = json!(format!("0x{}", "01".repeat(1 << 20)));
+    let mut hashes = payload_params(&envelope);
+    hashes[1] = json!(vec![B256::repeat_byte(1); 100_000]);
+    let mut requests = payload_params(&envelope);
+    requests[3] = json!(vec!["0x00"; 100_000]);
+    for params in absurd.iter().map(payload_params).chain([long_extra, hashes, requests]) {
+        assert_eq!(node.ask("engine_newPayloadV4", params).await["status"], "INVALID");
+    }
+    let state = state(head.hash(), B256::ZERO, B256::ZERO);
+    let mut attributes = node.attributes(&head);
+    attributes["transactions"] = json!(vec!["0x"; 100_000]);
+    let refused = node.call("engine_forkchoiceUpdatedV3", json!([state, attributes])).await.unwrap_err();
+    assert_eq!(refused.0, -38003);
     node.advance().await;
 }

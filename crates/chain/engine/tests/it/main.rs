@@ -3,6 +3,7 @@
 mod attributes;
 mod auth;
 mod forkchoice;
+mod forks;
 mod hostile;
 mod node;
 mod order;

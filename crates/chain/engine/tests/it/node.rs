@@ -1,10 +1,10 @@
 //! A node as a rollup node sees it: the auth port, and attributes like op-node's.
 
-use std::{fs, io::Read, path::PathBuf, sync::Arc};
+use std::{fs, io::Read, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::Encodable2718;
-use alloy_primitives::{Address, B64, B256, Bytes, Sealable, TxKind, U256};
+use alloy_primitives::{Address, B64, B256, Bytes, Sealable, Signature, TxKind, U256, uint};
 use alloy_signer_local::PrivateKeySigner;
 use op_alloy_consensus::TxDeposit;
 use serde_json::{Value, json};
@@ -22,6 +22,12 @@ use tributary_tree::{Chain, ChainConfig, Durability};
 
 /// The first account of the well-known mnemonic, rich on dev chains.
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+
+/// Order of the curve.
+const SECP256K1N: U256 = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
+
+/// Longer than any test.
+const BODY_TIMEOUT: Duration = Duration::from_secs(600);
 
 pub(crate) struct Node {
     pub(crate) spec: Arc<ChainSpec>,
@@ -43,10 +49,15 @@ impl Node {
     }
 
     pub(crate) async fn with(spec: Arc<ChainSpec>) -> Self {
-        Self::open(spec, tempfile::tempdir().unwrap()).await
+        Self::open(spec, tempfile::tempdir().unwrap(), BODY_TIMEOUT).await
     }
 
-    async fn open(spec: Arc<ChainSpec>, folder: TempDir) -> Self {
+    /// One whose auth port waits so long for a request's body.
+    pub(crate) async fn with_patience(body_timeout: Duration) -> Self {
+        Self::open(ChainSpec::dev(), tempfile::tempdir().unwrap(), body_timeout).await
+    }
+
+    async fn open(spec: Arc<ChainSpec>, folder: TempDir, body_timeout: Duration) -> Self {
         let executor = Executor::new(spec.clone());
         let config = ChainConfig { durability: Durability::Acknowledged, ..ChainConfig::default() };
         let chain = Chain::open(executor.clone(), folder.path(), config).unwrap();
@@ -77,7 +88,8 @@ impl Node {
         let witness = PayloadWitness::new(modules.context().clone());
         modules.extend(Namespace::Debug, witness.into_rpc()).unwrap();
         let secret = JwtSecret::random();
-        let config = AuthConfig { address: ([127, 0, 0, 1], 0).into(), secret: secret.clone() };
+        let config =
+            AuthConfig { body_timeout, ..AuthConfig::new(([127, 0, 0, 1], 0).into(), secret.clone()) };
         let server = AuthServer::launch(config, engine.clone(), &modules).await.unwrap();
         Self { spec, chain, pool, engine, server, secret, http: reqwest::Client::new(), folder }
     }
@@ -88,7 +100,7 @@ impl Node {
         server.stop().await;
         chain.shutdown().unwrap();
         drop((engine, pool, chain));
-        Self::open(spec, folder).await
+        Self::open(spec, folder, BODY_TIMEOUT).await
     }
 
     pub(crate) fn url(&self) -> String {
@@ -187,6 +199,14 @@ pub(crate) fn sign(tx: TxEip1559) -> Tx {
     let wallet: PrivateKeySigner = KEY.parse().unwrap();
     let signature = alloy_signer::SignerSync::sign_hash_sync(&wallet, &tx.signature_hash()).unwrap();
     tx.into_signed(signature).into()
+}
+
+/// The same transaction with the other signature of the two that a curve has for it, which Homestead forbids.
+pub(crate) fn with_high_s(tx: &Tx) -> Tx {
+    let Tx::Eip1559(signed) = tx else { panic!("{tx:?}") };
+    let (tx, signature, _) = signed.clone().into_parts();
+    let s = SECP256K1N - signature.s();
+    tx.into_signed(Signature::new(signature.r(), s, !signature.v())).into()
 }
 
 /// A deposit that mints to nobody.

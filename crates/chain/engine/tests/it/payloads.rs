@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use serde_json::{Value, json};
 
-use crate::node::{Node, forged, hash_of, payload_params, raw};
+use crate::node::{Node, forged, hash_of, payload_params, raw, with_high_s};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_id_gives_the_same_block_and_the_wrong_version_ends_nothing() {
@@ -140,8 +140,14 @@ async fn every_field_that_is_wrong_makes_the_block_invalid_on_its_parent() {
     let set = |field: &'static str, value: Value| forged(&envelope, |payload| payload[field] = value);
     let transactions = envelope["executionPayload"]["transactions"].as_array().unwrap().clone();
     let user = transactions[1].clone();
-    let undecodable = json!([transactions[0], "0x02c0"]);
+    let with = |bytes: &str| json!([transactions[0], bytes]);
+    let malleable = raw(&with_high_s(&node.transfer(0))).to_string();
+    let padded = format!("{}00", user.as_str().unwrap());
     let future = json!([transactions[0], raw(&node.transfer(5))]);
+    // Nothing but the state binds it.
+    let mut other_beacon_root = envelope.clone();
+    other_beacon_root["parentBeaconBlockRoot"] = root.clone();
+    let other_beacon_root = forged(&other_beacon_root, |_| ());
     let faulty = [
         set("stateRoot", root.clone()),
         set("receiptsRoot", root.clone()),
@@ -158,9 +164,17 @@ async fn every_field_that_is_wrong_makes_the_block_invalid_on_its_parent() {
         set("excessBlobGas", json!("0x1")),
         set("transactions", json!([transactions[0]])),
         set("transactions", json!([transactions[0], user, user])),
-        set("transactions", undecodable),
+        set("transactions", with("0x02c0")),
+        set("transactions", with("0x")),
+        // A blob transaction, one of Lagoon, and one of a type that nobody has.
+        set("transactions", with("0x03c0")),
+        set("transactions", with("0x7dc0")),
+        set("transactions", with("0x7fc0")),
+        set("transactions", with(&malleable)),
+        set("transactions", with(&padded)),
         set("transactions", future),
         set("feeRecipient", json!("0x0000000000000000000000000000000000000001")),
+        other_beacon_root,
     ];
     for forged in faulty {
         let status = node.new_payload(&forged).await;
@@ -174,6 +188,28 @@ async fn every_field_that_is_wrong_makes_the_block_invalid_on_its_parent() {
     }
     assert_eq!(node.chain.head().hash(), head.hash());
     assert_eq!(node.new_payload(&envelope).await["status"], "VALID");
+}
+
+/// The rollup node alone knows what L1 says.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_randao_makes_another_block_that_is_valid() {
+    let node = Node::start().await;
+    let head = node.chain.head();
+    let envelope = node.build_on(head.hash(), node.attributes(&head)).await;
+    let other = forged(&envelope, |payload| payload["prevRandao"] = json!(B256::repeat_byte(1)));
+    assert_ne!(hash_of(&other), hash_of(&envelope));
+    assert_eq!(node.new_payload(&other).await["status"], "VALID");
+}
+
+/// A parent that nobody knows is no fault: it may come yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_parent_is_waited_for() {
+    let node = Node::start().await;
+    let head = node.chain.head();
+    let envelope = node.build_on(head.hash(), node.attributes(&head)).await;
+    let orphan = forged(&envelope, |payload| payload["parentHash"] = json!(B256::repeat_byte(1)));
+    let status = node.new_payload(&orphan).await;
+    assert_eq!((&status["status"], &status["latestValidHash"]), (&json!("SYNCING"), &Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]

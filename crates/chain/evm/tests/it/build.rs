@@ -23,7 +23,7 @@ fn transfer(nonce: u64) -> alloy_consensus::transaction::Recovered<tributary_spe
 }
 
 /// Bytes that do not compress.
-fn noise(len: usize) -> Bytes {
+pub(crate) fn noise(len: usize) -> Bytes {
     let mut word = B256::ZERO;
     let mut out = Vec::with_capacity(len + 32);
     while out.len() < len {

@@ -3,13 +3,13 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use alloy_consensus::transaction::Recovered;
-use alloy_primitives::{B64, B256};
+use alloy_primitives::{B64, B256, Bytes};
 use tributary_evm::{
     BuildAttributes, BuildError, Built, ExecutedBlock, Executor, ImportError, Rejection, TransactionSource,
 };
 use tributary_spec::{
-    ChainSpec, DEV_GENESIS, Genesis, OpHardfork, RecoveredBlock, SealedHeader, Tx,
-    predeploys::SEQUENCER_FEE_VAULT,
+    ChainSpec, DEV_GENESIS, FORKS, Genesis, OpHardfork, RecoveredBlock, SealedHeader, Tx,
+    predeploys::{CREATE2_DEPLOYER, SEQUENCER_FEE_VAULT},
 };
 use tributary_state::{MemoryState, StateRef};
 
@@ -39,6 +39,35 @@ impl TestChain {
         let mut genesis: Genesis = serde_json::from_str(DEV_GENESIS).unwrap();
         change(&mut genesis);
         Self::new(Arc::new(ChainSpec::from_genesis(genesis).unwrap()))
+    }
+
+    /// Fork `n` of the list begins `4 · n` seconds after genesis, so with every second block.
+    pub(crate) fn through_all_forks() -> Self {
+        Self::dev_with(|genesis| {
+            let start = genesis.timestamp;
+            let config = &mut genesis.config;
+            for fork in FORKS.into_iter().skip(1) {
+                let time = start + 4 * fork.idx() as u64;
+                let key = format!("{}Time", fork.name().to_lowercase());
+                config.extra_fields.insert(key, time.into());
+            }
+            config.shanghai_time = None;
+            config.cancun_time = None;
+            config.prague_time = None;
+            config.osaka_time = None;
+            genesis.extra_data = Bytes::new();
+            genesis.alloc.remove(&CREATE2_DEPLOYER);
+        })
+    }
+
+    /// One whose next block is the first of a fork, and that block.
+    pub(crate) fn at_first_block_of(fork: OpHardfork) -> (Self, ExecutedBlock) {
+        let mut chain = Self::through_all_forks();
+        while chain.spec().forks().latest(chain.head.timestamp + 2) != fork {
+            chain.extend([]);
+        }
+        let child = chain.build_all([]).executed;
+        (chain, child)
     }
 
     pub(crate) fn spec(&self) -> &ChainSpec {

@@ -9,28 +9,9 @@ use crate::{
     txs::{COUNTER, eip1559, legacy, wallet},
 };
 
-/// Fork `n` of the list begins `4 · n` seconds after genesis, so with every second block.
-fn through_all_forks() -> TestChain {
-    TestChain::dev_with(|genesis| {
-        let start = genesis.timestamp;
-        let config = &mut genesis.config;
-        for fork in FORKS.into_iter().skip(1) {
-            let time = start + 4 * fork.idx() as u64;
-            let key = format!("{}Time", fork.name().to_lowercase());
-            config.extra_fields.insert(key, time.into());
-        }
-        config.shanghai_time = None;
-        config.cancun_time = None;
-        config.prague_time = None;
-        config.osaka_time = None;
-        genesis.extra_data = Bytes::new();
-        genesis.alloc.remove(&CREATE2_DEPLOYER);
-    })
-}
-
 #[test]
 fn blocks_of_every_fork_are_built_and_imported_alike() {
-    let mut chain = through_all_forks();
+    let mut chain = TestChain::through_all_forks();
     let sender = wallet(0);
     let mut nonce = 0;
     for number in 1..=2 * FORKS.len() as u64 {
@@ -79,7 +60,7 @@ fn check_deposit_receipt(chain: &TestChain, receipt: &tributary_spec::Receipt) {
 
 #[test]
 fn create2deployer_has_the_right_code() {
-    let mut chain = through_all_forks();
+    let mut chain = TestChain::through_all_forks();
     while chain.head.number < 4 {
         chain.extend([]);
     }

@@ -18,7 +18,7 @@ fn chain_and_child() -> (TestChain, ExecutedBlock) {
     (chain, child.executed)
 }
 
-fn invalid(chain: &TestChain, block: RecoveredBlock) -> InvalidBlock {
+pub(crate) fn invalid(chain: &TestChain, block: RecoveredBlock) -> InvalidBlock {
     let error = chain.import(block).expect_err("the block is invalid");
     assert_eq!(error.severity(), Severity::Reject);
     match error {
@@ -28,7 +28,7 @@ fn invalid(chain: &TestChain, block: RecoveredBlock) -> InvalidBlock {
 }
 
 /// The child with another header.
-fn with_header(child: &ExecutedBlock, change: impl FnOnce(&mut Header)) -> RecoveredBlock {
+pub(crate) fn with_header(child: &ExecutedBlock, change: impl FnOnce(&mut Header)) -> RecoveredBlock {
     let (header, body, senders) = child.block.clone().into_parts();
     let mut header = header.into_inner();
     change(&mut header);
@@ -36,7 +36,7 @@ fn with_header(child: &ExecutedBlock, change: impl FnOnce(&mut Header)) -> Recov
 }
 
 /// The child with another body, its transactions root following.
-fn with_body(
+pub(crate) fn with_body(
     child: &ExecutedBlock,
     change: impl FnOnce(&mut BlockBody, &mut Vec<Address>),
 ) -> RecoveredBlock {
@@ -187,6 +187,15 @@ fn the_first_block_of_a_fork_takes_nothing_from_the_pool() {
     assert_eq!(block.block.transactions().len(), 1);
     chain.advance(&block);
     assert_eq!(chain.extend([tx]).block.transactions().len(), 2);
+}
+
+/// The one field that neither a check nor the state binds: the sequencer takes it from L1, and only a rollup node knows L1.
+#[test]
+fn the_mix_hash_is_whatever_the_sequencer_says() {
+    let (chain, child) = chain_and_child();
+    let other = with_header(&child, |header| header.mix_hash = B256::repeat_byte(5));
+    assert_ne!(other.hash(), child.block.hash());
+    chain.import(other).unwrap();
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod agree;
 mod build;
 mod chain;
+mod faults;
+mod fields;
 mod forks;
 mod invalid;
 mod replay;

@@ -16,7 +16,7 @@ use tributary_spec::{
 pub(crate) const CHAIN_ID: u64 = 161_299;
 
 /// Well above any base fee of these tests.
-const FEE_CAP: u128 = 100_000_000_000;
+pub(crate) const FEE_CAP: u128 = 100_000_000_000;
 
 /// `setL1BlockValuesJovian` as op-node sends it: operator fee scalar 2000 and constant 500, DA footprint scalar 400.
 const L1_ATTRIBUTES: [u8; 178] = hex!(
@@ -38,7 +38,8 @@ pub(crate) fn wallet(index: usize) -> PrivateKeySigner {
     KEYS[index % KEYS.len()].parse().unwrap()
 }
 
-fn sign<T>(wallet: &PrivateKeySigner, tx: T) -> Recovered<Tx>
+/// With whatever signature is right.
+pub(crate) fn sign<T>(wallet: &PrivateKeySigner, tx: T) -> Recovered<Tx>
 where
     T: SignableTransaction<Signature>,
     Tx: From<Signed<T>>,

@@ -13,7 +13,7 @@ use http::{
 use hyper::body::{Body, Bytes};
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
 use std::{
-    future::poll_fn,
+    future::{poll_fn, ready},
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
@@ -28,9 +28,9 @@ const LARGE_BODIES: usize = 256 << 20;
 /// A body that is no longer than this is not large: there is always room for it.
 const SMALL: usize = 64 << 10;
 
-/// The layer.
+/// The layer: lets a request through when all of it has come.
 #[derive(Clone, Debug)]
-pub(crate) struct BodyLayer {
+pub struct BodyLayer {
     most: usize,
     patience: Duration,
     /// Room for large bodies.
@@ -38,7 +38,8 @@ pub(crate) struct BodyLayer {
 }
 
 impl BodyLayer {
-    pub(crate) fn new(limits: &ServerLimits) -> Self {
+    /// With `max_request_size` and `body_timeout` of a server.
+    pub fn new(limits: &ServerLimits) -> Self {
         let most = usize::try_from(limits.max_request_size).unwrap_or(usize::MAX);
         let room = Arc::new(Semaphore::new(LARGE_BODIES.max(most)));
         Self { most, patience: limits.body_timeout, room }
@@ -89,7 +90,7 @@ impl BodyLayer {
 
 /// The service around another one.
 #[derive(Clone, Debug)]
-pub(crate) struct BodyService<S> {
+pub struct BodyService<S> {
     inner: S,
     layer: BodyLayer,
 }
@@ -119,8 +120,11 @@ where
     }
 
     fn call(&mut self, request: HttpRequest<B>) -> Self::Future {
-        if request.method() != Method::POST || announces_more(&request, self.layer.most) {
+        if request.method() != Method::POST {
             return Box::pin(self.inner.call(request.map(HttpBody::new)));
+        }
+        if announces_more(&request, self.layer.most) {
+            return Box::pin(ready(Ok(refusal(StatusCode::PAYLOAD_TOO_LARGE))));
         }
         let (clone, layer) = (self.inner.clone(), self.layer.clone());
         // The clone has not been asked whether it is ready.
@@ -134,7 +138,8 @@ where
     }
 }
 
-/// Whether a request says that it is too long, which is refused unread.
+/// Whether a request says that it is too long, which is refused unread. The server would do so, too, but takes 4 GiB and more
+/// for no length at all, and waits for as much as it may read.
 fn announces_more<B>(request: &HttpRequest<B>, most: usize) -> bool {
     let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > most)
@@ -144,6 +149,7 @@ fn announces_more<B>(request: &HttpRequest<B>, most: usize) -> bool {
 fn refusal(status: StatusCode) -> HttpResponse {
     let text = match status {
         StatusCode::REQUEST_TIMEOUT => "the request took too long to arrive\n",
+        StatusCode::PAYLOAD_TOO_LARGE => "the request is too large\n",
         StatusCode::SERVICE_UNAVAILABLE => "too many large requests at a time\n",
         _ => "the request could not be read\n",
     };

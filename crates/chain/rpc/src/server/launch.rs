@@ -3,8 +3,8 @@
 use crate::{
     CorsDomains, EndpointConfig, Modules, Namespaces, RpcConfig, ServerLimits,
     server::{
-        body::BodyLayer, health::HealthLayer, meter::MeterLayer, origins::OriginLayer, socket,
-        vhosts::VirtualHostLayer,
+        batch::BatchLayer, body::BodyLayer, health::HealthLayer, meter::MeterLayer, origins::OriginLayer,
+        socket, vhosts::VirtualHostLayer,
     },
 };
 use http::{Method, header::CONTENT_TYPE};
@@ -160,11 +160,13 @@ async fn serve(
         .layer(OriginLayer(Arc::new(endpoint.cors.clone())))
         .layer(HealthLayer(modules.context().clone()))
         .layer(BodyLayer::new(limits));
+    let methods = BatchLayer::prepare(&methods)?;
+    let rpc_middleware = RpcServiceBuilder::new().layer(MeterLayer::new(&methods, flag)).layer(BatchLayer);
     let listener = socket::listen(address, limits).await.map_err(listen)?;
     let server = jsonrpsee::server::Server::builder()
         .set_config(server_config(transport, limits))
         .set_http_middleware(middleware)
-        .set_rpc_middleware(RpcServiceBuilder::new().layer(MeterLayer::new(&methods, flag)))
+        .set_rpc_middleware(rpc_middleware)
         .build_from_tcp(listener)
         .map_err(listen)?;
     let bound = server.local_addr().map_err(listen)?;

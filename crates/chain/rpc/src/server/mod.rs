@@ -1,9 +1,10 @@
 //! Sockets, and what goes over them before and after the methods.
 //!
 //! ```text
-//! TCP ─► CORS ─► virtual hosts ─► origins of WebSockets ─► GET /health ─► whole body ─► jsonrpsee: size, batch and connection limits ─► meter ─► methods
+//! TCP ─► CORS ─► virtual hosts ─► origins of WebSockets ─► GET /health ─► whole body ─► jsonrpsee: size, batch and connection limits ─► meter ─► batches ─► methods
 //! ```
 
+mod batch;
 mod body;
 mod health;
 mod launch;
@@ -13,6 +14,8 @@ mod origins;
 mod socket;
 mod vhosts;
 
+pub use batch::BatchLayer;
+pub use body::BodyLayer;
 pub use launch::{RpcHandle, ServerError};
 pub use meter::MeterLayer;
 pub use modules::Modules;

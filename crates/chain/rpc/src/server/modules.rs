@@ -1,9 +1,10 @@
 //! The methods by namespace.
 
 use crate::{
-    DebugApiServer, EthApiServer, EthFilterApiServer, EthPubSubApiServer, Namespace, Namespaces,
-    NetApiServer, RpcContext, ServerError, TraceApiServer, TributaryRpcServer, TxpoolApiServer,
+    AdminPoolApiServer, DebugApiServer, EthApiServer, EthFilterApiServer, EthPubSubApiServer, Namespace,
+    Namespaces, NetApiServer, RpcContext, ServerError, TraceApiServer, TributaryRpcServer, TxpoolApiServer,
     Web3ApiServer,
+    admin::AdminPoolMethods,
     debug::DebugMethods,
     eth::{
         ConditionalApiServer, ConditionalMethods, EthExtraApiServer, EthMethods, ExtraMethods, FilterMethods,
@@ -40,6 +41,7 @@ impl Modules {
         modules.extend(Namespace::Web3, Web3Methods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Txpool, TxpoolMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Debug, DebugMethods(context.clone()).into_rpc())?;
+        modules.extend(Namespace::Admin, AdminPoolMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Trace, TraceMethods(context.clone()).into_rpc())?;
         modules.extend(Namespace::Tributary, TributaryMethods(context.clone()).into_rpc())?;
         Ok(modules)

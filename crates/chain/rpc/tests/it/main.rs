@@ -1,5 +1,6 @@
 //! A chain in this process, spoken to over real sockets.
 
+mod bare;
 mod blocks;
 mod calls;
 mod extra;

@@ -1,6 +1,9 @@
 //! `eth_subscribe` over WebSocket.
 
-use crate::node::{Node, transfer};
+use crate::{
+    bare::BareWs,
+    node::{Node, config, transfer},
+};
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, TxKind};
 use alloy_provider::{Provider, ProviderBuilder, WsConnect};
@@ -121,4 +124,55 @@ async fn a_subscriber_may_not_name_too_much() {
     let params = rpc_params!["logs", json!({"address": names})];
     let refusal = client.subscribe::<Value, _>("eth_subscribe", params, "eth_unsubscribe").await.unwrap_err();
     assert!(refusal.to_string().contains("exceed max addresses"), "{refusal}");
+}
+
+fn call(id: u32, method: &str, params: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+}
+
+/// Each was answered in the batch and a second time by itself, and told of things before its batch was answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_subscribes_in_a_batch_is_answered_once_and_before_it_tells() {
+    let node = Node::start().await;
+    let mut client = BareWs::connect(&node).await;
+    client
+        .say(&json!([
+            call(1, "eth_subscribe", json!(["syncing"])),
+            call(2, "eth_chainId", json!([])),
+            call(3, "eth_subscribe", json!(["newHeads"])),
+            call(4, "eth_subscribe", json!(["newWine"])),
+        ]))
+        .await;
+    let answers = client.hear().await;
+    let answers = answers.as_array().unwrap_or_else(|| panic!("an answer by itself: {answers}"));
+    let ids: Vec<_> = answers.iter().map(|answer| answer["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids, [1, 2, 3, 4]);
+    assert_eq!(answers[3]["error"]["code"], -32602);
+    let told = client.hear().await;
+    assert_eq!(told["params"], json!({"subscription": answers[0]["result"], "result": false}));
+    let block = node.mine();
+    let told = client.hear().await;
+    assert_eq!(told["params"]["subscription"], answers[2]["result"]);
+    assert_eq!(told["params"]["result"]["hash"], json!(block.hash()));
+    client.say(&json!([call(5, "eth_unsubscribe", json!([answers[2]["result"]]))])).await;
+    assert_eq!(client.hear().await[0]["result"], true);
+    node.mine();
+    client.say(&call(6, "eth_chainId", json!([]))).await;
+    assert_eq!(client.hear().await["id"], 6, "nothing is told any more");
+}
+
+/// Nobody learns its id, so nobody could end it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_of_a_batch_that_is_answered_with_an_error_ends() {
+    let mut config = config();
+    config.limits.max_response_size = 2_000;
+    let node = Node::with(config).await;
+    let mut client = BareWs::connect(&node).await;
+    let genesis = |id| call(id, "eth_getBlockByNumber", json!(["0x0", false]));
+    let heads = call(1, "eth_subscribe", json!(["newHeads"]));
+    client.say(&json!([heads, genesis(2), genesis(3), genesis(4)])).await;
+    assert_eq!(client.hear().await["error"]["code"], -32011);
+    node.mine();
+    client.say(&call(5, "eth_chainId", json!([]))).await;
+    assert_eq!(client.hear().await["id"], 5);
 }

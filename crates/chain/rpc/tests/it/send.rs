@@ -178,3 +178,16 @@ async fn a_condition_is_checked_when_sent_and_when_included() {
     node.pool.best(head.hash(), base_fee).for_block(3, head.timestamp + 2).next_pooled();
     assert_eq!(node.pool.status().pending, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_clears_the_pool() {
+    let node = Node::start().await;
+    for nonce in [0, 1, 5] {
+        node.send(0, transfer(Address::ZERO, 1, nonce)).await;
+    }
+    assert_eq!(node.ask("admin_clearTxpool", rpc_params![]).await, 3);
+    assert_eq!(node.ask("txpool_status", rpc_params![]).await, json!({"pending": "0x0", "queued": "0x0"}));
+    assert_eq!(node.ask("admin_clearTxpool", rpc_params![]).await, 0);
+    node.send(0, transfer(Address::ZERO, 1, 0)).await;
+    assert_eq!(node.mine().transactions().len(), 2, "the same one may come again");
+}

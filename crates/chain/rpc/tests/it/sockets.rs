@@ -1,6 +1,9 @@
 //! Bad requests, limits, and what is served to whom.
 
-use crate::node::{Node, config};
+use crate::{
+    bare::BareWs,
+    node::{Node, config},
+};
 use jsonrpsee::{core::client::ClientT, rpc_params};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -93,12 +96,12 @@ async fn only_chosen_namespaces_are_served() {
         node.ask("rpc_modules", rpc_params![]).await,
         json!({"eth": "1.0", "rpc": "1.0", "web3": "1.0"})
     );
-    for method in ["net_version", "txpool_status", "debug_chainConfig"] {
+    for method in ["net_version", "txpool_status", "debug_chainConfig", "admin_clearTxpool"] {
         assert_eq!(node.try_ask(method, rpc_params![]).await.unwrap_err().code(), -32601, "{method}");
     }
     // What there are no methods of is not served, though it is asked for.
     let served = node.modules.served(&Namespaces::all());
-    assert_eq!(served.to_string(), "eth,net,web3,txpool,debug,tributary,rpc,trace");
+    assert_eq!(served.to_string(), "eth,net,web3,txpool,debug,tributary,rpc,admin,trace");
     let all = node.ws().await;
     let version: Value = all.request("net_version", rpc_params![]).await.unwrap();
     assert_eq!(version, "161299");
@@ -245,20 +248,6 @@ async fn a_node_without_a_worker_says_so() {
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A WebSocket connection that does what it is told and nothing by itself.
-async fn bare_ws(node: &Node) -> TcpStream {
-    let mut stream = TcpStream::connect(node.handle.ws_address().unwrap()).await.unwrap();
-    let hello = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    stream.write_all(hello.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(stream.read_u8().await.unwrap());
-    }
-    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
-    stream
-}
-
 /// 505 requests whose bodies came a byte at a time shut the server for everybody else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_body_keeps_nobody_out_and_ends() {
@@ -267,14 +256,15 @@ async fn a_slow_body_keeps_nobody_out_and_ends() {
     config.limits.body_timeout = Duration::from_millis(500);
     let node = Node::with(config).await;
     let mut slow = Vec::new();
-    for _ in 0..5 {
+    for length in [1_000_000, 1_000_000, 1_000_000, 1_u64 << 32] {
         let mut stream = TcpStream::connect(node.handle.http_address().unwrap()).await.unwrap();
-        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-                    Content-Length: 1000000\r\n\r\n{";
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{{"
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
-        slow.push(stream);
+        slow.push((stream, if length < 1 << 32 { "HTTP/1.1 408" } else { "HTTP/1.1 413" }));
     }
-    for stream in slow {
+    for (stream, status) in slow {
         assert_eq!(node.ask("eth_chainId", rpc_params![]).await, "0x27613");
         let (mut answers, mut requests) = stream.into_split();
         let drip = tokio::spawn(async move {
@@ -284,7 +274,7 @@ async fn a_slow_body_keeps_nobody_out_and_ends() {
         });
         let mut answer = [0; 12];
         tokio::time::timeout(PATIENCE, answers.read_exact(&mut answer)).await.unwrap().unwrap();
-        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+        assert_eq!(String::from_utf8_lossy(&answer), status);
         tokio::time::timeout(PATIENCE, drip).await.expect("the connection is closed").unwrap();
     }
 }
@@ -294,9 +284,9 @@ async fn a_websocket_peer_that_is_dead_is_let_go_and_one_that_is_silent_is_not()
     let mut config = config();
     config.limits.ping_interval = Duration::from_millis(300);
     let node = Node::with(config).await;
-    let (mut dead, silent) = (bare_ws(&node).await, node.ws().await);
+    let (mut dead, silent) = (BareWs::connect(&node).await, node.ws().await);
     let mut last = Vec::new();
-    let ended = tokio::time::timeout(PATIENCE, dead.read_to_end(&mut last)).await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, dead.0.read_to_end(&mut last)).await.unwrap();
     assert!(ended.is_ok() && last.starts_with(&[0x89, 0]), "pings, and an end: {ended:?} {last:?}");
     let id: Value = silent.request("eth_chainId", rpc_params![]).await.unwrap();
     assert_eq!(id, "0x27613");
@@ -310,18 +300,14 @@ async fn a_websocket_peer_that_does_not_read_is_let_go() {
     config.limits.max_connections = 1;
     config.limits.stall_timeout = Duration::from_millis(500);
     let node = Node::with(config).await;
-    let mut stalled = bare_ws(&node).await;
+    let mut stalled = BareWs::connect(&node).await;
     let one = |id: u32| {
         json!({"jsonrpc": "2.0", "id": id, "method": "eth_getCode",
                "params": ["0x4200000000000000000000000000000000000015", "latest"]})
     };
-    let batch = serde_json::to_vec(&(0..1000).map(one).collect::<Vec<_>>()).unwrap();
-    let mut frame = vec![0x81, 0x80 | 127];
-    frame.extend(u64::try_from(batch.len()).unwrap().to_be_bytes());
-    frame.extend([0; 4]);
-    frame.extend(batch);
+    let batch = json!((0..1000).map(one).collect::<Vec<_>>());
     for _ in 0..10 {
-        stalled.write_all(&frame).await.unwrap();
+        stalled.say(&batch).await;
     }
     let url = format!("ws://{}", node.handle.ws_address().unwrap());
     let again = async {
