@@ -121,6 +121,7 @@ fn step(backend: &mut CudaBackend, lora: &[Vec<LoraPart>]) -> Result<Duration, B
             pages: &pages[row],
             lora: &lora[row],
             logits: Wanted::Last,
+            choose: None,
         })
         .collect();
     let mut out = StepOutput::default();
@@ -199,7 +200,7 @@ pub(crate) fn run() -> Outcome {
 fn prompt(name: &str, backend: &mut CudaBackend) -> Outcome {
     let tokens: Vec<u32> = (0..PROMPT as u32).collect();
     let pages: Vec<u32> = (0..PROMPT as u32 / 16).collect();
-    let row = Row { seq: SeqId(1), pos: 0, tokens: &tokens, pages: &pages, lora: &[], logits: Wanted::Last };
+    let row = Row { seq: SeqId(1), pos: 0, tokens: &tokens, pages: &pages, lora: &[], logits: Wanted::Last, choose: None };
     let mut out = StepOutput::default();
     (0..3).try_for_each(|_| backend.step(&[row], &mut out))?;
     let start = Instant::now();

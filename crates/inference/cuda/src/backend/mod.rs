@@ -3,6 +3,7 @@
 mod adapters;
 mod alone;
 mod buffers;
+mod choices;
 mod model;
 mod prepare;
 mod sound;
@@ -112,6 +113,7 @@ impl CudaBackend {
         } else {
             vectors::check(device.as_mut())?;
         }
+        choices::check(device.as_mut())?;
         let backend = Self::unchecked(device, config, weights, hashes, options)?;
         let (profile, pages) = (backend.identity.profile, backend.limits.pages);
         tracing::info!(backend = backend.name, %profile, pages, "inference backend ready");
@@ -196,6 +198,8 @@ fn allocate_cache(device: &mut dyn Device, pages: u32, page_bytes: u64) -> Resul
     Ok(address)
 }
 
+/// Tokens of a vocabulary that the device chooses from.
+const MOST_CHOSEN: u32 = 1 << 19;
 /// Positions of a cache whose size is left to the device.
 const MOST_CACHED: usize = 1 << 20;
 /// Device memory left to workspaces that grow, to programs and to the driver.
@@ -265,7 +269,12 @@ impl InferenceBackend for CudaBackend {
 
     fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError> {
         check_contract(rows, &self.limits, &mut self.owners)?;
-        out.begin(&self.limits, rows);
+        // Beyond, sums of weights times a million would not fit 64 bits.
+        if self.limits.vocab <= MOST_CHOSEN {
+            out.begin_choosing(&self.limits, rows);
+        } else {
+            out.begin(&self.limits, rows);
+        }
         Ok(self.run(rows, out)?)
     }
 

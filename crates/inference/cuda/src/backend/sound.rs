@@ -92,7 +92,7 @@ fn answer(
     let (mut logits, mut at, mut out) = (Vec::new(), 0, StepOutput::default());
     for count in cut {
         let tokens = &tokens[at..at + count];
-        let row = Row { seq: SeqId(0), pos: at as u32, tokens, pages: &pages, lora, logits: Wanted::All };
+        let row = Row { seq: SeqId(0), pos: at as u32, tokens, pages: &pages, lora, logits: Wanted::All, choose: None };
         backend.step(&[row], &mut out).map_err(|error| error.to_string())?;
         if let Some(error) = out.error(0) {
             return Err(error.to_string());

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod answers;
+mod choosing;
 mod drafts;
 mod drafts_source;
 mod equality;

@@ -1,5 +1,5 @@
-//! Thousands of schedules against the toy: whatever arrives, leaves, gives way, is shared, evicted, guessed, reloaded or broken, an
-//! answer is what it is alone with everything switched off.
+//! Thousands of schedules against the toy: whatever arrives, leaves, gives way, is shared, evicted, guessed, reloaded or broken, and
+//! whoever chooses the tokens, an answer is what it is alone with everything switched off.
 
 use crate::{
     drafts_source::Misquote,
@@ -228,6 +228,7 @@ proptest! {
         break_at in prop_oneof![3 => Just(None), 1 => (1usize..60).prop_map(Some)],
         memory in prop_oneof![Just(1usize << 20), Just(2100)],
         common in prop_oneof![1 => Just(None), 2 => (2000usize..7000).prop_map(Some)],
+        chooses: bool,
     ) {
         let world = &*WORLD;
         // Pages of one context are there in any case; beyond, pages and adapters take from each other.
@@ -237,6 +238,7 @@ proptest! {
             None => toy(&world.tiny, config, pages),
         };
         seen.lock().break_at = break_at;
+        seen.lock().chooses = chooses;
         world.runtime.block_on(async {
             engine.ready().await.unwrap();
             let store = world.tiny.store(&engine, memory);
