@@ -245,6 +245,8 @@ KERNEL(choose_tokens, ChooseParams, CHOOSE_THREADS) {
         if (threadIdx.x == 0) *chosen = none ? NO_TOKEN : ~(u32)best;
         return;
     }
+    // Until there is one; barriers lie between.
+    if (threadIdx.x == 0) *chosen = NO_TOKEN;
     Mine mine = {logits + threadIdx.x, ids + threadIdx.x, 0, logit_of(key)};
     for (u32 id = threadIdx.x; id < p.vocab; id += CHOOSE_THREADS) {
         float logit = logits[id];

@@ -7,7 +7,9 @@
 //! Sampled answers too: a draw depends on seed, choice and position, all of which `execHash` commits to.
 
 use crate::{
-    backend::{BackendError, Found, Identity, InferenceBackend, PageId, Row, RowError, SeqId, StepOutput, Wanted},
+    backend::{
+        BackendError, Found, Identity, InferenceBackend, PageId, Row, RowError, SeqId, StepOutput, Wanted,
+    },
     commit::exec_hash,
     engine::choose,
     grammar::{Grammar, TokenMask},

@@ -193,8 +193,9 @@ fn wanted_by_row(work: &Work) -> impl Iterator<Item = (usize, usize, usize)> {
     let row = |token: &u32| work.tokens[*token as usize].row;
     let mut first = 0;
     work.wanted.chunk_by(move |a, b| row(a) == row(b)).map(move |tokens| {
-        let at = std::mem::replace(&mut first, first + tokens.len());
-        (work.tokens[tokens[0] as usize].row as usize, at, tokens.len())
+        let at = first;
+        first += tokens.len();
+        (row(&tokens[0]) as usize, at, tokens.len())
     })
 }
 

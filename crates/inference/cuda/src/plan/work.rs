@@ -72,7 +72,7 @@ pub struct Group {
 }
 
 /// What a step runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Work {
     /// Rows of the step, those included that cannot run.
     pub rows: usize,

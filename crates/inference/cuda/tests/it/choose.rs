@@ -65,7 +65,7 @@ fn how(random: &mut Random, vocab: usize) -> Choosing {
         temperature: any(random, &[0.0, 0.001, 0.05, 0.7, 1.0, 1.0, 3.0, 100.0]),
         top_k: any(random, &[0, 0, 1, 2, 40, vocab / 2, vocab - 1, vocab, vocab + 1, u32::MAX]),
         top_p: any(random, &[PPM, PPM, 0, 1, any_ppm, 950_000, PPM - 1]),
-        min_p: any(random, &[0, 0, 1, any_ppm, 50_000, PPM]),
+        min_p: any(random, &[0, 0, 1, any_ppm, 50_000, PPM, PPM + 1]),
         seed: any(random, &[0, 1, u64::MAX, 0x1234_5678_9abc_def0]),
         choice: random.below(3) as u32,
         position: random.below(1000) as u32,
@@ -162,7 +162,9 @@ fn logits_travel_only_for_rows_that_want_them() {
         .map(|id| Sequence {
             id: id as u64,
             // Of the fourth, a token is none.
-            tokens: (0..wanted[id].2).map(|at| if id == 3 { 5000 } else { (id * 13 + at * 7) as u32 }).collect(),
+            tokens: (0..wanted[id].2)
+                .map(|at| if id == 3 { 5000 } else { (id * 13 + at * 7) as u32 })
+                .collect(),
             pages: vec![id as u32],
             lora: Vec::new(),
         })
@@ -170,8 +172,10 @@ fn logits_travel_only_for_rows_that_want_them() {
     let rows: Vec<Row<'_>> = sequences
         .iter()
         .zip(&wanted)
-        .map(|(sequence, (logits, choose, count))| {
-            Row { logits: *logits, choose: *choose, ..sequence.row(0, *count) }
+        .map(|(sequence, (logits, choose, count))| Row {
+            logits: *logits,
+            choose: *choose,
+            ..sequence.row(0, *count)
         })
         .collect();
     let mut out = StepOutput::default();

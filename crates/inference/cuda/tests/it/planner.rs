@@ -41,7 +41,8 @@ fn chosen(work: &Work, rows: &[OneRow]) {
     for (index, token) in work.wanted.iter().enumerate() {
         let row = work.tokens[*token as usize].row as usize;
         let Some(how) = rows[row].choose else { continue };
-        let place = work.wanted[..index].iter().filter(|before| work.tokens[**before as usize].row as usize == row);
+        let place =
+            work.wanted[..index].iter().filter(|before| work.tokens[**before as usize].row as usize == row);
         let choice = choices.next().unwrap();
         let draw = u64::from(choice.draw_high) << 32 | u64::from(choice.draw_low);
         assert_eq!(choice.wanted as usize, index);
