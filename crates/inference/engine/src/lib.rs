@@ -17,8 +17,8 @@ mod text;
 mod verify;
 
 pub use backend::{
-    Admission, BackendError, Found, Health, Identity, InferenceBackend, Limits, LoraPart, PageId, PrepareError,
-    PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput, Wanted,
+    Admission, BackendError, Found, Health, Identity, InferenceBackend, Limits, LoraPart, PageId,
+    PrepareError, PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput, Wanted,
 };
 pub use commit::{HashChain, exec_hash};
 pub use draft::DraftSource;

@@ -34,7 +34,8 @@ pub(crate) struct Submission {
     pub(crate) events: UnboundedSender<Event>,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) arrived: Instant,
-    pub(crate) _ticket: Ticket,
+    /// Held for what it says: that an engine has the request.
+    pub(crate) ticket: Ticket,
 }
 
 impl Submission {
@@ -42,7 +43,7 @@ impl Submission {
     pub(crate) fn detached(request: GenerateRequest) -> Self {
         let (events, _) = tokio::sync::mpsc::unbounded_channel();
         let (cancelled, arrived) = (Arc::default(), Instant::now());
-        Self { request, events, cancelled, arrived, _ticket: Ticket::detached() }
+        Self { request, events, cancelled, arrived, ticket: Ticket::detached() }
     }
 }
 

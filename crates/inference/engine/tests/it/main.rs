@@ -14,6 +14,7 @@ mod prefix;
 mod prompt;
 mod record;
 mod schedules;
+mod several;
 mod soak;
 mod tiny;
 mod toy;

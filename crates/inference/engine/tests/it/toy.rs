@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use std::{any::Any, collections::HashMap, sync::Arc};
 use tributary_adapters::{Adapter, Memory};
 use tributary_engine::{
-    Admission, BackendError, Engine, EngineConfig, Health, Identity, InferenceBackend, Limits, LoraPart,
-    PageId, PrepareError, PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput,
+    Admission, BackendError, BackendFactory, Engine, EngineConfig, Health, Identity, InferenceBackend,
+    Limits, LoraPart, PageId, PrepareError, PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput,
 };
 
 const VOCAB: u32 = 260;
@@ -95,6 +95,11 @@ impl Toy {
         };
         let identity = Identity { profile: B256::repeat_byte(1), weights: B256::repeat_byte(2) };
         Self { limits, identity, kept: vec![[0; PAGE as usize]; pages as usize], seen: Arc::clone(seen) }
+    }
+
+    /// Says that it computes something else.
+    pub(crate) fn pretend(&mut self, identity: Option<Identity>) {
+        self.identity = identity.unwrap_or(self.identity);
     }
 
     /// Computes and keeps a position; what its logits come from.
@@ -204,7 +209,8 @@ impl InferenceBackend for Toy {
                     (None, None) => panic!("nobody said how to choose"),
                 }
                 let place = out.first(index) + place;
-                out.normed_mut()[place * NORMED as usize..][..NORMED as usize].copy_from_slice(&hash.to_be_bytes());
+                out.normed_mut()[place * NORMED as usize..][..NORMED as usize]
+                    .copy_from_slice(&hash.to_be_bytes());
             }
             if overflow && count > 1 {
                 out.fail(index, RowError::NonFinite);
@@ -243,4 +249,21 @@ pub(crate) fn toy(tiny: &Tiny, config: EngineConfig, pages: u32) -> (Engine, Arc
     let theirs = Arc::clone(&seen);
     let engine = tiny.engine_over(config, Box::new(move || Ok(Box::new(Toy::new(pages, &theirs)) as Inner)));
     (engine, seen)
+}
+
+/// An engine over so many toys, and what each sees.
+pub(crate) fn toys(
+    tiny: &Tiny,
+    config: EngineConfig,
+    pages: u32,
+    count: usize,
+) -> (Engine, Vec<Arc<Mutex<Seen>>>) {
+    let seen: Vec<Arc<Mutex<Seen>>> = (0..count).map(|_| Arc::default()).collect();
+    let factory = |seen: &Arc<Mutex<Seen>>| {
+        let theirs = Arc::clone(seen);
+        Box::new(move || Ok(Box::new(Toy::new(pages, &theirs)) as Inner)) as BackendFactory
+    };
+    let factories = seen.iter().map(factory).collect();
+    let vocabulary = Arc::clone(&tiny.tokenizer) as _;
+    (Engine::several(None, config, vocabulary, factories).unwrap(), seen)
 }
