@@ -185,13 +185,13 @@ impl Worker {
         if limits.context < 2 || limits.rows == 0 || limits.step_tokens < 2 {
             return Err(BackendError::Start(format!("limits allow no request: {limits:?}")));
         }
-        let longest = limits.context.div_ceil(limits.page_tokens.max(1)) as usize * limits.page_bytes;
-        let budget = self.memory.as_ref().map(|memory| memory.open(limits.weight_bytes, longest)).transpose();
-        let budget = budget.map_err(|error| BackendError::Start(error.to_string()))?;
         if !self.shared.front.agrees(backend.identity()) {
             let reason = "it computes by another profile than the other engines".to_owned();
             return Err(BackendError::Start(reason));
         }
+        let longest = limits.context.div_ceil(limits.page_tokens.max(1)) as usize * limits.page_bytes;
+        let budget = self.memory.as_ref().map(|memory| memory.open(limits.weight_bytes, longest)).transpose();
+        let budget = budget.map_err(|error| BackendError::Start(error.to_string()))?;
         let info = EngineInfo {
             backend: backend.name().to_owned(),
             limits,

@@ -7,11 +7,11 @@ use crate::{
 use parking_lot::Mutex;
 use std::{sync::Arc, time::Duration};
 use tributary_engine::{
-    BackendError, BackendFactory, Engine, EngineConfig, GenerateError, GenerateRequest, Identity, Status,
-    SubmitError, Vocabulary,
+    BackendError, BackendFactory, Engine, EngineConfig, GenerateError, GenerateRequest, Generation, Identity,
+    Status, SubmitError, Vocabulary,
 };
 
-/// One step at a time, so that lines form.
+/// Room for two answers each.
 fn narrow() -> EngineConfig {
     EngineConfig { max_running: 2, draft_tokens: 0, ..quick() }
 }
@@ -31,7 +31,17 @@ fn toys(tiny: &Tiny, config: EngineConfig, lives: &[usize]) -> (Engine, Vec<Arc<
     (Engine::several(None, config, vocabulary, factories).unwrap(), seen)
 }
 
-/// So many requests, in families with a beginning in common.
+/// Submits while no engine can end a step, so that all are there at once.
+fn at_once(
+    engine: &Engine,
+    seen: &[Arc<Mutex<Seen>>],
+    requests: impl Iterator<Item = GenerateRequest>,
+) -> Vec<Generation> {
+    let _held: Vec<_> = seen.iter().map(|seen| seen.lock()).collect();
+    requests.map(|request| engine.submit(request).unwrap()).collect()
+}
+
+/// One of many requests, in families with a beginning in common.
 fn ask(number: u64) -> GenerateRequest {
     let prompt = format!("family {} has a beginning in common, and {number} its own end", number % 3);
     GenerateRequest { sampling: sampled(number), tenant: number % 2, ..request(&prompt, 12) }
@@ -54,8 +64,7 @@ async fn who_answers_does_not_show() {
     let (engine, seen) = toys(&tiny, narrow(), &[1, 1, 1]);
     engine.ready().await.unwrap();
     assert_eq!(engine.status(), Status::Ready);
-    let open: Vec<_> = (0..40).map(|number| engine.submit(ask(number)).unwrap()).collect();
-    assert_eq!(engine.requests(), 40);
+    let open = at_once(&engine, &seen, (0..40).map(ask));
     for (handle, wanted) in open.into_iter().zip(&wanted) {
         assert_eq!(bits(&handle.finish().await.unwrap().1), *wanted);
     }
@@ -72,10 +81,9 @@ async fn a_beginning_is_gone_back_to() {
     let long =
         |end: &str| request(&format!("a beginning of more than two pages of sixteen tokens, {end}"), 4);
     // While the first engine has the first of them, another one is elsewhere.
-    let (first, other) =
-        (engine.submit(long("one")).unwrap(), engine.submit(request("something else", 30)).unwrap());
-    first.finish().await.unwrap();
-    other.finish().await.unwrap();
+    for handle in at_once(&engine, &seen, [long("one"), request("something else", 30)].into_iter()) {
+        handle.finish().await.unwrap();
+    }
     let steps = |seen: &[Arc<Mutex<Seen>>]| [seen[0].lock().steps, seen[1].lock().steps];
     let before = steps(&seen);
     assert!(before.iter().all(|steps| *steps > 0), "{before:?}");
@@ -96,13 +104,14 @@ async fn a_line_is_shared() {
     let (engine, seen) = toys(&tiny, config, &[1, 1]);
     engine.ready().await.unwrap();
     let ask = || request("the very same beginning of all of them", 10);
-    let open: Vec<_> = (0..30).map(|_| engine.submit(ask()).unwrap()).collect();
+    let open = at_once(&engine, &seen, (0..30).map(|_| ask()));
     let mut answers = Vec::new();
     for handle in open {
         answers.push(bits(&handle.finish().await.unwrap().1));
     }
     assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
-    assert!(seen[1].lock().steps > 20, "the second had {} steps", seen[1].lock().steps);
+    // Two of them at least, ten tokens each.
+    assert!(seen[1].lock().steps >= 10);
 }
 
 #[tokio::test]
@@ -113,7 +122,7 @@ async fn what_waits_goes_on_and_what_ran_fails() {
     engine.ready().await.unwrap();
     seen[0].lock().break_at = Some(5);
     seen[2].lock().break_at = Some(9);
-    let open: Vec<_> = (0..24).map(|number| engine.submit(ask(number)).unwrap()).collect();
+    let open = at_once(&engine, &seen, (0..24).map(ask));
     let mut failed = 0;
     for (handle, wanted) in open.into_iter().zip(&wanted) {
         match handle.finish().await {
@@ -172,15 +181,12 @@ async fn nobody_waits_at_one_that_ended() {
 #[tokio::test]
 async fn bounds_and_profiles() {
     let tiny = Tiny::new();
-    let (engine, _) = toys(&tiny, EngineConfig { max_requests: 3, ..narrow() }, &[1, 1]);
+    let (engine, seen) = toys(&tiny, EngineConfig { max_requests: 3, ..narrow() }, &[1, 1]);
     engine.ready().await.unwrap();
-    let open: Vec<_> =
-        (0..3).map(|number| engine.submit(GenerateRequest { ..ask(number) }).unwrap()).collect();
-    let held = engine.requests();
-    if held == 3 {
-        assert_eq!(engine.submit(ask(4)).unwrap_err(), SubmitError::Overloaded(3));
-    }
-    drop(open);
+    let held: Vec<_> = seen.iter().map(|seen| seen.lock()).collect();
+    let open: Vec<_> = (0..3).map(|number| engine.submit(ask(number)).unwrap()).collect();
+    assert_eq!(engine.submit(ask(4)).unwrap_err(), SubmitError::Overloaded(3));
+    drop((held, open));
     let other = |identity: Option<Identity>| {
         Box::new(move || {
             let mut toy = Toy::new(64, &Arc::default());
