@@ -4,7 +4,7 @@
 #include "intrinsics.cuh"
 
 // Words of the metadata's header.
-enum Header : u32 { TOKENS, WANTED, GROUPS, SPLITS, TILES, HEADER_WORDS = 8 };
+enum Header : u32 { TOKENS, WANTED, GROUPS, SPLITS, TILES, CHOICES, HEADER_WORDS = 8 };
 
 // Packed forms; see linear.cuh, and fast.cuh for the last two.
 enum Layout : u32 { FOUR, FOUR_MIN, FOUR_WIDE, BYTE, BYTE_WIDE, SIX, FLOAT, NARROW, BRAIN, EIGHT };
@@ -103,6 +103,21 @@ struct AttendParams {
 struct ActivateParams {
     u64 header, gate_up, codes, scales, weighted, row_of, failed, raw;
     u32 width, in_stride, stride, scale_stride;
+};
+
+// How the token behind a wanted position is chosen.
+struct Choice {
+    u32 wanted;  // which of the wanted positions
+    u32 top_k, top_p, min_p;
+    u32 draw_low, draw_high;  // the position's random bits
+    float temperature;        // 0: the first in order
+    u32 pad;
+};
+
+// `logits` are scaled in place, and tokens that are out make way; `ids` says which is left where, a vocabulary for each choice.
+struct ChooseParams {
+    u64 header, choices, chosen, logits, ids;
+    u32 vocab, pad;
 };
 
 // For the self-test: exp of each value, and Q8 of each block.

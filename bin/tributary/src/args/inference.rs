@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use eyre::{Result, ensure};
-use tributary_cuda::{DeviceChoice, Tier};
+use tributary_cuda::{DeviceChoice, Gpus, Tier};
 
 use super::duration::parse_duration;
 
@@ -77,9 +77,13 @@ pub(crate) struct InferenceArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
 
-    /// What computes: `auto` takes a CUDA GPU where there is one that works, else the CPU; or `cpu`, `cuda`, `cuda:1`.
+    /// What computes: `auto` takes CUDA GPUs where there are some that work, else the CPU; or `cpu`, `cuda`, `cuda:1` for one alone.
     #[arg(long = "inference.device", value_name = "DEVICE", default_value_t = DeviceChoice::Auto)]
     pub(crate) device: DeviceChoice,
+
+    /// Which GPUs serve, by number, as `0,1`; `all` that the driver shows, which `CUDA_VISIBLE_DEVICES` bounds. Each has the whole model.
+    #[arg(long = "inference.gpus", value_name = "GPUS", default_value_t = Gpus::All)]
+    pub(crate) gpus: Gpus,
 
     /// Arithmetic: `deterministic`, the same bits on every device; or on a GPU alone `fast`, in bf16, or `fast-fp8`. Answers of the last two can
     /// be checked by nobody else, so they are not paid for.
@@ -90,7 +94,7 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "inference.nvrtc", value_name = "PATH")]
     pub(crate) nvrtc: Option<PathBuf>,
 
-    /// Memory of the GPU for adapters, in MiB.
+    /// Memory of each GPU for adapters, in MiB.
     #[arg(long = "inference.gpu-adapter-memory", default_value_t = 2048)]
     pub(crate) gpu_adapter_memory: u64,
 
@@ -116,7 +120,7 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "inference.file-root", value_name = "DIR")]
     pub(crate) file_roots: Vec<PathBuf>,
 
-    /// Most requests decoded at a time.
+    /// Most requests decoded at a time, on each GPU of several.
     #[arg(long = "inference.max-num-seqs", default_value_t = 16)]
     pub(crate) max_num_seqs: usize,
 
@@ -126,6 +130,18 @@ pub(crate) struct InferenceArgs {
 }
 
 impl InferenceArgs {
+    /// GPUs are named in one place.
+    pub(crate) fn check_gpus(&self) -> Result<()> {
+        let named = matches!(self.device, DeviceChoice::Cpu | DeviceChoice::Cuda(Some(_)));
+        ensure!(
+            !named || self.gpus == Gpus::All,
+            "--inference.device {} leaves nothing for --inference.gpus {} to say",
+            self.device,
+            self.gpus
+        );
+        Ok(())
+    }
+
     /// Who pays relies on a profile that anybody can compute once more.
     pub(crate) fn check_tier(&self) -> Result<()> {
         ensure!(
@@ -148,9 +164,25 @@ mod tests {
         args: InferenceArgs,
     }
 
+    fn parse(line: &str) -> InferenceArgs {
+        Only::try_parse_from(line.split(' ')).unwrap().args
+    }
+
+    #[test]
+    fn gpus_are_named_once() {
+        assert_eq!(parse("node").gpus, Gpus::All);
+        let two = parse("node --inference.gpus 0,2");
+        assert_eq!(two.gpus, Gpus::These(vec![0, 2]));
+        assert!(two.check_gpus().is_ok() && parse("node --inference.device cuda:1").check_gpus().is_ok());
+        for device in ["cpu", "cuda:1"] {
+            let both = parse(&format!("node --inference.device {device} --inference.gpus 0,2"));
+            assert!(both.check_gpus().unwrap_err().to_string().contains(device));
+        }
+        assert!(Only::try_parse_from(["node", "--inference.gpus", "0,0"]).is_err());
+    }
+
     #[test]
     fn fast_tiers_are_not_paid_for() {
-        let parse = |line: &str| Only::try_parse_from(line.split(' ')).unwrap().args;
         assert_eq!(parse("node").tier, Tier::Deterministic);
         assert!(parse("node").check_tier().is_ok());
         for tier in ["fast", "fast-fp8"] {

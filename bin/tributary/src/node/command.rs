@@ -106,6 +106,7 @@ impl NodeCommand {
             );
             self.da.da.check(spec.economy.dev)?;
             self.inference.check_tier()?;
+            self.inference.check_gpus()?;
         }
         let counted = metrics::install()?;
         if let Some(address) = &mut self.metrics.metrics {

@@ -10,11 +10,12 @@ use std::{
 use alloy_signer_local::PrivateKeySigner;
 use eyre::{Context, OptionExt, Result, bail, ensure};
 use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
 use tracing::{info, warn};
 use tributary_adapters::{FetchPolicy, FileRoots, Memory, ResidencyConfig};
 use tributary_api::{ApiConfig, ApiKey, MetricsHook, TextModel};
 use tributary_cpu::{CpuBackend, Options, page_size};
-use tributary_cuda::{CudaDevice, Device, Options as GpuOptions, Starter};
+use tributary_cuda::{CudaDevice, CudaError, Device, Options as GpuOptions, Starter};
 use tributary_da::{
     DaBackend, DaChoice, ProxyClient, ProxyConfig,
     memstore::{Memstore, MemstoreConfig},
@@ -26,7 +27,7 @@ use tributary_worker::{LocalBase, PaymentPolicy, PosterConfig, Worker, WorkerApi
 
 use super::{NodeCommand, chain::ChainParts, memory, metrics};
 use crate::{
-    args::{Layout, Payments},
+    args::{InferenceArgs, Layout, Payments},
     commands::{model_path, open_model},
     files::read_text,
     wallet::{dev_signer, load_signer},
@@ -73,8 +74,13 @@ impl RunningWorker {
         };
         let vocabulary = Arc::clone(&model.tokenizer);
         let memory = memory::budget(&node.inference, &path);
-        let factory = backend(node, path, model, memory);
-        let engine = Engine::within(Memory::new(memory), engine_config(node), vocabulary, factory)?;
+        let factories = tokio::task::spawn_blocking({
+            let args = node.inference.clone();
+            move || backends(&args, path, model, memory)
+        })
+        .await?
+        .map_err(|error| eyre::eyre!("the model cannot be served: {error}"))?;
+        let engine = Engine::several(Some(Memory::new(memory)), engine_config(node), vocabulary, factories)?;
         let profile = engine
             .ready()
             .await
@@ -181,38 +187,63 @@ fn engine_config(node: &NodeCommand) -> EngineConfig {
     EngineConfig { max_running: node.inference.max_num_seqs.max(1), ..EngineConfig::default() }
 }
 
-/// Builds the backend; after it broke, from the file again.
-fn backend(node: &NodeCommand, path: PathBuf, model: Model, memory: usize) -> BackendFactory {
-    let (page, tokens) = page_size(&model.config);
-    let pages = memory::cap(node.inference.kv_memory).min(memory) / page.max(1);
-    let mut options = Options { cache_tokens: pages.max(1).saturating_mul(tokens), ..Options::default() };
-    if node.inference.threads > 0 {
-        options.threads = node.inference.threads;
-    }
-    let packed = cache_dir().map(|cache| cache.join("packed"));
-    let mut starter = starter(node);
-    let mut loaded = Some(model);
-    Box::new(move || {
-        let mut model = match loaded.take() {
-            Some(model) => model,
-            None => Model::open(&path).map_err(|error| BackendError::Start(error.to_string()))?,
-        };
-        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes)? {
-            return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
-        }
-        let (config, weights, hashes) = (model.config, model.weights, &model.hashes);
-        let backend = match &packed {
-            Some(folder) => CpuBackend::cached(config, weights, hashes, &options, folder),
-            None => CpuBackend::new(config, weights, hashes, &options),
-        };
-        let backend = backend.map_err(|error| BackendError::Start(error.to_string()))?;
-        Ok(Box::new(backend) as Box<dyn InferenceBackend>)
-    })
+/// What builds the backend of each engine: of each GPU that is wanted and works, else the CPU's.
+fn backends(
+    args: &InferenceArgs,
+    path: PathBuf,
+    mut model: Model,
+    memory: usize,
+) -> Result<Vec<BackendFactory>, CudaError> {
+    let starters = starters(args, &mut model)?;
+    let cpu = Arc::new(Mutex::new(Cpu::new(args, path, model, memory)));
+    let factory = |mut starter: Starter| {
+        let cpu = Arc::clone(&cpu);
+        Box::new(move || match starter.backend()? {
+            Some(backend) => Ok(Box::new(backend) as Box<dyn InferenceBackend>),
+            None => cpu.lock().backend(),
+        }) as BackendFactory
+    };
+    Ok(starters.into_iter().map(factory).collect())
 }
 
-/// The GPU, if it is wanted and there.
-fn starter(node: &NodeCommand) -> Starter {
-    let args = &node.inference;
+/// Builds the CPU's backend; where a GPU took the weights, or after it broke, from the file again.
+struct Cpu {
+    path: PathBuf,
+    options: Options,
+    packed: Option<PathBuf>,
+    loaded: Option<Model>,
+}
+
+impl Cpu {
+    fn new(args: &InferenceArgs, path: PathBuf, model: Model, memory: usize) -> Self {
+        let (page, tokens) = page_size(&model.config);
+        let pages = memory::cap(args.kv_memory).min(memory) / page.max(1);
+        let mut options = Options { cache_tokens: pages.max(1).saturating_mul(tokens), ..Options::default() };
+        if args.threads > 0 {
+            options.threads = args.threads;
+        }
+        let packed = cache_dir().map(|cache| cache.join("packed"));
+        let loaded = (!model.weights.layers.is_empty()).then_some(model);
+        Self { path, options, packed, loaded }
+    }
+
+    fn backend(&mut self) -> Result<Box<dyn InferenceBackend>, BackendError> {
+        let model = match self.loaded.take() {
+            Some(model) => model,
+            None => Model::open(&self.path).map_err(|error| BackendError::Start(error.to_string()))?,
+        };
+        let (config, weights, hashes) = (model.config, model.weights, &model.hashes);
+        let backend = match &self.packed {
+            Some(folder) => CpuBackend::cached(config, weights, hashes, &self.options, folder),
+            None => CpuBackend::new(config, weights, hashes, &self.options),
+        };
+        let backend = backend.map_err(|error| BackendError::Start(error.to_string()))?;
+        Ok(Box::new(backend))
+    }
+}
+
+/// The GPUs, if they are wanted and there.
+fn starters(args: &InferenceArgs, model: &mut Model) -> Result<Vec<Starter>, CudaError> {
     let adapter_bytes = args.gpu_adapter_memory.saturating_mul(1 << 20);
     let tier = args.tier;
     let options = GpuOptions { adapter_bytes, tier, ..GpuOptions::default() };
@@ -222,7 +253,9 @@ fn starter(node: &NodeCommand) -> Starter {
         let device = CudaDevice::open(ordinal, nvrtc.as_deref(), kernels.as_deref(), tier)?;
         Ok(Box::new(device) as Box<dyn Device>)
     };
-    Starter::new(args.device, options, Box::new(open))
+    let devices = args.device.devices(&args.gpus, CudaDevice::count);
+    let model = (&model.config, &mut model.weights, &model.hashes);
+    Starter::start(args.device, &devices, &options, Box::new(open), model)
 }
 
 /// A dev node trusts its user's files and network; others open what the operator names.

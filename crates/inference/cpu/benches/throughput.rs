@@ -23,7 +23,8 @@ fn pages(sequence: usize) -> Vec<u32> {
 fn prefill(backend: &mut CpuBackend, tokens: &[u32], out: &mut StepOutput) -> f64 {
     let pages = pages(0);
     let start = Instant::now();
-    let row = Row { seq: SeqId(0), pos: 0, tokens, pages: &pages, lora: &[], logits: Wanted::Last };
+    let row =
+        Row { seq: SeqId(0), pos: 0, tokens, pages: &pages, lora: &[], logits: Wanted::Last, choose: None };
     backend.step(&[row], out).expect("prefill");
     start.elapsed().as_secs_f64()
 }
@@ -65,8 +66,15 @@ fn adapter(config: &Config, rank: usize, seed: usize) -> Adapter {
 fn decode(backend: &mut CpuBackend, tokens: &[u32], streams: &[Vec<LoraPart>], out: &mut StepOutput) -> f64 {
     let tables: Vec<Vec<u32>> = (0..streams.len()).map(pages).collect();
     let mut run = |pos: u32, tokens: &[u32]| {
-        let row =
-            |((seq, pages), lora)| Row { seq: SeqId(seq), pos, tokens, pages, lora, logits: Wanted::Last };
+        let row = |((seq, pages), lora)| Row {
+            seq: SeqId(seq),
+            pos,
+            tokens,
+            pages,
+            lora,
+            logits: Wanted::Last,
+            choose: None,
+        };
         let tables = (0..).zip(tables.iter().map(Vec::as_slice));
         let rows: Vec<Row<'_>> = tables.zip(streams.iter().map(Vec::as_slice)).map(row).collect();
         backend.step(&rows, out).expect("decode");

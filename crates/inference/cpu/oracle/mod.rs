@@ -82,8 +82,15 @@ pub(crate) fn score(path: &Path, tokens: &[u32], stride: usize, adapter: Option<
     let pages: Vec<u32> = (0..backend.limits().pages).collect();
     let (mut out, mut score) = (StepOutput::default(), Score::default());
     for window in tokens.chunks_exact(WINDOW).step_by(stride) {
-        let row =
-            Row { seq: SeqId(0), pos: 0, tokens: window, pages: &pages, lora: &lora, logits: Wanted::All };
+        let row = Row {
+            seq: SeqId(0),
+            pos: 0,
+            tokens: window,
+            pages: &pages,
+            lora: &lora,
+            logits: Wanted::All,
+            choose: None,
+        };
         backend.step(&[row], &mut out).expect("a step");
         let expected = oracle.logits(window);
         for at in SKIP..WINDOW - 1 {

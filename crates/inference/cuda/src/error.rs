@@ -78,6 +78,19 @@ pub enum CudaError {
     /// A size does not fit the kernels.
     #[error("model does not fit the kernels: {0}")]
     Model(String),
+    /// The model is larger than the device.
+    #[error(
+        "the model's weights are {weights} bytes on a GPU, which has {free} free: a larger GPU or a smaller format is needed, for one model is not divided over several GPUs"
+    )]
+    TooLarge {
+        /// Bytes of the packed weights.
+        weights: u64,
+        /// Bytes of device memory there were.
+        free: u64,
+    },
+    /// This device cannot be used any more, and others go on.
+    #[error("GPU {0} cannot be used; others go on")]
+    Gone(i32),
     /// A fast tier has no device, and nothing else computes it.
     #[error("the {tier} tier needs a CUDA device that works: {reason}")]
     Alone {

@@ -12,13 +12,14 @@ macro_rules! source {
 }
 
 /// What is compiled, each a module of its own.
-pub const SOURCES: [Source; 6] = [
+pub const SOURCES: [Source; 7] = [
     source!("elementwise.cu"),
     source!("linear.cu"),
     source!("attention.cu"),
     source!("fast.cu"),
     source!("fast_attention.cu"),
     source!("fast8.cu"),
+    source!("choose.cu"),
 ];
 
 /// What they include.

@@ -1,115 +1,175 @@
-//! Which backend a node starts with, and what it goes on with when that one breaks.
+//! Which backends a node starts with, and what goes on when one breaks.
 
-use crate::{CudaBackend, CudaError, Device, DeviceError, Options};
-use std::{fmt, str::FromStr};
+use crate::{CudaBackend, CudaError, Device, DeviceChoice, DeviceError, Options, Tier};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tributary_engine::InferenceBackend;
 use tributary_weights::{Config, Hashes, Weights};
-
-/// What an operator asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// A CUDA device if there is one that works, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// This CUDA device; the CPU, with an error in the log, if it does not work.
-    Cuda(i32),
-}
-
-impl FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let unknown = || format!("{text:?} is none of auto, cpu, cuda and cuda:NUMBER");
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            other => {
-                let number = other.strip_prefix("cuda:").and_then(|number| number.parse::<u16>().ok());
-                number.map(|number| Self::Cuda(i32::from(number))).ok_or_else(unknown)
-            }
-        }
-    }
-}
-
-impl fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
-        }
-    }
-}
 
 /// Opens a device by its number.
 pub type OpenDevice = Box<dyn FnMut(i32) -> Result<Box<dyn Device>, DeviceError> + Send>;
 
-/// Starts a device's backend once. When it is asked again, that backend broke: a context that failed stays broken as long as the
-/// process lives, so the CPU goes on.
+/// Gives one engine its backend: a device's, once. When it is asked again, that backend broke: a context that failed stays broken as long
+/// as the process lives. Then the others go on, and after the last of them the CPU.
+#[derive(Debug)]
 pub struct Starter {
-    choice: DeviceChoice,
-    options: Options,
-    open: OpenDevice,
-    started: bool,
+    ordinal: i32,
+    backend: Option<CudaBackend>,
+    /// Whether its device still counts among those that work.
+    works: bool,
+    fleet: Arc<Fleet>,
 }
 
-impl fmt::Debug for Starter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Starter")
-            .field("choice", &self.choice)
-            .field("started", &self.started)
-            .finish_non_exhaustive()
-    }
+/// What the starters of a node have in common.
+#[derive(Debug)]
+struct Fleet {
+    tier: Tier,
+    /// Devices that work.
+    working: Mutex<Working>,
+}
+
+#[derive(Debug)]
+struct Working {
+    count: usize,
+    /// Whose engine the CPU is, once no device works.
+    cpu: Option<i32>,
 }
 
 impl Starter {
-    /// Nothing is opened yet.
-    pub fn new(choice: DeviceChoice, options: Options, open: OpenDevice) -> Self {
-        Self { choice, options, open, started: false }
-    }
-
-    /// The device's backend, which takes the weights' layers; or nothing: then it is the CPU's turn with all of the weights, and the log
-    /// says why. In a fast tier the CPU never has a turn: it answers otherwise, under another profile than the one that the node has told
+    /// Copies the model to these devices, one backend each, and gives a starter for each that works. The weights' layers are taken then. If
+    /// none works, the weights are as they were, the log says why, and there is one starter, which says that it is the CPU's turn with them.
+    ///
+    /// In a fast tier the CPU never has a turn: it answers otherwise, under another profile than the one that the node has told
     /// everybody; so what would be its turn is an error.
     pub fn start(
-        &mut self,
-        config: &Config,
-        weights: &mut Weights,
-        hashes: &Hashes,
-    ) -> Result<Option<CudaBackend>, CudaError> {
-        let tier = self.options.tier;
-        let alone = |reason: &dyn fmt::Display| CudaError::Alone { tier, reason: reason.to_string() };
-        let ordinal = match self.choice {
-            DeviceChoice::Cpu if tier.is_fast() => return Err(alone(&"the CPU was chosen")),
-            DeviceChoice::Cpu => return Ok(None),
-            DeviceChoice::Auto => 0,
-            DeviceChoice::Cuda(ordinal) => ordinal,
+        choice: DeviceChoice,
+        devices: &[i32],
+        options: &Options,
+        mut open: OpenDevice,
+        model: (&Config, &mut Weights, &Hashes),
+    ) -> Result<Vec<Self>, CudaError> {
+        let tier = options.tier;
+        let (config, weights, hashes) = model;
+        if devices.is_empty() {
+            return cpu_alone(tier, &"the CPU was chosen");
+        }
+        // One after the other: what the first has compiled the others find on disk.
+        let opened: Vec<_> = devices.iter().map(|ordinal| (*ordinal, open(*ordinal))).collect();
+        let outcomes =
+            all_at_once(opened, |device| CudaBackend::copying(device, config, weights, hashes, options));
+        let (mut backends, failed) = those_that_work(outcomes);
+        if backends.is_empty() {
+            let reason = failed.unwrap_or_else(|| CudaError::Model("there is no device".to_owned()));
+            tell(choice, tier, &reason);
+            return cpu_alone(tier, &reason);
+        }
+        let layers = std::mem::take(&mut weights.layers);
+        CudaBackend::keep(backends.iter_mut().map(|(_, backend)| backend), layers);
+        let working = Mutex::new(Working { count: backends.len(), cpu: None });
+        let fleet = Arc::new(Fleet { tier, working });
+        let starter = |(ordinal, backend)| Self {
+            ordinal,
+            backend: Some(backend),
+            works: true,
+            fleet: Arc::clone(&fleet),
         };
-        if std::mem::replace(&mut self.started, true) {
-            if tier.is_fast() {
-                return Err(alone(&"the CUDA backend broke; the node has to be started again"));
-            }
-            tracing::error!(
-                "The CUDA backend broke; the CPU goes on serving until the node is started again"
-            );
-            return Ok(None);
+        Ok(backends.into_iter().map(starter).collect())
+    }
+
+    /// The backend of its device; nothing when it is the CPU's turn; an error when others go on, or nobody does.
+    pub fn backend(&mut self) -> Result<Option<CudaBackend>, CudaError> {
+        if let Some(backend) = self.backend.take() {
+            return Ok(Some(backend));
         }
-        let backend = (self.open)(ordinal)
-            .map_err(CudaError::from)
-            .and_then(|device| CudaBackend::taking(device, config, weights, hashes, &self.options));
-        match backend {
-            Ok(backend) => Ok(Some(backend)),
-            Err(error) if tier.is_fast() => Err(alone(&error)),
-            Err(CudaError::Device(DeviceError::Absent(reason))) if self.choice == DeviceChoice::Auto => {
-                tracing::info!(%reason, "No CUDA device, serving on the CPU");
-                Ok(None)
-            }
-            Err(error) => {
-                tracing::error!(%error, "The CUDA device cannot be used, serving on the CPU");
-                Ok(None)
-            }
+        let mut working = self.fleet.working();
+        if std::mem::replace(&mut self.works, false) {
+            working.count -= 1;
+            tracing::error!(gpu = self.ordinal, others = working.count, "A CUDA backend broke");
         }
+        if working.count > 0 {
+            return Err(CudaError::Gone(self.ordinal));
+        }
+        let tier = self.fleet.tier;
+        if tier.is_fast() {
+            let reason = "the CUDA backend broke; the node has to be started again".to_owned();
+            return Err(CudaError::Alone { tier, reason });
+        }
+        if *working.cpu.get_or_insert(self.ordinal) != self.ordinal {
+            return Err(CudaError::Gone(self.ordinal));
+        }
+        tracing::error!("The CPU goes on serving until the node is started again");
+        Ok(None)
+    }
+}
+
+impl Fleet {
+    fn working(&self) -> MutexGuard<'_, Working> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The starter of a node without devices.
+fn cpu_alone(tier: Tier, reason: &dyn fmt::Display) -> Result<Vec<Starter>, CudaError> {
+    if tier.is_fast() {
+        return Err(CudaError::Alone { tier, reason: reason.to_string() });
+    }
+    let fleet = Arc::new(Fleet { tier, working: Mutex::new(Working { count: 0, cpu: Some(0) }) });
+    Ok(vec![Starter { ordinal: 0, backend: None, works: false, fleet }])
+}
+
+type Outcome<T> = (i32, Result<T, CudaError>);
+
+/// Makes a backend of each device that was opened; several at the same time.
+fn all_at_once<T: Send>(
+    opened: Vec<(i32, Result<Box<dyn Device>, DeviceError>)>,
+    make: impl Fn(Box<dyn Device>) -> Result<T, CudaError> + Sync,
+) -> Vec<Outcome<T>> {
+    let make = &make;
+    let panicked = || CudaError::Model("its start panicked".to_owned());
+    std::thread::scope(|scope| {
+        let started: Vec<_> = opened
+            .into_iter()
+            .map(|(ordinal, device)| (ordinal, scope.spawn(move || make(device.map_err(CudaError::from)?))))
+            .collect();
+        started
+            .into_iter()
+            .map(|(ordinal, thread)| (ordinal, thread.join().unwrap_or_else(|_| Err(panicked()))))
+            .collect()
+    })
+}
+
+/// Backends that compute the same as the first, and why the last of the others is none.
+fn those_that_work(outcomes: Vec<Outcome<CudaBackend>>) -> (Vec<(i32, CudaBackend)>, Option<CudaError>) {
+    let (mut backends, mut failed): (Vec<(i32, CudaBackend)>, Vec<_>) = (Vec::new(), Vec::new());
+    for (ordinal, outcome) in outcomes {
+        match outcome {
+            Ok(backend) if backends.first().is_some_and(|first| first.1.identity() != backend.identity()) => {
+                failed.push((
+                    ordinal,
+                    CudaError::Model("it computes by another profile than the first".to_owned()),
+                ));
+            }
+            Ok(backend) => backends.push((ordinal, backend)),
+            Err(error) => failed.push((ordinal, error)),
+        }
+    }
+    // If none works, that is said once, as loud as it should be.
+    for (gpu, error) in failed.iter().filter(|_| !backends.is_empty()) {
+        tracing::error!(gpu, %error, "This CUDA device cannot be used, others serve");
+    }
+    (backends, failed.pop().map(|(_, error)| error))
+}
+
+/// Why the CPU serves.
+fn tell(choice: DeviceChoice, tier: Tier, error: &CudaError) {
+    match error {
+        // The caller has the error.
+        _ if tier.is_fast() => {}
+        CudaError::Device(DeviceError::Absent(reason)) if choice == DeviceChoice::Auto => {
+            tracing::info!(%reason, "No CUDA device, serving on the CPU");
+        }
+        error => tracing::error!(%error, "The CUDA device cannot be used, serving on the CPU"),
     }
 }

@@ -42,9 +42,9 @@ impl Tier {
     /// What is compiled for it, by index in [`SOURCES`](crate::sources::SOURCES).
     pub const fn sources(self) -> &'static [usize] {
         match self {
-            Self::Deterministic => &[0, 1, 2],
-            Self::Fast => &[3, 4],
-            Self::FastFp8 => &[3, 4, 5],
+            Self::Deterministic => &[0, 1, 2, 6],
+            Self::Fast => &[3, 4, 6],
+            Self::FastFp8 => &[3, 4, 5, 6],
         }
     }
 

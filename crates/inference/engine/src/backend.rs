@@ -6,6 +6,7 @@
 //! A backend holds no state per sequence but what [`InferenceBackend::admit`] announced, so a page may be
 //! shared or recomputed without its knowing.
 
+use crate::sampling::Choosing;
 use alloy_primitives::B256;
 use std::{any::Any, fmt, sync::Arc};
 use tributary_adapters::Adapter;
@@ -152,6 +153,9 @@ pub struct Row<'a> {
     pub lora: &'a [LoraPart],
     /// Positions whose logits are asked for.
     pub logits: Wanted,
+    /// Where nothing but a token is asked of those logits: how each is chosen. A backend may choose and give tokens, as
+    /// [`StepOutput::begin_choosing`] has it, or give the logits all the same.
+    pub choose: Option<Choosing>,
 }
 
 /// Why one row of a step has no result. Its neighbours are not touched.
@@ -178,31 +182,59 @@ pub struct StepOutput {
     vocab: usize,
     normed_bytes: usize,
     rows: Vec<RowSlot>,
+    positions: usize,
     logits: Vec<f32>,
     normed: Vec<u8>,
+    chosen: Vec<Option<u32>>,
+}
+
+/// What a backend found at a wanted position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Found<'a> {
+    /// The logits.
+    Logits(&'a [f32]),
+    /// The token that follows; none where the logits allow no choice.
+    Chosen(Option<u32>),
 }
 
 #[derive(Debug)]
 struct RowSlot {
     first: usize,
     count: usize,
+    /// Where its logits begin, counted in positions that have them; none if the backend chooses.
+    logits: Option<usize>,
     error: Option<RowError>,
 }
 
 impl StepOutput {
-    /// Lays the buffers out for `rows`; called by the backend at the start of a step.
+    /// Lays the buffers out for `rows`, with logits for every wanted position; called by the backend at the start of a step.
     pub fn begin(&mut self, limits: &Limits, rows: &[Row<'_>]) {
+        self.lay_out(limits, rows, |_| true);
+    }
+
+    /// The same for a backend that chooses: there are logits only for rows that do not say how to, and for the others
+    /// [`choose`](Self::choose) is called for every wanted position.
+    pub fn begin_choosing(&mut self, limits: &Limits, rows: &[Row<'_>]) {
+        self.lay_out(limits, rows, |row| row.choose.is_none());
+    }
+
+    fn lay_out(&mut self, limits: &Limits, rows: &[Row<'_>], has_logits: impl Fn(&Row<'_>) -> bool) {
         self.vocab = limits.vocab as usize;
         self.normed_bytes = limits.normed_bytes as usize;
         self.rows.clear();
-        let mut first = 0;
+        let (mut first, mut shown) = (0, 0);
         for row in rows {
             let count = row.logits.count(row.tokens.len());
-            self.rows.push(RowSlot { first, count, error: None });
+            let logits = has_logits(row).then_some(shown);
+            self.rows.push(RowSlot { first, count, logits, error: None });
             first += count;
+            shown += logits.map_or(0, |_| count);
         }
-        self.logits.resize(first * self.vocab, 0.0);
+        self.positions = first;
+        self.logits.resize(shown * self.vocab, 0.0);
         self.normed.resize(first * self.normed_bytes, 0);
+        self.chosen.clear();
+        self.chosen.resize(first, None);
     }
 
     /// Marks a row as failed.
@@ -220,20 +252,40 @@ impl StepOutput {
         self.rows[row].count
     }
 
-    /// Wanted positions over all rows, the outer dimension of the two flat buffers.
-    pub fn positions(&self) -> usize {
-        self.logits.len().checked_div(self.vocab).unwrap_or(0)
+    /// Wanted positions over all rows, the outer dimension of the flat buffer of final vectors; of that of logits too, unless the
+    /// backend chooses.
+    pub const fn positions(&self) -> usize {
+        self.positions
     }
 
-    /// Index of a row's first wanted position in the flat buffers.
+    /// Index of a row's first wanted position among all.
     pub fn first(&self, row: usize) -> usize {
         self.rows[row].first
     }
 
-    /// Logits of the `index`-th wanted position of a row.
+    /// Index of a row's first wanted position among those that have logits; none if the backend chooses for the row.
+    pub fn first_logits(&self, row: usize) -> Option<usize> {
+        self.rows[row].logits
+    }
+
+    /// What was found at the `index`-th wanted position of a row.
+    pub fn found(&self, row: usize, index: usize) -> Found<'_> {
+        match self.rows[row].logits {
+            Some(_) => Found::Logits(self.logits(row, index)),
+            None => Found::Chosen(self.chosen[self.rows[row].first + index]),
+        }
+    }
+
+    /// Logits of the `index`-th wanted position of a row; of one that the backend chose for, nothing.
     pub fn logits(&self, row: usize, index: usize) -> &[f32] {
+        let Some(first) = self.rows[row].logits else { return &[] };
+        &self.logits[(first + index) * self.vocab..][..self.vocab]
+    }
+
+    /// Notes the token chosen at the `index`-th wanted position of a row, or that its logits allow none.
+    pub fn choose(&mut self, row: usize, index: usize, token: Option<u32>) {
         let at = self.rows[row].first + index;
-        &self.logits[at * self.vocab..(at + 1) * self.vocab]
+        self.chosen[at] = token;
     }
 
     /// The final normed vector of that position as the hash chain takes it: the Q8 values, one byte each,
@@ -243,7 +295,7 @@ impl StepOutput {
         &self.normed[at * self.normed_bytes..(at + 1) * self.normed_bytes]
     }
 
-    /// The flat `[positions][vocab]` buffer, for the backend to fill.
+    /// The flat `[positions with logits][vocab]` buffer, for the backend to fill.
     pub fn logits_mut(&mut self) -> &mut [f32] {
         &mut self.logits
     }
@@ -316,8 +368,8 @@ pub trait InferenceBackend: Send {
     /// while it answers [`Admission::Loading`].
     fn admit(&mut self, seq: SeqId, lora: &[LoraPart]) -> Result<Admission, BackendError>;
 
-    /// Runs one step. Calls [`StepOutput::begin`] and fills in every wanted position of every row that
-    /// does not fail.
+    /// Runs one step. Calls [`StepOutput::begin`] or [`begin_choosing`](StepOutput::begin_choosing) and fills in every wanted position
+    /// of every row that does not fail. A token that it chooses is the one that [`Choosing::token`] gives for the position's logits.
     fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError>;
 
     /// What these pages hold is of no use any more: gives their memory back, until they are written again.

@@ -1,8 +1,11 @@
 //! The handle that callers share, and the thread behind it.
 
 mod apply;
+mod front;
 mod handle;
+mod homes;
 mod live;
+mod standing;
 mod watchdog;
 mod worker;
 

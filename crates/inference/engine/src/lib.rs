@@ -17,8 +17,8 @@ mod text;
 mod verify;
 
 pub use backend::{
-    Admission, BackendError, Health, Identity, InferenceBackend, Limits, LoraPart, PageId, PrepareError,
-    PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput, Wanted,
+    Admission, BackendError, Found, Health, Identity, InferenceBackend, Limits, LoraPart, PageId,
+    PrepareError, PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput, Wanted,
 };
 pub use commit::{HashChain, exec_hash};
 pub use draft::DraftSource;
@@ -28,7 +28,7 @@ pub use request::{
     Event, FinishReason, GenerateError, GenerateRequest, Outcome, PromptToken, StopRules, SubmitError,
     Timing, TokenEvent, TokenLogprob,
 };
-pub use sampling::{NoChoice, PPM, SamplingError, SamplingParams, draw, exp, philox4x32};
+pub use sampling::{Choosing, NoChoice, PPM, SamplingError, SamplingParams, draw, exp, philox4x32};
 pub use store::{AdapterSet, AdapterStore, PartKey, ResidentAdapter};
 pub use text::Vocabulary;
 pub use verify::{Claim, Ending, Verdict, VerifyError, committed_max_tokens, verify};

@@ -8,7 +8,14 @@ use metrics::{counter, gauge, histogram};
 use std::time::Duration;
 use tributary_adapters::MemoryStats;
 
+/// Which engine of several a figure is of: nothing where there is one.
+pub(crate) type Labels = Vec<(&'static str, String)>;
+
 macro_rules! both {
+    (labels $labels:expr, $kind:ident, $name:literal; $method:ident($($argument:expr),*)) => {
+        $kind!(concat!("vllm:", $name), $labels).$method($($argument),*);
+        $kind!(concat!("tributary:", $name), $labels).$method($($argument),*);
+    };
     ($kind:ident, $name:literal $(, $key:literal => $value:expr)* ; $method:ident($($argument:expr),*)) => {
         $kind!(concat!("vllm:", $name) $(, $key => $value)*).$method($($argument),*);
         $kind!(concat!("tributary:", $name) $(, $key => $value)*).$method($($argument),*);
@@ -23,11 +30,30 @@ pub(crate) fn step(scheduler: &mut Scheduler, tokens: usize, took: Duration) {
 }
 
 /// The state between steps.
-pub(crate) fn gauges(scheduler: &Scheduler) {
-    both!(gauge, "num_requests_running"; set(scheduler.running().len() as f64));
-    both!(gauge, "num_requests_waiting"; set(scheduler.waiting() as f64));
-    both!(gauge, "kv_cache_usage_perc"; set(scheduler.pages().usage()));
-    gauge!("tributary:prefix_cache_pages").set(scheduler.pages().shareable() as f64);
+pub(crate) fn gauges(scheduler: &Scheduler, labels: &Labels) {
+    both!(labels labels, gauge, "num_requests_running"; set(scheduler.running().len() as f64));
+    both!(labels labels, gauge, "num_requests_waiting"; set(scheduler.waiting() as f64));
+    both!(labels labels, gauge, "kv_cache_usage_perc"; set(scheduler.pages().usage()));
+    gauge!("tributary:prefix_cache_pages", labels).set(scheduler.pages().shareable() as f64);
+}
+
+/// Whether an engine serves, by what it computes with.
+pub(crate) fn serves(labels: &Labels, backend: &str, serves: bool) {
+    let labels: Labels = labels.iter().cloned().chain([("backend", backend.to_owned())]).collect();
+    gauge!("tributary:engine_up", &labels).set(if serves { 1.0 } else { 0.0 });
+}
+
+/// Where a request went, and why there.
+pub(crate) fn placed(labels: &Labels, why: &'static str) {
+    if !labels.is_empty() {
+        let labels: Labels = labels.iter().cloned().chain([("why", why.to_owned())]).collect();
+        counter!("tributary:requests_placed_total", &labels).increment(1);
+    }
+}
+
+/// Requests that an engine gave to others.
+pub(crate) fn handed_on(labels: &Labels, count: usize) {
+    counter!("tributary:requests_handed_on_total", labels).increment(count as u64);
 }
 
 /// Who has how much of the memory.
@@ -83,6 +109,6 @@ pub(crate) fn failed(error: &GenerateError) {
 }
 
 /// When the backend is started again.
-pub(crate) fn restarted() {
-    counter!("tributary:backend_restarts_total").increment(1);
+pub(crate) fn restarted(labels: &Labels) {
+    counter!("tributary:backend_restarts_total", labels).increment(1);
 }

@@ -20,7 +20,13 @@ use crate::{
 };
 use queue::FairQueue;
 pub(crate) use sequence::{Constraint, End, Sequence, Submission};
-use std::time::Instant;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 use tributary_adapters::PageBudget;
 
 /// How much of a backend a scheduler uses.
@@ -71,12 +77,19 @@ pub(crate) struct Scheduler {
     /// By priority, then in order of admission.
     running: Vec<Sequence>,
     pages: PagePool,
-    next_id: u64,
+    /// Numbers of sequences, this engine's and others' that it may be given.
+    ids: Arc<AtomicU64>,
     counts: Counts,
 }
 
 impl Scheduler {
-    pub(crate) fn new(width: Width, limits: &Limits, identity: Identity, budget: Option<PageBudget>) -> Self {
+    pub(crate) fn new(
+        width: Width,
+        limits: &Limits,
+        identity: Identity,
+        budget: Option<PageBudget>,
+        ids: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             width,
             identity,
@@ -88,24 +101,31 @@ impl Scheduler {
                 limits.page_tokens,
                 budget.filter(|_| limits.page_bytes > 0).map(|budget| (budget, limits.page_bytes)),
             ),
-            next_id: 0,
+            ids,
             counts: Counts::default(),
         }
     }
 
     pub(crate) fn push(&mut self, submission: Submission) {
-        let sequence =
-            Sequence::new(SeqId(self.next_id), submission, &self.identity, self.pages.page_tokens());
-        self.next_id += 1;
+        let id = SeqId(self.ids.fetch_add(1, Ordering::Relaxed));
+        let sequence = Sequence::new(id, submission, &self.identity, self.pages.page_tokens());
         self.queue.push(sequence.tenant(), sequence.priority(), sequence);
     }
 
-    /// Takes over what waited for a backend that is gone.
+    /// Takes over what waited for a backend that is gone, or at another engine.
     pub(crate) fn carry(&mut self, waiting: Vec<Sequence>) {
         for sequence in waiting {
-            self.next_id = self.next_id.max(sequence.id.0 + 1);
             self.queue.push(sequence.tenant(), sequence.priority(), sequence);
         }
+    }
+
+    /// Half of those that wait and never ran, at least one and at most so many: the ones whose turn would come last.
+    pub(crate) fn spare(&mut self, most: usize) -> Vec<Sequence> {
+        let new = self.queue.iter().filter(|sequence| sequence.is_new());
+        let mut waiting: Vec<_> = new.map(|sequence| (sequence.priority(), sequence.id)).collect();
+        waiting.sort_unstable();
+        let spared = waiting.split_off((waiting.len() / 2).max(waiting.len().saturating_sub(most)));
+        self.queue.take_if(|sequence| spared.binary_search(&(sequence.priority(), sequence.id)).is_ok())
     }
 
     pub(crate) fn is_idle(&self) -> bool {

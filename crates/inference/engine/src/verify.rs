@@ -7,7 +7,9 @@
 //! Sampled answers too: a draw depends on seed, choice and position, all of which `execHash` commits to.
 
 use crate::{
-    backend::{BackendError, Identity, InferenceBackend, PageId, Row, RowError, SeqId, StepOutput, Wanted},
+    backend::{
+        BackendError, Found, Identity, InferenceBackend, PageId, Row, RowError, SeqId, StepOutput, Wanted,
+    },
     commit::exec_hash,
     engine::choose,
     grammar::{Grammar, TokenMask},
@@ -172,6 +174,7 @@ pub fn verify(
             pages: &pages,
             lora: check.sequence.request().adapters.parts(),
             logits,
+            choose: None,
         };
         backend.step(&[row], &mut out).map_err(VerifyError::Backend)?;
         if let Some(error) = out.error(0) {
@@ -211,7 +214,8 @@ impl Check<'_> {
     /// Compares the choice at a position of the answer with what the answer has there.
     fn judge(&mut self, logits: &[f32], normed: &[u8], index: usize) -> Result<Judged, VerifyError> {
         let claimed = self.output.get(index).copied();
-        let computed = match choose(&mut self.sampler, &mut self.mask, &mut self.sequence, logits) {
+        let found = Found::Logits(logits);
+        let computed = match choose(&mut self.sampler, &mut self.mask, &mut self.sequence, found) {
             Ok(token) => Some(token),
             Err(End::Finished(..)) => None,
             Err(End::Failed(error)) => return Err(VerifyError::Request(error)),

@@ -55,7 +55,8 @@ impl Rig {
         let pages = pages(0);
         let start = Instant::now();
         let logits = Wanted::Last;
-        let row = Row { seq: SeqId(0), pos: 0, tokens: &tokens, pages: &pages, lora: &[], logits };
+        let row =
+            Row { seq: SeqId(0), pos: 0, tokens: &tokens, pages: &pages, lora: &[], logits, choose: None };
         self.backend.step(&[row], &mut self.out)?;
         Ok(start.elapsed().as_secs_f64())
     }
@@ -91,6 +92,7 @@ impl Rig {
             pages,
             lora,
             logits: Wanted::Last,
+            choose: None,
         });
         self.backend.step(&rows.collect::<Vec<_>>(), &mut self.out)?;
         Ok(())

@@ -29,6 +29,7 @@ fn together(backend: &mut CpuBackend, sequences: &[Sequence], random: &mut Rando
                     pages: &sequence.pages,
                     lora: &sequence.lora,
                     logits: Wanted::All,
+                    choose: None,
                 }
             })
             .collect();
@@ -108,6 +109,7 @@ fn dora_beside_others_fails_its_row_only() {
         pages,
         lora,
         logits: Wanted::Last,
+        choose: None,
     };
     let (both, twice) = ([plain.clone(), scaled.clone()], [scaled.clone(), scaled.clone()]);
     let rows =
@@ -153,6 +155,7 @@ fn an_overflow_fails_its_row_only() {
         pages,
         lora,
         logits: Wanted::All,
+        choose: None,
     };
     let rows = [row(1, &[0, 1], &[]), row(2, &[2, 3], &lora[..]), row(3, &[4, 5], &[])];
     backend.step(&rows, &mut out).unwrap();

@@ -13,7 +13,15 @@ fn steps_that_break_the_contract_touch_nothing() {
     let good = Sequence { id: 1, tokens: (0..20).collect(), pages: vec![0, 1], lora: vec![] };
     let expected = alone(&mut backend, &good, 20);
     let tokens = &good.tokens[..];
-    let row = |pos, tokens, pages| Row { seq: SeqId(1), pos, tokens, pages, lora: &[], logits: Wanted::Last };
+    let row = |pos, tokens, pages| Row {
+        seq: SeqId(1),
+        pos,
+        tokens,
+        pages,
+        lora: &[],
+        logits: Wanted::Last,
+        choose: None,
+    };
     let long = vec![0; 300];
     let cases: [&[Row<'_>]; 7] = [
         &[row(0, &[], &[0])],
@@ -47,6 +55,7 @@ fn shared_pages_may_be_read_by_many() {
         pages,
         lora: &[],
         logits: Wanted::All,
+        choose: None,
     };
     let mut out = StepOutput::default();
     backend.step(&[row(2, &[0, 5]), row(3, &[0, 6])], &mut out).unwrap();
@@ -63,8 +72,15 @@ fn tokens_out_of_range_and_foreign_adapters_fail_their_row() {
     fewer.layers.truncate(1);
     let second = backend(&other, &fewer, paths()[0], 1);
     let foreign = [part(&second, &adapter(&other, 1, 4, &[Projection::Q]), 1.0)];
-    let row =
-        |seq, tokens, pages, lora| Row { seq: SeqId(seq), pos: 0, tokens, pages, lora, logits: Wanted::Last };
+    let row = |seq, tokens, pages, lora| Row {
+        seq: SeqId(seq),
+        pos: 0,
+        tokens,
+        pages,
+        lora,
+        logits: Wanted::Last,
+        choose: None,
+    };
     let mut out = StepOutput::default();
     let rows = [row(1, &[100][..], &[0][..], &[][..]), row(2, &[1], &[1], &foreign), row(3, &[1], &[2], &[])];
     first.step(&rows, &mut out).unwrap();

@@ -192,6 +192,7 @@ pub(crate) fn alone(backend: &mut CpuBackend, sequence: &Sequence, chunk: usize)
             pages: &sequence.pages,
             lora: &sequence.lora,
             logits: Wanted::All,
+            choose: None,
         };
         backend.step(&[row], &mut out).unwrap();
         bits.extend(results(&out, 0).unwrap());

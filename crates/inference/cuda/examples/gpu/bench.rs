@@ -10,7 +10,9 @@ use crate::{
 use std::time::{Duration, Instant};
 use tributary_adapters::Projection;
 use tributary_cuda::{CudaBackend, Device, DeviceError, Options, Tier, plan::Arena};
-use tributary_engine::{Admission, InferenceBackend, LoraPart, Row, SeqId, StepOutput, Wanted};
+use tributary_engine::{
+    Admission, Choosing, InferenceBackend, LoraPart, PPM, Row, SeqId, StepOutput, Wanted,
+};
 use tributary_weights::{Architecture, Config, Format, Layer, Matrix, TensorRef, Weights};
 
 /// Positions that each decoding row has behind it.
@@ -102,6 +104,10 @@ fn bandwidth() -> Result<f64, DeviceError> {
     Ok(2.0 * BYTES as f64 / best)
 }
 
+/// As most rows are served: the token alone travels.
+const GREEDY: Choosing =
+    Choosing { temperature: 0.0, top_k: 0, top_p: PPM, min_p: 0, seed: 0, choice: 0, position: 0 };
+
 /// The mean time of a step of so many rows, each with its adapter.
 fn step(backend: &mut CudaBackend, lora: &[Vec<LoraPart>]) -> Result<Duration, Box<dyn std::error::Error>> {
     let rows = lora.len();
@@ -121,6 +127,7 @@ fn step(backend: &mut CudaBackend, lora: &[Vec<LoraPart>]) -> Result<Duration, B
             pages: &pages[row],
             lora: &lora[row],
             logits: Wanted::Last,
+            choose: Some(GREEDY),
         })
         .collect();
     let mut out = StepOutput::default();
@@ -199,7 +206,15 @@ pub(crate) fn run() -> Outcome {
 fn prompt(name: &str, backend: &mut CudaBackend) -> Outcome {
     let tokens: Vec<u32> = (0..PROMPT as u32).collect();
     let pages: Vec<u32> = (0..PROMPT as u32 / 16).collect();
-    let row = Row { seq: SeqId(1), pos: 0, tokens: &tokens, pages: &pages, lora: &[], logits: Wanted::Last };
+    let row = Row {
+        seq: SeqId(1),
+        pos: 0,
+        tokens: &tokens,
+        pages: &pages,
+        lora: &[],
+        logits: Wanted::Last,
+        choose: None,
+    };
     let mut out = StepOutput::default();
     (0..3).try_for_each(|_| backend.step(&[row], &mut out))?;
     let start = Instant::now();

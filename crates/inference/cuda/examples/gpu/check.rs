@@ -9,7 +9,7 @@ use std::path::Path;
 use tributary_adapters::Projection;
 use tributary_cpu::{CpuBackend, reference::Lora};
 use tributary_cuda::{CudaBackend, Options, Tier};
-use tributary_engine::{InferenceBackend, LoraPart, StepOutput};
+use tributary_engine::{Choosing, Found, InferenceBackend, LoraPart, Row, StepOutput, Wanted};
 use tributary_weights::{Architecture, DEFAULT_MODEL, Format, Model, cache_dir};
 
 /// Answers of the default model that are compared, and tokens of each.
@@ -68,7 +68,7 @@ fn forward(seed: u64, format: Format) -> Outcome {
     Ok(())
 }
 
-/// Greedy answers to random prompts, with adapters that come and go; sixteen at a time here, one at a time on the CPU.
+/// Answers to random prompts, half of them greedy, the others drawn, with adapters that come and go; sixteen at a time here, one at a time on the CPU.
 fn answers(path: &Path) -> Outcome {
     let model = Model::open(path)?;
     let options =
@@ -139,7 +139,13 @@ fn answers(path: &Path) -> Outcome {
     Ok(())
 }
 
-/// Prompts, then the most likely tokens.
+/// The first token, or a draw from what is likely; of an answer's so-manieth position.
+fn how(answer: u64, position: u32) -> Choosing {
+    let temperature = if answer.is_multiple_of(2) { 0.0 } else { 0.8 };
+    Choosing { temperature, top_k: 200, top_p: 950_000, min_p: 1_000, seed: answer, choice: 0, position }
+}
+
+/// Prompts, then the tokens that the device chooses, or the engine would.
 fn decode(backend: &mut dyn InferenceBackend, sequences: &mut [Sequence]) -> Outcome {
     let mut out = StepOutput::default();
     let mut at = vec![0; sequences.len()];
@@ -149,11 +155,15 @@ fn decode(backend: &mut dyn InferenceBackend, sequences: &mut [Sequence]) -> Out
             std::thread::yield_now();
         }
     }
-    for _ in 0..TOKENS {
+    for position in 0..TOKENS as u32 {
         let rows: Vec<_> = sequences
             .iter()
             .zip(&at)
-            .map(|(sequence, at)| sequence.row(*at, sequence.tokens.len() - at))
+            .map(|(sequence, at)| Row {
+                logits: Wanted::Last,
+                choose: Some(how(sequence.id, position)),
+                ..sequence.row(*at, sequence.tokens.len() - at)
+            })
             .collect();
         backend.step(&rows, &mut out)?;
         for (row, sequence) in sequences.iter_mut().enumerate() {
@@ -161,10 +171,11 @@ fn decode(backend: &mut dyn InferenceBackend, sequences: &mut [Sequence]) -> Out
                 return Err(error.into());
             }
             at[row] = sequence.tokens.len();
-            let logits = out.logits(row, out.count(row) - 1);
-            let best = (0..logits.len())
-                .fold(0, |best, index| if logits[index] > logits[best] { index } else { best });
-            sequence.tokens.push(best as u32);
+            let token = match out.found(row, 0) {
+                Found::Logits(logits) => how(sequence.id, position).token(0, logits).ok(),
+                Found::Chosen(token) => token,
+            };
+            sequence.tokens.push(token.ok_or("logits allow no choice")?);
         }
     }
     sequences.iter().for_each(|sequence| backend.release(tributary_engine::SeqId(sequence.id)));

@@ -42,6 +42,7 @@ pub(super) struct Workspace {
     fixed: Buffers,
     metadata: Growing,
     logits: Growing,
+    ids: Growing,
     u: Growing,
     scores: Growing,
     most: Growing,
@@ -85,8 +86,8 @@ impl Workspace {
             ..Buffers::default()
         };
         let none = Growing::default();
-        let (metadata, logits, u) = (none, none, none);
-        Ok(Self { fixed, metadata, logits, u, scores: none, most: none, sums: none, totals: none })
+        let (metadata, logits, ids, u) = (none, none, none, none);
+        Ok(Self { fixed, metadata, logits, ids, u, scores: none, most: none, sums: none, totals: none })
     }
 
     /// Room for any step of a bucket. True if something moved, so that programs made before are void.
@@ -99,10 +100,11 @@ impl Workspace {
         let words = Sections::new(bucket).end as usize;
         let ranks = bucket.rank_tiles as usize * 16;
         let split = bucket.splits as usize * model.heads as usize * bucket.segments as usize;
-        let wanted = bucket.wanted as usize * model.head.rows as usize;
+        let vocabularies = |count: u32| count as usize * model.head.rows as usize;
         let needs = [
             (&mut self.metadata, "metadata", words),
-            (&mut self.logits, "logits", wanted),
+            (&mut self.logits, "logits", vocabularies(bucket.wanted)),
+            (&mut self.ids, "ids", vocabularies(bucket.choices)),
             (&mut self.u, "u", 3 * bucket.entries() as usize * ranks),
             (&mut self.scores, "scores", if model.tier.is_fast() { 0 } else { split * 64 }),
             (&mut self.most, "most", split),
@@ -120,6 +122,7 @@ impl Workspace {
         Buffers {
             metadata: self.metadata.address,
             logits: self.logits.address,
+            ids: self.ids.address,
             u: self.u.address,
             scores: self.scores.address,
             most: self.most.address,

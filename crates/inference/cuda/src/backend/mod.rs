@@ -3,6 +3,7 @@
 mod adapters;
 mod alone;
 mod buffers;
+mod choices;
 mod model;
 mod prepare;
 mod sound;
@@ -29,7 +30,7 @@ use tributary_engine::{
     Admission, BackendError, Health, Identity, InferenceBackend, Limits, LoraPart, Preparer, Row, SeqId,
     StepOutput,
 };
-use tributary_weights::{Config, Hashes, Weights};
+use tributary_weights::{Config, Hashes, Layer, Weights};
 
 /// How much of the device to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,18 +90,20 @@ impl CudaBackend {
     pub fn new(
         device: Box<dyn Device>,
         config: &Config,
-        mut weights: Weights,
+        weights: Weights,
         hashes: &Hashes,
         options: &Options,
     ) -> Result<Self, CudaError> {
-        Self::taking(device, config, &mut weights, hashes, options)
+        let mut backend = Self::copying(device, config, &weights, hashes, options)?;
+        Self::keep([&mut backend], weights.layers);
+        Ok(backend)
     }
 
-    /// The same. Layers are taken from the weights if nothing fails; else the weights are as they were.
-    pub(crate) fn taking(
+    /// The same with a copy of the weights: it knows nothing of DoRA before it is given the layers to [keep](Self::keep).
+    pub(crate) fn copying(
         mut device: Box<dyn Device>,
         config: &Config,
-        weights: &mut Weights,
+        weights: &Weights,
         hashes: &Hashes,
         options: &Options,
     ) -> Result<Self, CudaError> {
@@ -112,6 +115,7 @@ impl CudaBackend {
         } else {
             vectors::check(device.as_mut())?;
         }
+        choices::check(device.as_mut())?;
         let backend = Self::unchecked(device, config, weights, hashes, options)?;
         let (profile, pages) = (backend.identity.profile, backend.limits.pages);
         tracing::info!(backend = backend.name, %profile, pages, "inference backend ready");
@@ -122,7 +126,7 @@ impl CudaBackend {
     fn unchecked(
         mut device: Box<dyn Device>,
         config: &Config,
-        weights: &mut Weights,
+        weights: &Weights,
         hashes: &Hashes,
         options: &Options,
     ) -> Result<Self, CudaError> {
@@ -134,15 +138,14 @@ impl CudaBackend {
             weights: hashes.weights,
         };
         let geometry = Geometry::from(config);
-        let mut limits = limits(device.as_ref(), config, weights, options, context)?;
+        let limits = limits(device.as_ref(), config, weights, options, context)?;
         let mut model = model::upload(device.as_mut(), config, weights, &table, context, tier)?;
         model.cache = allocate_cache(device.as_mut(), limits.pages, model.page_bytes)?;
         let workspace = Workspace::new(device.as_mut(), &model, limits.step_tokens as usize)?;
         let adapters = DeviceAdapters::new(device.as_mut(), options.adapter_bytes, geometry, tier)?;
         let name =
             if tier.is_fast() { format!("{} {tier}", device.name()) } else { device.name().to_owned() };
-        let bases = Arc::new(Bases::new(std::mem::take(&mut weights.layers)));
-        limits.weight_bytes = bases.bytes();
+        let bases = Arc::new(Bases::default());
         let owners = vec![0; limits.pages as usize];
         Ok(Self {
             name,
@@ -159,6 +162,15 @@ impl CudaBackend {
             owners,
             metadata: Vec::new(),
         })
+    }
+
+    /// Gives the layers that they were made of to backends, which have them together.
+    pub(crate) fn keep<'a>(backends: impl IntoIterator<Item = &'a mut Self>, layers: Vec<Layer>) {
+        let bases = Arc::new(Bases::new(layers));
+        for backend in backends {
+            backend.limits.weight_bytes = bases.bytes();
+            backend.bases = Arc::clone(&bases);
+        }
     }
 
     /// The device it runs on.
@@ -196,6 +208,8 @@ fn allocate_cache(device: &mut dyn Device, pages: u32, page_bytes: u64) -> Resul
     Ok(address)
 }
 
+/// Tokens of a vocabulary that the device chooses from.
+const MOST_CHOSEN: u32 = 1 << 19;
 /// Positions of a cache whose size is left to the device.
 const MOST_CACHED: usize = 1 << 20;
 /// Device memory left to workspaces that grow, to programs and to the driver.
@@ -214,6 +228,9 @@ fn limits(
     } else {
         let free = device.free_memory()?;
         let weights = model::bytes(weights, context, config.head_dim, options.tier);
+        if weights > free {
+            return Err(CudaError::TooLarge { weights, free });
+        }
         let taken = options.adapter_bytes.saturating_add(weights + SPARE);
         let left = free.checked_sub(taken).filter(|left| *left >= page);
         let left = left.ok_or(DeviceError::OutOfMemory { wanted: taken.saturating_add(page), free })?;
@@ -265,7 +282,12 @@ impl InferenceBackend for CudaBackend {
 
     fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError> {
         check_contract(rows, &self.limits, &mut self.owners)?;
-        out.begin(&self.limits, rows);
+        // Beyond, sums of weights times a million would not fit 64 bits.
+        if self.limits.vocab <= MOST_CHOSEN {
+            out.begin_choosing(&self.limits, rows);
+        } else {
+            out.begin(&self.limits, rows);
+        }
         Ok(self.run(rows, out)?)
     }
 

@@ -63,7 +63,8 @@ fn compare(device: Borrowed, tier: Tier) -> Result<(), CudaError> {
         tier,
     };
     let hashes = Hashes { weights: B256::ZERO, tokenizer: B256::ZERO };
-    let mut backend = CudaBackend::unchecked(Box::new(device), &config, &mut { weights }, &hashes, &options)?;
+    let mut backend = CudaBackend::unchecked(Box::new(device), &config, &weights, &hashes, &options)?;
+    CudaBackend::keep([&mut backend], weights.layers);
     let prepared = backend.preparer().prepare(&adapter, 1.0).map_err(|error| failed(&error))?;
     let lora = [LoraPart { hash: adapter.hash, weight: 1.0, prepared }];
     let answers = CUTS.map(|cut| answer(&mut backend, &tokens, &lora, cut));
@@ -92,7 +93,15 @@ fn answer(
     let (mut logits, mut at, mut out) = (Vec::new(), 0, StepOutput::default());
     for count in cut {
         let tokens = &tokens[at..at + count];
-        let row = Row { seq: SeqId(0), pos: at as u32, tokens, pages: &pages, lora, logits: Wanted::All };
+        let row = Row {
+            seq: SeqId(0),
+            pos: at as u32,
+            tokens,
+            pages: &pages,
+            lora,
+            logits: Wanted::All,
+            choose: None,
+        };
         backend.step(&[row], &mut out).map_err(|error| error.to_string())?;
         if let Some(error) = out.error(0) {
             return Err(error.to_string());

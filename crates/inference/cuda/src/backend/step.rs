@@ -88,9 +88,10 @@ impl CudaBackend {
         let program = self.programs.get(device, &self.model, &buffers, &bucket)?;
         let metadata = encode(&work, &bucket, std::mem::take(&mut self.metadata));
         device.write(buffers.metadata, &metadata.bytes)?;
+        let places = Places { failed: metadata.failed, chosen: metadata.chosen };
         self.metadata = metadata.bytes;
         device.run(program)?;
-        self.results(&work, buffers.metadata + metadata.failed as u64, rows.len(), out)
+        self.results(&work, buffers.metadata, places, rows.len(), out)
     }
 
     fn flatten(&self, rows: &[Row<'_>], out: &mut StepOutput) -> Work {
@@ -107,6 +108,7 @@ impl CudaBackend {
                     adapters,
                     scales: *scales,
                     wanted: (out.count(index), out.first(index)),
+                    choose: row.choose.filter(|_| out.first_logits(index).is_none()),
                 }),
             }
         }
@@ -118,44 +120,40 @@ impl CudaBackend {
         Work::new(rows.len(), &parts, &limits)
     }
 
-    /// Logits straight to their places; the final vectors by way of a buffer, since scales are kept big-endian.
+    /// Tokens, and what rows want of logits, straight to their places; the final vectors by way of a buffer, since scales are kept big-endian.
     fn results(
         &mut self,
         work: &Work,
-        failed: u64,
+        metadata: u64,
+        places: Places,
         rows: usize,
         out: &mut StepOutput,
     ) -> Result<(), DeviceError> {
         let (hidden, vocab) = (self.model.hidden as usize, self.limits.vocab as usize);
         let (count, scales) = (work.wanted.len(), hidden / BLOCK);
         let mut marks = vec![0u8; rows * 4];
+        let mut chosen = vec![0u8; work.choices.len() * 4];
         let mut plain = vec![0u8; count * hidden];
         let mut plain_scales = vec![0u8; count * scales * 4];
         let buffers = self.workspace.buffers();
-        let (logits, normed) = out.buffers_mut();
         let mut parts: Vec<(u64, &mut [u8])> = vec![
-            (failed, &mut marks),
+            (metadata + places.failed as u64, &mut marks),
+            (metadata + places.chosen as u64, &mut chosen),
             (buffers.plain, &mut plain),
             (buffers.plain_scales, &mut plain_scales),
         ];
-        // Places in the output ascend, with gaps only where rows could not run.
-        let (mut rest, mut taken) = (bytes_of(logits), 0);
-        let mut at = 0;
-        while at < count {
-            let first = work.outputs[at];
-            let run = work.outputs[at..]
-                .iter()
-                .zip(first..)
-                .take_while(|(place, expected)| *place == expected)
-                .count();
-            let (_, after) = rest.split_at_mut((first - taken) * vocab * 4);
-            let (here, after) = after.split_at_mut(run * vocab * 4);
-            parts.push((buffers.logits + (at * vocab * 4) as u64, here));
-            (rest, taken) = (after, first + run);
-            at += run;
+        let shown = shown(work, out);
+        let mut rest = bytes_of(out.logits_mut());
+        let mut taken = 0;
+        for run in shown {
+            let (_, after) = rest.split_at_mut((run.to - taken) * vocab * 4);
+            let (here, after) = after.split_at_mut(run.count * vocab * 4);
+            parts.push((buffers.logits + (run.from * vocab * 4) as u64, here));
+            (rest, taken) = (after, run.to + run.count);
         }
         self.device.read(&mut parts)?;
         let size = hidden + scales * 4;
+        let normed = out.normed_mut();
         for (index, place) in work.outputs.iter().enumerate() {
             let (values, ends) = normed[place * size..][..size].split_at_mut(hidden);
             values.copy_from_slice(&plain[index * hidden..][..hidden]);
@@ -165,12 +163,67 @@ impl CudaBackend {
                 to.reverse();
             }
         }
+        note_tokens(work, &chosen, out);
         for (row, mark) in marks.chunks_exact(4).enumerate() {
             if mark != [0; 4] {
                 out.fail(row, RowError::NonFinite);
             }
         }
         Ok(())
+    }
+}
+
+/// Where kernels leave what is read with the metadata.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    failed: usize,
+    chosen: usize,
+}
+
+/// Logits that go to the host: positions side by side on the device and there.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    from: usize,
+    to: usize,
+    count: usize,
+}
+
+/// The rows that run, where their wanted positions begin among the step's, and how many there are.
+fn wanted_by_row(work: &Work) -> impl Iterator<Item = (usize, usize, usize)> {
+    let row = |token: &u32| work.tokens[*token as usize].row;
+    let mut first = 0;
+    work.wanted.chunk_by(move |a, b| row(a) == row(b)).map(move |tokens| {
+        let at = first;
+        first += tokens.len();
+        (row(&tokens[0]) as usize, at, tokens.len())
+    })
+}
+
+/// Places ascend on both sides, with gaps where rows could not run or are chosen for.
+fn shown(work: &Work, out: &StepOutput) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (row, from, count) in wanted_by_row(work) {
+        let Some(to) = out.first_logits(row) else { continue };
+        match runs.last_mut() {
+            Some(last) if (last.from + last.count, last.to + last.count) == (from, to) => last.count += count,
+            _ => runs.push(Run { from, to, count }),
+        }
+    }
+    runs
+}
+
+/// What `choose_tokens` writes where logits allow no choice.
+const NO_TOKEN: u32 = u32::MAX;
+
+fn note_tokens(work: &Work, chosen: &[u8], out: &mut StepOutput) {
+    let mut tokens = chosen.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+    for (row, _, count) in wanted_by_row(work) {
+        if out.first_logits(row).is_some() {
+            continue;
+        }
+        for (index, token) in (0..count).zip(&mut tokens) {
+            out.choose(row, index, (token != NO_TOKEN).then_some(token));
+        }
     }
 }
 

@@ -42,29 +42,29 @@ struct OnDevice<'a> {
 
 /// A case's memory: what goes in, and room for what comes out.
 #[derive(Default)]
-struct Case {
-    arena: Arena,
+pub(super) struct Case {
+    pub(super) arena: Arena,
     inputs: Vec<(u64, Vec<u8>)>,
     /// Words that are a place's address, which is known once there is one: where they are, and the place.
     pointers: Vec<(u64, u64)>,
 }
 
 impl Case {
-    fn input(&mut self, bytes: Vec<u8>) -> u64 {
+    pub(super) fn input(&mut self, bytes: Vec<u8>) -> u64 {
         let offset = self.arena.add("input", bytes.len());
         self.inputs.push((offset, bytes));
         offset
     }
 
-    fn floats(&mut self, values: &[f32]) -> u64 {
+    pub(super) fn floats(&mut self, values: &[f32]) -> u64 {
         self.input(values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
-    fn words(&mut self, values: &[u32]) -> u64 {
+    pub(super) fn words(&mut self, values: &[u32]) -> u64 {
         self.input(values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
-    fn output(&mut self, floats: usize) -> u64 {
+    pub(super) fn output(&mut self, floats: usize) -> u64 {
         self.arena.add("output", floats * 4)
     }
 }
@@ -130,7 +130,7 @@ impl OnDevice<'_> {
     }
 }
 
-fn run(
+pub(super) fn run(
     device: &mut dyn Device,
     case: &Case,
     outputs: &[(u64, usize)],
@@ -166,7 +166,7 @@ fn launch(kernel: Kernel, grid: [u32; 3], threads: u32, params: Vec<u8>) -> Vec<
 }
 
 /// A header with one count.
-fn header(word: usize, count: usize) -> [u32; 8] {
+pub(super) fn header(word: usize, count: usize) -> [u32; 8] {
     std::array::from_fn(|index| if index == word { count as u32 } else { 0 })
 }
 

@@ -39,7 +39,15 @@ impl Context {
             .unwrap_or_else(|_| Err(DeviceError::Absent("the driver lacks functions of CUDA 12".to_owned())))
     }
 
-    fn open_present(ordinal: i32) -> Result<Arc<Self>, DeviceError> {
+    /// Devices that the driver shows.
+    pub(super) fn count() -> Result<i32, DeviceError> {
+        let counted = catch_unwind(AssertUnwindSafe(|| Ok(Self::driver_and_count()?.1)));
+        counted
+            .unwrap_or_else(|_| Err(DeviceError::Absent("the driver lacks functions of CUDA 12".to_owned())))
+    }
+
+    /// The driver's version, if it is new enough, and how many devices it shows.
+    fn driver_and_count() -> Result<(i32, i32), DeviceError> {
         // SAFETY: only opens the library, whose initialisers have no requirements.
         if !unsafe { sys::is_culib_present() } {
             return Err(DeviceError::Absent("libcuda is not installed".to_owned()));
@@ -51,7 +59,11 @@ impl Context {
         if driver < OLDEST {
             return Err(DeviceError::Driver { found: driver, needed: OLDEST });
         }
-        let count = result::device::get_count().map_err(failed("cuDeviceGetCount"))?;
+        Ok((driver, result::device::get_count().map_err(failed("cuDeviceGetCount"))?))
+    }
+
+    fn open_present(ordinal: i32) -> Result<Arc<Self>, DeviceError> {
+        let (driver, count) = Self::driver_and_count()?;
         if ordinal >= count {
             return Err(DeviceError::Absent(format!("device {ordinal} of {count}")));
         }

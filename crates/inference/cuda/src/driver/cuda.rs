@@ -102,6 +102,11 @@ impl CudaDevice {
         Ok(device)
     }
 
+    /// Devices that the driver shows.
+    pub fn count() -> Result<i32, DeviceError> {
+        Context::count()
+    }
+
     fn load(
         &mut self,
         nvrtc: &Nvrtc,

@@ -4,6 +4,7 @@ pub(crate) mod group;
 pub mod params;
 mod program;
 
+pub(crate) use program::CHOOSE_THREADS;
 pub use program::{Buffers, LayerMap, ModelMap, launches};
 
 /// A kernel of `kernels/`.
@@ -42,11 +43,12 @@ pub enum Kernel {
     Fast8Linear4,
     Fast8LinearWide,
     Fast8Quantize,
+    ChooseTokens,
 }
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::EmbedTokens,
         Self::RmsNorm,
         Self::Linear1,
@@ -79,6 +81,7 @@ impl Kernel {
         Self::Fast8Linear4,
         Self::Fast8LinearWide,
         Self::Fast8Quantize,
+        Self::ChooseTokens,
     ];
 
     /// Its name in the compiled module.
@@ -116,6 +119,7 @@ impl Kernel {
             Self::Fast8Linear4 => "fast8_linear_4",
             Self::Fast8LinearWide => "fast8_linear_wide",
             Self::Fast8Quantize => "fast8_quantize",
+            Self::ChooseTokens => "choose_tokens",
         }
     }
 
@@ -145,6 +149,7 @@ impl Kernel {
             | Self::Fast8Linear4
             | Self::Fast8LinearWide
             | Self::Fast8Quantize => 5,
+            Self::ChooseTokens => 6,
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Addresses come before words, so the structs have no padding; a test compares names, order and sizes with the CUDA source.
 
+use tributary_engine::Choosing;
+
 /// One field: its name, its size in bytes, how often it is there.
 pub type Field = (&'static str, usize, usize);
 
@@ -120,8 +122,31 @@ params! {
         header: u64, gate_up: u64, codes: u64, scales: u64, weighted: u64, row_of: u64, failed: u64, raw: u64,
         width: u32, in_stride: u32, stride: u32, scale_stride: u32,
     }
+    /// How the token behind a wanted position is chosen.
+    Choice {
+        wanted: u32, top_k: u32, top_p: u32, min_p: u32, draw_low: u32, draw_high: u32, temperature: f32, pad: u32,
+    }
+    /// Tokens from logits.
+    ChooseParams { header: u64, choices: u64, chosen: u64, logits: u64, ids: u64, vocab: u32, pad: u32 }
     /// The self-test's own kernels.
     VectorParams { x: u64, codes: u64, scales: u64, weighted: u64, failed: u64, count: u32, pad: u32 }
+}
+
+impl Choice {
+    /// The choice at the `index`-th wanted position of a row, which is the `wanted`-th of the step.
+    pub fn of(how: &Choosing, wanted: u32, index: u32) -> Self {
+        let draw = how.draw(index);
+        Self {
+            wanted,
+            top_k: how.top_k,
+            top_p: how.top_p,
+            min_p: how.min_p,
+            draw_low: draw as u32,
+            draw_high: (draw >> 32) as u32,
+            temperature: how.temperature,
+            pad: 0,
+        }
+    }
 }
 
 /// Every struct by its name in the CUDA source.
@@ -135,6 +160,8 @@ pub const STRUCTS: &[(&str, &[Field])] = &[
     ("RotateParams", RotateParams::FIELDS),
     ("AttendParams", AttendParams::FIELDS),
     ("ActivateParams", ActivateParams::FIELDS),
+    ("Choice", Choice::FIELDS),
+    ("ChooseParams", ChooseParams::FIELDS),
     ("VectorParams", VectorParams::FIELDS),
 ];
 

@@ -1,13 +1,13 @@
 //! The launches of a step, from the model's addresses and the bucket.
 //!
 //! ```text
-//! embed ─> [ norm ─> q k v ─> rotate ─> attend ─> o ─> norm ─> gate up ─> activate ─> down ]×layers ─> norm of wanted ─> head
+//! embed ─> [ norm ─> q k v ─> rotate ─> attend ─> o ─> norm ─> gate up ─> activate ─> down ]×layers ─> norm of wanted ─> head ─> tokens
 //! ```
 
 use super::{
     Kernel, Launch,
     group::{Adapters, Linears},
-    params::{ActivateParams, AttendParams, EmbedParams, Matrix, NormParams, RotateParams},
+    params::{ActivateParams, AttendParams, ChooseParams, EmbedParams, Matrix, NormParams, RotateParams},
 };
 use crate::{
     Tier,
@@ -27,6 +27,8 @@ const ACTIVATE_WARPS: u32 = 8;
 const ATTEND_THREADS: u32 = 128;
 /// Segments, and tasks, of a block of the fast tier's attention.
 const ATTEND_WARPS: u32 = 4;
+/// Threads of a block of `choose_tokens`.
+pub(crate) const CHOOSE_THREADS: u32 = 512;
 
 /// Where a layer's weights are.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -99,6 +101,7 @@ pub struct Buffers {
     pub plain: u64,
     pub plain_scales: u64,
     pub logits: u64,
+    pub ids: u64,
     pub u: u64,
     pub scores: u64,
     pub most: u64,
@@ -164,6 +167,22 @@ impl Program<'_> {
             self.norm(self.model.norm, !self.model.layers.is_empty(), true);
             self.linear(&[self.model.head], 0, None, self.b.logits, self.model.head.rows);
         }
+        if self.bucket.choices > 0 {
+            self.choose();
+        }
+    }
+
+    fn choose(&mut self) {
+        let params = ChooseParams {
+            header: self.b.metadata,
+            choices: self.meta(self.s.choices),
+            chosen: self.meta(self.s.chosen),
+            logits: self.b.logits,
+            ids: self.b.ids,
+            vocab: self.model.head.rows,
+            pad: 0,
+        };
+        self.push(Kernel::ChooseTokens, [self.bucket.choices, 1, 1], CHOOSE_THREADS, params.bytes());
     }
 
     fn embed(&mut self) {

@@ -13,6 +13,8 @@ pub struct Bucket {
     pub tokens: u32,
     /// Positions whose logits are wanted.
     pub wanted: u32,
+    /// Of those, positions whose tokens are chosen here.
+    pub choices: u32,
     /// Rows of the step; each has a mark for failing.
     pub rows: u32,
     /// Groups of tokens with an adapter.
@@ -44,6 +46,7 @@ impl Bucket {
         Self {
             tokens,
             wanted: up(work.wanted.len()),
+            choices: up(work.choices.len()),
             rows: up(work.rows),
             groups: up(work.groups.len()),
             places: work.places.len().saturating_sub(1) as u32,

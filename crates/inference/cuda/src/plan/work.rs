@@ -1,6 +1,8 @@
 //! A step, flattened: its tokens, who attends how, which adapters change which tokens.
 
 use super::bucket::Bucket;
+use crate::launch::params::Choice;
+use tributary_engine::Choosing;
 
 /// Tokens of a task of tiled attention.
 const TILE_TOKENS: usize = 8;
@@ -39,6 +41,8 @@ pub struct RowPart<'a> {
     pub scales: bool,
     /// Wanted positions: so many of the last tokens, and where in the output the first belongs.
     pub wanted: (usize, usize),
+    /// How tokens behind those are chosen, where that is to be done here.
+    pub choose: Option<Choosing>,
 }
 
 /// A token of the step.
@@ -68,7 +72,7 @@ pub struct Group {
 }
 
 /// What a step runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Work {
     /// Rows of the step, those included that cannot run.
     pub rows: usize,
@@ -80,6 +84,8 @@ pub struct Work {
     pub wanted: Vec<u32>,
     /// Where in the output each of those belongs.
     pub outputs: Vec<usize>,
+    /// How tokens are chosen, in the order of the wanted positions they belong to.
+    pub choices: Vec<Choice>,
     /// By place in the composition: first parts before second ones.
     pub groups: Vec<Group>,
     /// Token indices, group after group.
@@ -121,6 +127,10 @@ impl Work {
         }
         let end = self.tokens.len() as u32;
         let (count, output) = part.wanted;
+        if let Some(how) = &part.choose {
+            let first = self.wanted.len() as u32;
+            self.choices.extend((0..count as u32).map(|index| Choice::of(how, first + index, index)));
+        }
         self.wanted.extend(end - count as u32..end);
         self.outputs.extend(output..output + count);
     }

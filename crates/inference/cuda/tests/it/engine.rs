@@ -13,10 +13,10 @@ use tributary_adapters::{
     CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Memory, ResidencyConfig, Source, TENSORS_FILE,
 };
 use tributary_cpu::CpuBackend;
-use tributary_cuda::{Device, DeviceChoice, DeviceError, Options, Starter, Tier};
+use tributary_cuda::{Device, DeviceChoice, DeviceError, Gpus, Options, Starter, Tier};
 use tributary_engine::{
-    AdapterSet, AdapterStore, Engine, EngineConfig, GenerateRequest, InferenceBackend, Outcome, PPM,
-    SamplingParams, StopRules,
+    AdapterSet, AdapterStore, BackendFactory, Engine, EngineConfig, GenerateRequest, InferenceBackend,
+    Outcome, PPM, SamplingParams, Status, StopRules,
 };
 use tributary_testkit::{AdapterSpec, EOS, GEOMETRY, artifact, model_folder};
 use tributary_weights::Model;
@@ -48,35 +48,54 @@ fn engine_within(
 fn engine_of(
     folder: &Path,
     choice: DeviceChoice,
-    mut device: Option<Emulator>,
+    device: Option<Emulator>,
     memory: Memory,
     tier: Tier,
 ) -> (Engine, Arc<AtomicUsize>) {
-    let open = move |_| match device.take() {
+    engines(folder, choice, device.into_iter().collect(), memory, tier)
+}
+
+/// An engine over each of the devices; where there is none, opening one fails.
+fn engines(
+    folder: &Path,
+    choice: DeviceChoice,
+    devices: Vec<Emulator>,
+    memory: Memory,
+    tier: Tier,
+) -> (Engine, Arc<AtomicUsize>) {
+    let numbers = choice.devices(&Gpus::All, || Ok(devices.len() as i32));
+    let mut devices = devices.into_iter();
+    let open = move |_| match devices.next() {
         Some(device) => Ok(Box::new(device) as Box<dyn Device>),
         None => Err(DeviceError::Absent("no more".to_owned())),
     };
-    let mut starter = Starter::new(choice, Options { tier, ..OPTIONS }, Box::new(open));
-    let (path, started) = (folder.to_owned(), Arc::new(AtomicUsize::new(0)));
-    let counter = Arc::clone(&started);
-    let factory = move || {
-        let mut model = Model::open(&path).unwrap();
-        if let Some(backend) = starter.start(&model.config, &mut model.weights, &model.hashes)? {
-            return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
-        }
-        counter.fetch_add(1, Ordering::Relaxed);
-        let options =
-            tributary_cpu::Options { threads: 1, cache_tokens: 512, ..tributary_cpu::Options::default() };
-        Ok(Box::new(CpuBackend::new(model.config, model.weights, &model.hashes, &options)?) as _)
+    let mut model = Model::open(folder).unwrap();
+    let tokenizer = Arc::clone(&model.tokenizer);
+    let parts = (&model.config, &mut model.weights, &model.hashes);
+    let options = Options { tier, ..OPTIONS };
+    let starters = Starter::start(choice, &numbers, &options, Box::new(open), parts).unwrap();
+    let started = Arc::new(AtomicUsize::new(0));
+    let factory = |mut starter: Starter| {
+        let (path, counter) = (folder.to_owned(), Arc::clone(&started));
+        Box::new(move || {
+            if let Some(backend) = starter.backend()? {
+                return Ok(Box::new(backend) as Box<dyn InferenceBackend>);
+            }
+            counter.fetch_add(1, Ordering::Relaxed);
+            let model = Model::open(&path).unwrap();
+            let options =
+                tributary_cpu::Options { threads: 1, cache_tokens: 512, ..tributary_cpu::Options::default() };
+            Ok(Box::new(CpuBackend::new(model.config, model.weights, &model.hashes, &options)?) as _)
+        }) as BackendFactory
     };
-    let tokenizer = Model::open(folder).unwrap().tokenizer;
+    let factories = starters.into_iter().map(factory).collect();
     let config = EngineConfig {
         restart_first: Duration::from_millis(5),
         restart_max: Duration::from_millis(20),
         step_tokens: 64,
         ..EngineConfig::default()
     };
-    (Engine::within(memory, config, tokenizer, Box::new(factory)).unwrap(), started)
+    (Engine::several(Some(memory), config, tokenizer, factories).unwrap(), started)
 }
 
 fn request(prompt: &str, seed: u64, adapters: AdapterSet) -> GenerateRequest {
@@ -116,7 +135,7 @@ async fn answers_are_the_cpus_before_and_after_the_device_is_lost() {
     let trouble =
         Trouble { copy_polls: 1, lost_at: Some(programs_of_the_self_test() + 25), ..Trouble::default() };
     let device = Emulator::with(Watch::Shadow, trouble, false);
-    let (gpu, started) = engine(model.path(), DeviceChoice::Cuda(0), Some(device));
+    let (gpu, started) = engine(model.path(), DeviceChoice::Cuda(None), Some(device));
     let info = gpu.ready().await.unwrap();
     assert_eq!(info.backend, "cuda-emulated");
     assert_eq!(info.identity, identity, "the same profile and weights");
@@ -206,7 +225,7 @@ async fn the_budget_holds_adapters_and_no_pages() {
     let sources = [3, 4].map(|seed| [(source(folders[seed - 3].path(), seed as u64, true), 1.0)]);
     let within = |memory: &Memory| {
         let device = Some(Emulator::new(Watch::Shadow));
-        engine_within(model.path(), DeviceChoice::Cuda(0), device, memory.clone()).0
+        engine_within(model.path(), DeviceChoice::Cuda(None), device, memory.clone()).0
     };
     let plenty = within(&Memory::new(usize::MAX));
     let weights = plenty.ready().await.unwrap().limits.weight_bytes;
@@ -245,7 +264,7 @@ fn programs_of_the_self_test() -> usize {
 #[tokio::test]
 async fn without_a_device_nothing_changes() {
     let model = model_folder(8).unwrap();
-    for choice in [DeviceChoice::Auto, DeviceChoice::Cuda(3)] {
+    for choice in [DeviceChoice::Auto, DeviceChoice::Cuda(Some(3))] {
         let (engine, started) = engine(model.path(), choice, None);
         assert!(engine.ready().await.unwrap().backend.starts_with("cpu"));
         run(&engine, request("hello", 1, AdapterSet::default())).await.unwrap();
@@ -253,18 +272,99 @@ async fn without_a_device_nothing_changes() {
     }
 }
 
-#[test]
-fn devices_by_name() {
-    for (text, choice) in [
-        ("auto", DeviceChoice::Auto),
-        ("cpu", DeviceChoice::Cpu),
-        ("cuda", DeviceChoice::Cuda(0)),
-        ("cuda:1", DeviceChoice::Cuda(1)),
-    ] {
-        assert_eq!(text.parse(), Ok(choice));
-        assert_eq!(choice.to_string().parse(), Ok(choice));
+/// Who chose a token does not show: with log-probabilities the engine does, without them the device.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_chosen_on_the_device_are_the_engines() {
+    let model = model_folder(7).unwrap();
+    let (cpu, _) = engine(model.path(), DeviceChoice::Cpu, None);
+    let (gpu, _) = engine(model.path(), DeviceChoice::Cuda(None), Some(Emulator::new(Watch::Shadow)));
+    cpu.ready().await.unwrap();
+    gpu.ready().await.unwrap();
+    let all = SamplingParams::default();
+    let ways = [
+        SamplingParams::greedy(),
+        SamplingParams { temperature: 1.3, seed: 4, ..all.clone() },
+        SamplingParams { temperature: 0.6, top_k: 5, seed: 5, ..all.clone() },
+        SamplingParams { top_p: 300_000, min_p: 100_000, seed: 6, choice: 2, ..all },
+    ];
+    for sampling in ways {
+        let ask = |logprobs| GenerateRequest {
+            sampling: sampling.clone(),
+            logprobs,
+            stop: StopRules { max_tokens: 24, ..StopRules::default() },
+            ..request("aba aba ab", 0, AdapterSet::default())
+        };
+        let wanted = run(&cpu, ask(None)).await.unwrap();
+        for logprobs in [None, Some(0)] {
+            let found = run(&gpu, ask(logprobs)).await.unwrap();
+            assert_eq!((&found.tokens, found.logits_root), (&wanted.tokens, wanted.logits_root));
+            assert_eq!(found.exec_hash, wanted.exec_hash);
+        }
     }
-    for bad in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", "cuda:99999999999"] {
-        assert!(bad.parse::<DeviceChoice>().is_err(), "{bad}");
+}
+
+/// Prompts with beginnings in common, with adapters and without, each answered as the CPU does whichever device it went to, while one of
+/// three devices is lost and then all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_devices_answer_as_one_and_go_on_for_each_other() {
+    let (model, folder) = (model_folder(7).unwrap(), tempfile::tempdir().unwrap());
+    let adapter = [(source(folder.path(), 3, true), 0.5)];
+    let (cpu, _) = engine(model.path(), DeviceChoice::Cpu, None);
+    let identity = cpu.ready().await.unwrap().identity;
+    let before = programs_of_the_self_test();
+    let devices: Vec<Emulator> = [12, 30, 30]
+        .map(|after| Trouble { lost_at: Some(before + after), ..Trouble::default() })
+        .map(|trouble| Emulator::with(Watch::Shadow, trouble, false))
+        .into();
+    let runs: Vec<_> = devices.iter().map(|device| Arc::clone(&device.runs)).collect();
+    let memory = Memory::new(usize::MAX);
+    let (gpus, started) =
+        engines(model.path(), DeviceChoice::Auto, devices, memory.clone(), Tier::Deterministic);
+    assert_eq!(gpus.ready().await.unwrap().identity, identity);
+    assert_eq!(gpus.status(), Status::Ready);
+    let caches = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (on_cpu, on_gpus) = (store(&cpu, caches[0].path()), store(&gpus, caches[1].path()));
+    let composition = |seed: u64| if seed.is_multiple_of(3) { &adapter[..] } else { &[] };
+    let (mut broke, mut degraded, mut together) = (0, false, false);
+    for round in 0..12u64 {
+        let seeds = round * 6..round * 6 + 6;
+        let mut wanted = Vec::new();
+        for seed in seeds.clone() {
+            let prompt = format!("a beginning in common {}", seed % 5);
+            let leased = on_cpu.lease(composition(seed)).await.unwrap();
+            wanted.push((prompt.clone(), run(&cpu, request(&prompt, seed, leased)).await.unwrap()));
+        }
+        // All at once; what ran on a device that went is asked again.
+        let mut open = Vec::new();
+        for (seed, (prompt, _)) in seeds.clone().zip(&wanted) {
+            let leased = on_gpus.lease(composition(seed)).await.unwrap();
+            open.push(gpus.submit(request(prompt, seed, leased)));
+        }
+        for ((seed, (prompt, wanted)), handle) in seeds.zip(&wanted).zip(open) {
+            let mut answer = match handle {
+                Ok(handle) => handle.finish().await.ok(),
+                Err(_) => None,
+            };
+            for _ in 0..30 {
+                if answer.is_some() {
+                    break;
+                }
+                broke += 1;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                let leased = on_gpus.lease(composition(seed)).await.unwrap();
+                if let Ok(handle) = gpus.submit(request(prompt, seed, leased)) {
+                    answer = handle.finish().await.ok();
+                }
+            }
+            let found = answer.expect("somebody goes on").1;
+            assert_eq!(found.tokens, wanted.tokens);
+            assert_eq!((found.exec_hash, found.logits_root), (wanted.exec_hash, wanted.logits_root));
+        }
+        degraded |= matches!(gpus.status(), Status::Degraded(_));
+        together |= runs.iter().filter(|runs| runs.load(Ordering::Relaxed) > before).count() == 3;
     }
+    assert!(together && degraded && broke > 0, "{together} {degraded} {broke}");
+    assert_eq!(started.load(Ordering::Relaxed), 1, "the CPU took over once, after the last device");
+    assert!(gpus.info().unwrap().backend.starts_with("cpu"));
+    assert!(runs.iter().all(|runs| runs.load(Ordering::Relaxed) > before), "a device had nothing to do");
 }

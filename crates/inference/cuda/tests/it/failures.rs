@@ -5,7 +5,9 @@ use crate::{
     model::{HASHES, OPTIONS, Sequence, adapter, backend_on, config, dora, expected, part, results, small},
 };
 use tributary_adapters::Projection;
-use tributary_cuda::{CudaBackend, CudaDevice, CudaError, DeviceError, Nvrtc, Options, Tier};
+use tributary_cuda::{
+    CudaBackend, CudaDevice, CudaError, Device, DeviceChoice, DeviceError, Nvrtc, Options, Starter, Tier,
+};
 use tributary_engine::{BackendError, InferenceBackend, PrepareError, RowError, SeqId, StepOutput};
 use tributary_weights::{Architecture, Config, Format};
 
@@ -185,4 +187,57 @@ fn what_is_missing_is_named() {
     let error = CudaDevice::open(4096, None, None, Tier::Deterministic).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, DeviceError::Absent(_) | DeviceError::Driver { .. }), "{text}");
+}
+
+/// A model that no single device holds is refused by name, before anything is copied.
+#[test]
+fn a_model_larger_than_the_device_is_said_so() {
+    let config = config(Architecture::Llama, 512, 2048);
+    let weights = small(28, Format::Q8_0, &config);
+    let trouble = Trouble { memory: 4 << 20, ..Trouble::default() };
+    let device = Box::new(Emulator::with(Watch::Shadow, trouble, false));
+    let options = Options { cache_tokens: 0, ..OPTIONS };
+    let error = CudaBackend::new(device, &config, weights, &HASHES, &options).unwrap_err();
+    assert!(matches!(error, CudaError::TooLarge { weights, free } if weights > free), "{error}");
+}
+
+/// Of several devices, those serve that can, and compute the same.
+#[test]
+fn devices_that_do_not_work_are_left_out() {
+    let config = config(Architecture::Llama, 64, 64);
+    let start = |troubles: Vec<Trouble>, tier| {
+        let mut weights = small(33, Format::Q8_0, &config);
+        let numbers: Vec<i32> = (0..troubles.len() as i32).collect();
+        let mut troubles = troubles.into_iter();
+        let open = move |_| match troubles.next() {
+            Some(trouble) => Ok(Box::new(Emulator::with(Watch::Shadow, trouble, false)) as Box<dyn Device>),
+            None => Err(DeviceError::Absent("none".to_owned())),
+        };
+        let options = Options { tier, ..OPTIONS };
+        let model = (&config, &mut weights, &HASHES);
+        let starters = Starter::start(DeviceChoice::Auto, &numbers, &options, Box::new(open), model);
+        (starters, weights.layers.len())
+    };
+    let small = Trouble { memory: 3 << 20, ..Trouble::default() };
+    let fine = Trouble::default();
+    let (starters, left) = start(vec![small, fine, fine], Tier::Deterministic);
+    let mut starters = starters.unwrap();
+    assert_eq!((starters.len(), left), (2, 0));
+    // They have what DoRA measures together.
+    let backends: Vec<_> = starters.iter_mut().map(|starter| starter.backend().unwrap().unwrap()).collect();
+    let kept = backends[0].limits().weight_bytes;
+    assert!(kept > 0 && backends[1].limits().weight_bytes == kept);
+    // Who is asked again has lost its device; the CPU comes once, after the last.
+    assert_eq!(starters[1].backend().unwrap_err(), CudaError::Gone(2));
+    assert!(starters[0].backend().unwrap().is_none());
+    assert!(starters[0].backend().unwrap().is_none());
+    assert_eq!(starters[1].backend().unwrap_err(), CudaError::Gone(2));
+    let (starters, left) = start(vec![small, small], Tier::Deterministic);
+    let mut starters = starters.unwrap();
+    assert_eq!((starters.len(), left), (1, config.layers), "the CPU has the weights as they were");
+    assert!(starters[0].backend().unwrap().is_none());
+    // A fast tier's bits are a capability's.
+    let older = Trouble { capability: Some((8, 0)), ..fine };
+    let (starters, _) = start(vec![fine, older, fine], Tier::Fast);
+    assert_eq!(starters.unwrap().len(), 2);
 }

@@ -10,7 +10,9 @@ use crate::{
 };
 use tributary_adapters::{Adapter, Projection};
 use tributary_cpu::reference::Lora;
-use tributary_cuda::{CudaBackend, CudaError, Device, DeviceChoice, DeviceError, Options, Starter, Tier};
+use tributary_cuda::{
+    CudaBackend, CudaError, Device, DeviceChoice, DeviceError, Gpus, Options, Starter, Tier,
+};
 use tributary_engine::{BackendError, InferenceBackend, LoraPart, PrepareError, RowError, StepOutput};
 use tributary_weights::{Architecture, Config, Format, Weights};
 
@@ -263,20 +265,25 @@ fn what_bf16_cannot_hold_is_refused() {
 fn the_cpu_never_stands_in_for_a_fast_tier() {
     let config = Config { layers: 1, ..config(Architecture::Llama, 64, 64) };
     let options = Options { tier: Tier::Fast, ..OPTIONS };
-    for choice in [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(1)] {
+    for choice in [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(Some(1))] {
         let mut weights = small(29, Format::Q8_0, &config);
-        let mut starter =
-            Starter::new(choice, options, Box::new(|_| Err(DeviceError::Absent("none".to_owned()))));
-        let error = starter.start(&config, &mut weights, &HASHES).unwrap_err();
+        let devices = choice.devices(&Gpus::All, || Ok(1));
+        let open = Box::new(|_| Err(DeviceError::Absent("none".to_owned())));
+        let model = (&config, &mut weights, &HASHES);
+        let error = Starter::start(choice, &devices, &options, open, model).unwrap_err();
         assert!(matches!(error, CudaError::Alone { tier: Tier::Fast, .. }), "{error}");
         assert!(matches!(BackendError::from(error), BackendError::Start(_)), "starting again does not help");
     }
     let mut weights = small(29, Format::Q8_0, &config);
     let open = |_| Ok(Box::new(Emulator::new(Watch::Shadow)) as Box<dyn Device>);
-    let mut starter = Starter::new(DeviceChoice::Auto, options, Box::new(open));
-    let backend = starter.start(&config, &mut weights.clone(), &HASHES).unwrap().unwrap();
+    let model = (&config, &mut weights, &HASHES);
+    let mut starters = Starter::start(DeviceChoice::Auto, &[0, 1], &options, Box::new(open), model).unwrap();
+    let backend = starters[0].backend().unwrap().unwrap();
     assert!(backend.name().ends_with(" fast"), "{}", backend.name());
-    assert!(matches!(starter.start(&config, &mut weights, &HASHES), Err(CudaError::Alone { .. })));
+    // The other goes on alone, then nobody.
+    assert_eq!(starters[0].backend().unwrap_err(), CudaError::Gone(0));
+    assert!(starters[1].backend().unwrap().is_some());
+    assert!(matches!(starters[1].backend(), Err(CudaError::Alone { .. })));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Integration tests: the kernels compiled by the real compiler, and run on the CPU through everything above the driver.
 
+mod choose;
 mod company;
 mod compile;
 mod emulator;

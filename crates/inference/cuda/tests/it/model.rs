@@ -202,6 +202,7 @@ impl Sequence {
             pages: &self.pages,
             lora: &self.lora,
             logits: Wanted::All,
+            choose: None,
         }
     }
 }

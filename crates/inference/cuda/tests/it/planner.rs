@@ -4,10 +4,14 @@ use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use tributary_cuda::{
     Tier,
-    launch::{Buffers, Kernel, Launch, LayerMap, ModelMap, launches, params::Matrix},
+    launch::{
+        Buffers, Kernel, Launch, LayerMap, ModelMap, launches,
+        params::{Choice, Matrix},
+    },
     pack::Layout,
     plan::{Arena, Bucket, Limits, RowPart, Sections, Work, encode},
 };
+use tributary_engine::{Choosing, PPM};
 
 #[derive(Clone, Debug)]
 struct OneRow {
@@ -16,18 +20,49 @@ struct OneRow {
     adapters: Vec<(u64, usize)>,
     scales: bool,
     wanted: usize,
+    choose: Option<Choosing>,
+}
+
+fn choosing() -> impl Strategy<Value = Option<Choosing>> {
+    prop::option::of((any::<u64>(), 0u32..500).prop_map(|(seed, position)| Choosing {
+        temperature: 0.5,
+        top_k: 7,
+        top_p: PPM - 1,
+        min_p: 3,
+        seed,
+        choice: 2,
+        position,
+    }))
+}
+
+/// Of each row that says how, every wanted position is chosen, with the draw of its place in the answer.
+fn chosen(work: &Work, rows: &[OneRow]) {
+    let mut choices = work.choices.iter();
+    for (index, token) in work.wanted.iter().enumerate() {
+        let row = work.tokens[*token as usize].row as usize;
+        let Some(how) = rows[row].choose else { continue };
+        let place =
+            work.wanted[..index].iter().filter(|before| work.tokens[**before as usize].row as usize == row);
+        let choice = choices.next().unwrap();
+        let draw = u64::from(choice.draw_high) << 32 | u64::from(choice.draw_low);
+        assert_eq!(choice.wanted as usize, index);
+        assert_eq!(draw, tributary_engine::draw(how.seed, 2, how.position + place.count() as u32));
+        assert_eq!((choice.temperature, choice.top_k, choice.top_p, choice.min_p), (0.5, 7, PPM - 1, 3));
+    }
+    assert_eq!(choices.next(), None);
 }
 
 fn row() -> impl Strategy<Value = OneRow> {
     let tokens = prop_oneof![3 => 1usize..4, 2 => 1usize..40, 1 => 40usize..200];
     let adapter = (1u64..6).prop_map(|id| (id << 33, [1, 8, 16, 17, 64][id as usize - 1]));
-    (0u32..3000, tokens, prop::collection::vec(adapter, 0..4), any::<bool>(), any::<bool>()).prop_map(
-        |(position, count, adapters, scales, all)| OneRow {
+    (0u32..3000, tokens, prop::collection::vec(adapter, 0..4), any::<[bool; 2]>(), choosing()).prop_map(
+        |(position, count, adapters, [scales, all], choose)| OneRow {
             position,
             tokens: (0..count as u32).collect(),
             scales: scales && adapters.len() == 1,
             adapters,
             wanted: if all { count } else { usize::from(count % 2 == 1) },
+            choose,
         },
     )
 }
@@ -57,6 +92,7 @@ fn work(rows: &[OneRow], limits: &Limits) -> Work {
                 adapters: &row.adapters,
                 scales: row.scales,
                 wanted,
+                choose: row.choose,
             }
         })
         .collect();
@@ -120,6 +156,7 @@ fn bounded(work: &Work, bucket: &Bucket) {
     let pairs = [
         (work.tokens.len(), bucket.tokens),
         (work.wanted.len(), bucket.wanted),
+        (work.choices.len(), bucket.choices),
         (work.rows, bucket.rows),
         (work.groups.len(), bucket.groups),
         (work.splits.len(), bucket.splits),
@@ -145,9 +182,15 @@ fn written(work: &Work, bucket: &Bucket) {
         u32::from_le_bytes(metadata.bytes[at..at + 4].try_into().unwrap())
     };
     let read = |at: u32, count: usize| (0..count as u32).map(|index| word(at + index)).collect::<Vec<_>>();
-    let counts =
-        [work.tokens.len(), work.wanted.len(), work.groups.len(), work.splits.len(), work.tiles.len()];
-    assert_eq!(read(0, 5), counts.map(|count| count as u32));
+    let counts = [
+        work.tokens.len(),
+        work.wanted.len(),
+        work.groups.len(),
+        work.splits.len(),
+        work.tiles.len(),
+        work.choices.len(),
+    ];
+    assert_eq!(read(0, 6), counts.map(|count| count as u32));
     let by_token =
         |field: fn(&tributary_cuda::plan::Token) -> u32| work.tokens.iter().map(field).collect::<Vec<_>>();
     let tokens = work.tokens.len();
@@ -158,6 +201,9 @@ fn written(work: &Work, bucket: &Bucket) {
     assert_eq!(read(sections.rows, tokens), by_token(|token| token.row));
     assert_eq!(read(sections.tables, tokens), by_token(|token| token.table));
     assert_eq!(read(sections.wanted, work.wanted.len()), work.wanted);
+    assert_eq!(read(sections.chosen, work.choices.len()), vec![0; work.choices.len()]);
+    let choices: Vec<u8> = work.choices.iter().flat_map(Choice::bytes).collect();
+    assert_eq!(metadata.bytes[sections.choices as usize * 4..][..choices.len()], choices);
     let groups: Vec<u32> = work
         .groups
         .iter()
@@ -214,7 +260,7 @@ fn launched(work: &Work, bucket: &Bucket, tier: Tier) {
     for Launch { kernel, grid, threads, .. } in &program {
         let [x, y, z] = *grid;
         assert!(x > 0 && y > 0 && z > 0 && x < 1 << 31 && y < 1 << 16 && z < 1 << 16, "{kernel:?} {grid:?}");
-        assert!(threads.is_multiple_of(32) && (32..=256).contains(threads));
+        assert!(threads.is_multiple_of(32) && (32..=512).contains(threads));
         assert!(tier.sources().contains(&kernel.source()), "{kernel:?} is not compiled for {tier}");
         match kernel {
             Kernel::EmbedTokens | Kernel::Rotate | Kernel::FastEmbed | Kernel::FastRotate => {
@@ -232,6 +278,7 @@ fn launched(work: &Work, bucket: &Bucket, tier: Tier) {
             }
             Kernel::AttendCombine => assert!(x == 9 && y as usize >= work.splits.len()),
             Kernel::AttendTile => assert!(x as usize >= work.tiles.len() && y == 9),
+            Kernel::ChooseTokens => assert!(x as usize >= work.choices.len()),
             Kernel::Expand | Kernel::FastExpand => assert!(y as usize >= work.groups.len() && x > 0),
             _ => {}
         }
@@ -239,6 +286,7 @@ fn launched(work: &Work, bucket: &Bucket, tier: Tier) {
     let count =
         |kernels: [Kernel; 2]| program.iter().filter(|launch| kernels.contains(&launch.kernel)).count();
     assert_eq!(count([Kernel::RmsNorm, Kernel::FastNorm]), 6 + usize::from(!work.wanted.is_empty()));
+    assert_eq!(count([Kernel::ChooseTokens; 2]), usize::from(!work.choices.is_empty()));
     let expands = if work.rank == 0 { 0 } else { 12 * bucket.places as usize };
     assert_eq!(count([Kernel::Expand, Kernel::FastExpand]), expands);
     assert_eq!(count([Kernel::AttendTile, Kernel::FastAttendTile]) > 0, !work.tiles.is_empty());
@@ -279,6 +327,7 @@ proptest! {
         attended(&work);
         adapted(&work, &rows, &bucket);
         scaled(&work, &rows);
+        chosen(&work, &rows);
         bounded(&work, &bucket);
         written(&work, &bucket);
         Tier::ALL.into_iter().for_each(|tier| launched(&work, &bucket, tier));

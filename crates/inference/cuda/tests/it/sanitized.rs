@@ -21,7 +21,7 @@ fn run(test: &str) -> Output {
 
 #[test]
 fn a_mixed_batch_is_clean() {
-    for test in ["forward::under_sanitizers", "fast::under_sanitizers"] {
+    for test in ["forward::under_sanitizers", "fast::under_sanitizers", "choose::under_sanitizers"] {
         let output = run(test);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));

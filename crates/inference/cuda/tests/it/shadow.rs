@@ -87,6 +87,7 @@ fn parameters_have_the_compilers_sizes() {
             | Kernel::FastAttendCombine
             | Kernel::FastAttendTile => "AttendParams",
             Kernel::Activate | Kernel::FastActivate | Kernel::Fast8Quantize => "ActivateParams",
+            Kernel::ChooseTokens => "ChooseParams",
             Kernel::Exponentials | Kernel::QuantizeBlocks => "VectorParams",
         };
         let fields = STRUCTS.iter().find(|(other, _)| *other == name).unwrap().1;

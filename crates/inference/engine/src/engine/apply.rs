@@ -2,7 +2,7 @@
 
 use super::worker::Worker;
 use crate::{
-    backend::{InferenceBackend, Row, RowError, Wanted},
+    backend::{Found, InferenceBackend, Row, RowError, Wanted},
     grammar::TokenMask,
     logprobs::{logprobs, rank},
     request::{FinishReason, GenerateError, PromptToken},
@@ -23,6 +23,7 @@ pub(super) fn rows<'a>(scheduler: &'a Scheduler, plan: &[Planned]) -> Vec<Row<'a
                 pages: &sequence.pages,
                 lora: sequence.request().adapters.parts(),
                 logits: planned.wanted,
+                choose: sequence.choosing(planned.wanted),
             }
         })
         .collect()
@@ -116,13 +117,19 @@ impl Worker {
             if sequence.request().stop.max_tokens == 0 {
                 return (Some(End::Finished(FinishReason::Length, None)), 0);
             }
-            let logits = self.output.logits(row, index);
-            let token = match choose(&mut self.sampler, &mut self.mask, sequence, logits) {
+            let found = self.output.found(row, index);
+            let token = match choose(&mut self.sampler, &mut self.mask, sequence, found) {
                 Ok(token) => token,
                 Err(end) => return (Some(end), index),
             };
             let guessed = sequence.guessed(index);
-            let shown = sequence.request().logprobs.map(|count| logprobs(logits, token, usize::from(count)));
+            let shown = match found {
+                Found::Logits(logits) => {
+                    sequence.request().logprobs.map(|count| logprobs(logits, token, usize::from(count)))
+                }
+                // A row whose request shows any does not let the backend choose.
+                Found::Chosen(_) => None,
+            };
             let normed = self.output.normed(row, index);
             if let Some(end) = sequence.accept(token, normed, shown, self.vocabulary.as_ref()) {
                 return (Some(end), index);
@@ -135,13 +142,18 @@ impl Worker {
     }
 }
 
-/// The token that follows a position, given its logits. An error is how the answer ends instead.
+/// The token that follows a position, given its logits or chosen by the backend. An error is how the answer ends instead.
 pub(crate) fn choose(
     sampler: &mut Sampler,
     mask: &mut TokenMask,
     sequence: &mut Sequence,
-    logits: &[f32],
+    found: Found<'_>,
 ) -> Result<u32, End> {
+    let no_choice = || End::Failed(GenerateError::NonFinite);
+    let logits = match found {
+        Found::Logits(logits) => logits,
+        Found::Chosen(token) => return token.ok_or_else(no_choice),
+    };
     let constraint = match sequence.constrain(mask, logits.len() as u32) {
         Ok(Constraint::Complete) => return Err(End::Finished(FinishReason::Stop, None)),
         Ok(constraint) => constraint,
@@ -154,5 +166,5 @@ pub(crate) fn choose(
         allowed: (constraint == Constraint::Mask).then_some(&*mask),
         position: sequence.answer().len() as u32,
     };
-    sampler.choose(logits, &choice).map_err(|_| End::Failed(GenerateError::NonFinite))
+    sampler.choose(logits, &choice).map_err(|_| no_choice())
 }

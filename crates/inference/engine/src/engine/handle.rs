@@ -1,11 +1,13 @@
 use super::{
     BackendFactory, EngineConfig,
+    front::Front,
     live::Live,
     watchdog,
     worker::{Command, Spawner},
 };
 use crate::{
     backend::{Identity, Limits, Preparer},
+    metrics::{self, Labels},
     request::{Event, GenerateError, GenerateRequest, SubmitError},
     schedule::Submission,
     text::Vocabulary,
@@ -16,7 +18,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -56,29 +58,66 @@ pub struct EngineInfo {
     pub preparer: Arc<dyn Preparer>,
 }
 
-/// A running engine; clones share it. When the last clone is gone it finishes its requests and ends.
+/// A running engine, or several over devices of their own; clones share it. When the last clone is gone it finishes its requests and ends.
 #[derive(Clone)]
 pub struct Engine {
+    lanes: Arc<[Lane]>,
+    memory: Option<Memory>,
+    front: Arc<Front>,
+    config: EngineConfig,
+}
+
+/// What the handle has of one engine thread.
+struct Lane {
     /// Behind a pointer of its own: a memory budget has it wake the thread, as long as there is an engine.
     commands: Arc<Sender<Command>>,
-    memory: Option<Memory>,
     shared: Arc<Shared>,
 }
 
 /// What handle and thread share.
 pub(super) struct Shared {
     pub(super) info: RwLock<Option<Arc<EngineInfo>>>,
-    pub(super) status: watch::Sender<Status>,
+    /// Which engine it is, among those of the front.
+    pub(super) number: usize,
+    pub(super) front: Arc<Front>,
+    pub(super) labels: Labels,
     /// Every request in the engine.
     pub(super) live: Arc<Live>,
+    /// Answers that it generates at once.
+    pub(super) rows: AtomicUsize,
     /// When the step that runs began.
     step: Mutex<Option<Instant>>,
     /// Which engine thread serves: the first is 0, each that replaces a stalled one has the next number.
     generation: AtomicU64,
-    max_requests: usize,
 }
 
 impl Shared {
+    fn new(front: &Arc<Front>, number: usize) -> Self {
+        let labels = if front.is_shared() { vec![("engine", number.to_string())] } else { Vec::new() };
+        Self {
+            info: RwLock::new(None),
+            number,
+            front: Arc::clone(front),
+            labels,
+            live: Arc::default(),
+            rows: AtomicUsize::new(0),
+            step: Mutex::new(None),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn set_status(&self, status: Status) {
+        if let Some(info) = &*self.info.read() {
+            let serves = matches!(status, Status::Ready | Status::Degraded(_) | Status::Draining);
+            metrics::serves(&self.labels, &info.backend, serves);
+        }
+        self.front.standing.set(self.number, status);
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.front.standing.of(self.number)
+    }
+
     /// Whether this thread was left behind.
     pub(super) fn is_superseded(&self, generation: u64) -> bool {
         self.generation.load(Ordering::Acquire) != generation
@@ -103,7 +142,7 @@ impl Shared {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("status", &*self.shared.status.borrow()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("status", &self.status()).finish_non_exhaustive()
     }
 }
 
@@ -114,7 +153,7 @@ impl Engine {
         vocabulary: Arc<dyn Vocabulary>,
         factory: BackendFactory,
     ) -> std::io::Result<Self> {
-        Self::bounded(None, config, vocabulary, factory)
+        Self::bounded(None, config, vocabulary, vec![factory])
     }
 
     /// The same with pages that share a budget with adapters: those of stores over this engine.
@@ -124,45 +163,58 @@ impl Engine {
         vocabulary: Arc<dyn Vocabulary>,
         factory: BackendFactory,
     ) -> std::io::Result<Self> {
-        Self::bounded(Some(memory), config, vocabulary, factory)
+        Self::bounded(Some(memory), config, vocabulary, vec![factory])
+    }
+
+    /// An engine thread for each factory, all of the same model and profile, each bounded by `config` but for the requests that it holds,
+    /// which are counted together. As long as several serve, their pages have to lie in memory of their devices: of a budget, one
+    /// engine's pages are part.
+    ///
+    /// One whose factory says that its backend [cannot start](crate::BackendError::Start) ends; what waits there goes on to the others.
+    pub fn several(
+        memory: Option<Memory>,
+        config: EngineConfig,
+        vocabulary: Arc<dyn Vocabulary>,
+        factories: Vec<BackendFactory>,
+    ) -> std::io::Result<Self> {
+        Self::bounded(memory, config, vocabulary, factories)
     }
 
     fn bounded(
         memory: Option<Memory>,
         config: EngineConfig,
         vocabulary: Arc<dyn Vocabulary>,
-        factory: BackendFactory,
+        factories: Vec<BackendFactory>,
     ) -> std::io::Result<Self> {
-        let (commands, receiver) = crossbeam_channel::unbounded();
-        let commands = Arc::new(commands);
-        if let Some(memory) = &memory {
-            let commands = Arc::downgrade(&commands);
-            memory.on_due(Arc::new(move || {
-                // An engine that is gone has no pages.
-                drop(commands.upgrade().map(|commands| commands.send(Command::GiveBack)));
-            }));
+        if factories.is_empty() {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "an engine needs a backend"));
         }
-        let shared = Arc::new(Shared {
-            info: RwLock::new(None),
-            status: watch::Sender::new(Status::Loading),
-            live: Arc::default(),
-            step: Mutex::new(None),
-            generation: AtomicU64::new(0),
-            max_requests: config.max_requests,
-        });
-        let spawner = Spawner {
-            config,
-            vocabulary,
-            factory: Arc::new(Mutex::new(factory)),
-            commands: receiver,
-            memory: memory.clone(),
-        };
-        spawner.spawn(&shared, 0, false)?;
-        let watched = Arc::downgrade(&shared);
-        thread::Builder::new()
-            .name("engine-watchdog".into())
-            .spawn(move || watchdog::watch(watched, spawner))?;
-        Ok(Self { commands, memory, shared })
+        let front = Arc::new(Front::new(factories.len()));
+        let (mut lanes, mut spawners) = (Vec::new(), Vec::new());
+        for (number, factory) in factories.into_iter().enumerate() {
+            let (commands, receiver) = crossbeam_channel::unbounded();
+            let shared = Arc::new(Shared::new(&front, number));
+            spawners.push(Spawner {
+                config,
+                vocabulary: Arc::clone(&vocabulary),
+                factory: Arc::new(Mutex::new(factory)),
+                commands: receiver,
+                memory: memory.clone(),
+            });
+            lanes.push(Lane { commands: Arc::new(commands), shared });
+        }
+        front.connect(lanes.iter().map(|lane| (&lane.commands, &lane.shared)));
+        if let Some(memory) = &memory {
+            wake_for(memory, &lanes);
+        }
+        for (lane, spawner) in lanes.iter().zip(spawners) {
+            spawner.spawn(&lane.shared, 0, false)?;
+            let watched = Arc::downgrade(&lane.shared);
+            thread::Builder::new()
+                .name("engine-watchdog".into())
+                .spawn(move || watchdog::watch(watched, spawner))?;
+        }
+        Ok(Self { lanes: lanes.into(), memory, front, config })
     }
 
     /// The budget that its pages are part of, if there is one.
@@ -170,30 +222,34 @@ impl Engine {
         self.memory.as_ref()
     }
 
-    /// Where the engine stands.
+    /// Where the engine stands. Of several, it serves as long as one does.
     pub fn status(&self) -> Status {
-        self.shared.status.borrow().clone()
+        self.front.standing.whole()
     }
 
     /// Follows the engine's state.
     pub fn watch(&self) -> watch::Receiver<Status> {
-        self.shared.status.subscribe()
+        self.front.standing.watch()
     }
 
-    /// Backend, limits and identity, once loaded.
+    /// Backend, limits and identity, once loaded; of several that serve, of the one that takes the shortest context.
     pub fn info(&self) -> Option<Arc<EngineInfo>> {
-        self.shared.info.read().clone()
+        let serves = |lane: &&Lane| self.front.standing.serves(lane.shared.number);
+        let known = |lane: &Lane| lane.shared.info.read().clone();
+        let shortest = self.lanes.iter().filter(serves).filter_map(known).min_by_key(|i| i.limits.context);
+        shortest.or_else(|| self.lanes.iter().find_map(known))
     }
 
     /// Requests it holds.
     pub fn requests(&self) -> usize {
-        self.shared.live.len()
+        self.lanes.iter().map(|lane| lane.shared.live.len()).sum()
     }
 
-    /// How long the step that runs has been running: a step takes milliseconds, a stalled backend does not
+    /// How long the step that runs has been running, the longest of several: a step takes milliseconds, a stalled backend does not
     /// end one.
     pub fn step_for(&self) -> Option<Duration> {
-        self.shared.step.lock().map(|since| since.elapsed())
+        let running = |lane: &Lane| lane.shared.step.lock().map(|since| since.elapsed());
+        self.lanes.iter().filter_map(running).max()
     }
 
     /// Waits until the model is loaded, or cannot be.
@@ -208,9 +264,14 @@ impl Engine {
     pub fn submit(&self, request: GenerateRequest) -> Result<Generation, SubmitError> {
         let info = self.check_status()?;
         check(&request, &info.limits)?;
+        let held = self.requests();
+        if held >= self.config.max_requests {
+            return Err(SubmitError::Overloaded(held));
+        }
+        let lane = self.place(&request, &info.limits)?;
         let (events, receiver) = mpsc::unbounded_channel();
         let cancelled = Arc::new(AtomicBool::new(false));
-        let entered = self.shared.live.enter(self.shared.max_requests, &events, &cancelled);
+        let entered = lane.shared.live.enter(self.config.max_requests, &events, &cancelled);
         let ticket = entered.map_err(SubmitError::Overloaded)?;
         let mut request = request;
         request.stop.max_tokens =
@@ -220,17 +281,30 @@ impl Engine {
             events,
             cancelled: Arc::clone(&cancelled),
             arrived: Instant::now(),
-            _ticket: ticket,
+            ticket,
         };
-        self.commands
+        lane.commands
             .send(Command::Submit(Box::new(submission)))
             .map_err(|_| SubmitError::Unavailable("stopped"))?;
         Ok(Generation { events: receiver, cancelled })
     }
 
+    /// The engine that a request goes to.
+    fn place(&self, request: &GenerateRequest, limits: &Limits) -> Result<&Lane, SubmitError> {
+        let load =
+            |lane: &Lane| self.front.standing.serves(lane.shared.number).then(|| lane.shared.live.len());
+        let loads: Vec<Option<usize>> = self.lanes.iter().map(load).collect();
+        // Where half of the rows that may run are taken by more than elsewhere, what is at hand there is not worth the wait.
+        let slack = (self.config.max_running / 2).max(1);
+        let placed = self.front.place(request, limits.page_tokens.max(1) as usize, &loads, slack);
+        let (number, why) = placed.ok_or(SubmitError::Unavailable("broken"))?;
+        metrics::placed(&self.lanes[number].shared.labels, why.name());
+        Ok(&self.lanes[number])
+    }
+
     fn check_status(&self) -> Result<Arc<EngineInfo>, SubmitError> {
         let unavailable = |what| Err(SubmitError::Unavailable(what));
-        match &*self.shared.status.borrow() {
+        match self.status() {
             Status::Loading => unavailable("loading"),
             Status::Draining => unavailable("draining"),
             Status::Stopped => unavailable("stopped"),
@@ -244,12 +318,24 @@ impl Engine {
     /// Takes no more requests, finishes what there is, ends.
     pub async fn drain(&self) {
         let mut status = self.watch();
-        if self.commands.send(Command::Drain).is_err() {
+        let told = self.lanes.iter().filter(|lane| lane.commands.send(Command::Drain).is_ok()).count();
+        if told == 0 {
             return;
         }
-        // An error means the thread is gone, which is what is waited for.
+        // An error means the threads are gone, which is what is waited for.
         drop(status.wait_for(|status| matches!(status, Status::Stopped | Status::Failed(_))).await);
     }
+}
+
+/// Has a budget wake the threads.
+fn wake_for(memory: &Memory, lanes: &[Lane]) {
+    let all: Vec<_> = lanes.iter().map(|lane| Arc::downgrade(&lane.commands)).collect();
+    memory.on_due(Arc::new(move || {
+        for commands in &all {
+            // An engine that is gone has no pages.
+            drop(commands.upgrade().map(|commands| commands.send(Command::GiveBack)));
+        }
+    }));
 }
 
 fn check(request: &GenerateRequest, limits: &Limits) -> Result<(), SubmitError> {

@@ -19,20 +19,20 @@ pub(super) fn watch(shared: Weak<Shared>, spawner: Spawner) {
         let Some(shared) = shared.upgrade() else { return };
         let Some(generation) = shared.supersede(stall) else { continue };
         tracing::error!(?stall, "Inference backend stalled, leaving it behind");
-        metrics::restarted();
+        metrics::restarted(&shared.labels);
         shared.live.fail_all(&GenerateError::Backend("stalled".to_owned()));
         if generation > MAX_LEFT_BEHIND {
             tracing::error!("Too many backends stalled; inference stays off until the node is started again");
-            shared.status.send_replace(Status::Failed("stalled too often".to_owned()));
+            shared.set_status(Status::Failed("stalled too often".to_owned()));
             return;
         }
-        let draining = *shared.status.borrow() == Status::Draining;
-        shared.status.send_replace(Status::Restarting("stalled".to_owned()));
+        let draining = shared.status() == Status::Draining;
+        shared.set_status(Status::Restarting("stalled".to_owned()));
         thread::sleep(pause);
         pause = (pause * 2).min(spawner.config.restart_max);
         if let Err(error) = spawner.spawn(&shared, generation, draining) {
             tracing::error!(%error, "No thread for inference");
-            shared.status.send_replace(Status::Failed(error.to_string()));
+            shared.set_status(Status::Failed(error.to_string()));
             return;
         }
     }

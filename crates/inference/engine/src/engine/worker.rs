@@ -2,6 +2,7 @@
 
 use super::{
     BackendFactory, EngineConfig, apply,
+    front::Moved,
     handle::{EngineInfo, Shared, Status},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use parking_lot::Mutex;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tributary_adapters::{Memory, PageBudget};
@@ -27,6 +28,8 @@ const POLL: Duration = Duration::from_millis(1);
 
 pub(crate) enum Command {
     Submit(Box<Submission>),
+    /// From another engine.
+    Carry(Box<Sequence>),
     /// Adapters need memory: what is due is seen with the next plan.
     GiveBack,
     Drain,
@@ -99,7 +102,7 @@ impl Worker {
             }
             let Err(reason) = served else { break };
             tracing::error!(%reason, "Inference backend failed, restarting it");
-            metrics::restarted();
+            metrics::restarted(&self.shared.labels);
             scheduler.fail_running(&GenerateError::Backend(reason.clone()));
             carried = scheduler.into_waiting();
             // Nothing of a backend that panicked is trusted, its destructor included.
@@ -112,18 +115,60 @@ impl Worker {
             self.pause(&mut pause, &reason);
         }
         self.set_status(Status::Stopped);
+        while let Ok(command) = self.commands.try_recv() {
+            self.pass_on(command);
+        }
     }
 
     fn set_status(&self, status: Status) {
-        self.shared.status.send_replace(status);
+        self.shared.set_status(status);
     }
 
     fn give_up(&self, carried: Vec<Sequence>, reason: String) {
         tracing::error!(%reason, "Inference backend cannot start");
         self.set_status(Status::Failed(reason));
-        carried.into_iter().for_each(|sequence| sequence.fail(GenerateError::Stopped));
-        // Who came before the status was seen is told by the end of its events. The watchdog keeps the channel open, so nobody else would.
-        while self.commands.recv().is_ok() {}
+        carried.into_iter().for_each(|sequence| self.hand_on(Moved::Waiting(Box::new(sequence))));
+        // Who came before the status was seen goes on to the others, or is told by the end of its events. The watchdog keeps the channel open,
+        // so nobody else would.
+        while let Ok(command) = self.commands.recv() {
+            self.pass_on(command);
+        }
+    }
+
+    /// What comes to an engine that has ended.
+    fn pass_on(&self, command: Command) {
+        match command {
+            Command::Submit(submission) => self.hand_on(Moved::New(submission)),
+            Command::Carry(sequence) => self.hand_on(Moved::Waiting(sequence)),
+            Command::GiveBack | Command::Drain => {}
+        }
+    }
+
+    /// Gives a request to another engine; without one it fails, or is told by the end of its events.
+    fn hand_on(&self, moved: Moved) {
+        match self.shared.front.hand_on(self.shared.number, None, moved) {
+            Ok(()) => metrics::handed_on(&self.shared.labels, 1),
+            Err(Moved::Waiting(sequence)) => sequence.fail(GenerateError::Stopped),
+            Err(Moved::New(_)) => {}
+        }
+    }
+
+    /// Gives half of those that wait to an engine that has room.
+    fn share(&self, scheduler: &mut Scheduler) {
+        let (front, number) = (&self.shared.front, self.shared.number);
+        if !front.is_shared() || scheduler.waiting() == 0 {
+            return;
+        }
+        let Some((to, room)) = front.room(number) else { return };
+        let spared = scheduler.spare(room);
+        metrics::handed_on(&self.shared.labels, spared.len());
+        for sequence in spared {
+            if let Err(Moved::Waiting(back)) =
+                front.hand_on(number, Some(to), Moved::Waiting(Box::new(sequence)))
+            {
+                scheduler.carry(vec![*back]);
+            }
+        }
     }
 
     fn pause(&self, pause: &mut Duration, reason: &str) {
@@ -139,6 +184,10 @@ impl Worker {
         limits.context = limits.context.min(limits.pages.saturating_mul(limits.page_tokens));
         if limits.context < 2 || limits.rows == 0 || limits.step_tokens < 2 {
             return Err(BackendError::Start(format!("limits allow no request: {limits:?}")));
+        }
+        if !self.shared.front.agrees(backend.identity()) {
+            let reason = "it computes by another profile than the other engines".to_owned();
+            return Err(BackendError::Start(reason));
         }
         let longest = limits.context.div_ceil(limits.page_tokens.max(1)) as usize * limits.page_bytes;
         let budget = self.memory.as_ref().map(|memory| memory.open(limits.weight_bytes, longest)).transpose();
@@ -171,7 +220,8 @@ impl Worker {
             light: self.config.draft_tokens.min(step_tokens),
             share: self.config.prefix_cache,
         };
-        Scheduler::new(width, limits, *backend.identity(), budget)
+        self.shared.rows.store(width.running, Ordering::Relaxed);
+        Scheduler::new(width, limits, *backend.identity(), budget, Arc::clone(&self.shared.front.ids))
     }
 
     /// Steps until drained. An error is why the backend has to be replaced.
@@ -216,7 +266,7 @@ impl Worker {
     }
 
     fn show(&self, scheduler: &Scheduler) {
-        metrics::gauges(scheduler);
+        metrics::gauges(scheduler, &self.shared.labels);
         if let Some(memory) = &self.memory {
             metrics::memory(&memory.stats());
         }
@@ -225,6 +275,7 @@ impl Worker {
     fn obey(&mut self, command: Command, scheduler: &mut Scheduler) {
         match command {
             Command::Submit(submission) => scheduler.push(*submission),
+            Command::Carry(sequence) => scheduler.carry(vec![*sequence]),
             Command::GiveBack => {}
             Command::Drain => {
                 self.draining = true;
@@ -252,6 +303,7 @@ impl Worker {
             return Err(BackendError::Failed("left behind".to_owned()));
         }
         self.apply(scheduler, &plan, backend);
+        self.share(scheduler);
         self.show(scheduler);
         metrics::step(scheduler, plan.iter().map(|row| row.take).sum(), start.elapsed());
         self.report_health(backend);
@@ -275,13 +327,9 @@ impl Worker {
             Health::Ok => Status::Ready,
             Health::Degraded(reason) => Status::Degraded(reason),
         };
-        self.shared.status.send_if_modified(|current| {
-            let changed = *current != status;
-            if changed {
-                *current = status;
-            }
-            changed
-        });
+        if self.shared.status() != status {
+            self.set_status(status);
+        }
     }
 }
 

@@ -151,6 +151,11 @@ impl<T> FairQueue<T> {
         self.forget_idle(tenant);
     }
 
+    /// Waiting items, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.tenants.values().flat_map(|tenant| tenant.queue.values()).map(|entry| &entry.item)
+    }
+
     /// Removes waiting items that match.
     pub(crate) fn take_if(&mut self, gone: impl Fn(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();

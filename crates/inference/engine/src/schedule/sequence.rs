@@ -1,7 +1,7 @@
 //! One answer in the making.
 
 use crate::{
-    backend::{Identity, PageId, SeqId},
+    backend::{Identity, PageId, SeqId, Wanted},
     commit::{HashChain, exec_hash},
     draft::{Lookup, Pace},
     engine::Ticket,
@@ -11,7 +11,7 @@ use crate::{
         Event, FinishReason, GenerateError, GenerateRequest, Outcome, PromptToken, Timing, TokenEvent,
         TokenLogprob,
     },
-    sampling::Seen,
+    sampling::{Choosing, Seen},
     text::{TextStream, Vocabulary},
 };
 use alloy_primitives::B256;
@@ -34,7 +34,8 @@ pub(crate) struct Submission {
     pub(crate) events: UnboundedSender<Event>,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) arrived: Instant,
-    pub(crate) _ticket: Ticket,
+    /// Held for what it says: that an engine has the request.
+    pub(crate) ticket: Ticket,
 }
 
 impl Submission {
@@ -42,7 +43,7 @@ impl Submission {
     pub(crate) fn detached(request: GenerateRequest) -> Self {
         let (events, _) = tokio::sync::mpsc::unbounded_channel();
         let (cancelled, arrived) = (Arc::default(), Instant::now());
-        Self { request, events, cancelled, arrived, _ticket: Ticket::detached() }
+        Self { request, events, cancelled, arrived, ticket: Ticket::detached() }
     }
 }
 
@@ -174,6 +175,19 @@ impl Sequence {
     pub(crate) fn masked(&self) -> &[u32] {
         let stop = &self.request().stop;
         if (self.answer().len() as u32) < stop.min_tokens { &stop.tokens } else { &[] }
+    }
+
+    /// How a backend may choose behind the wanted positions of this row, if a token is all that is asked there.
+    pub(crate) fn choosing(&self, wanted: Wanted) -> Option<Choosing> {
+        let request = self.request();
+        // Without guesses, all positions are wanted for the prompt's own log-probabilities.
+        let looked_at = wanted == Wanted::None || wanted == Wanted::All && !self.guesses();
+        let shown = request.logprobs.is_some() || request.stop.max_tokens == 0;
+        // Stop tokens that are ruled out at the first position may be allowed at a later one of the row, never the other way round.
+        if looked_at || shown || request.grammar.is_some() || !self.masked().is_empty() {
+            return None;
+        }
+        Choosing::of(&request.sampling, self.answer().len() as u32)
     }
 
     /// Fills in what the grammar allows of the tokens that may be chosen.

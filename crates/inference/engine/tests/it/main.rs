@@ -2,6 +2,7 @@
 
 mod adapters;
 mod answers;
+mod choosing;
 mod drafts;
 mod drafts_source;
 mod equality;
@@ -13,6 +14,7 @@ mod prefix;
 mod prompt;
 mod record;
 mod schedules;
+mod several;
 mod soak;
 mod tiny;
 mod toy;

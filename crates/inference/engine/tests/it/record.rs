@@ -33,6 +33,7 @@ async fn one_prefill_reproduces_every_link_of_the_chain() {
         pages: &pages,
         lora: adapters.parts(),
         logits: Wanted::All,
+        choose: None,
     };
     backend.admit(SeqId(0), adapters.parts()).unwrap();
     let mut output = StepOutput::default();

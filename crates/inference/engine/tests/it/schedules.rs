@@ -1,10 +1,10 @@
-//! Thousands of schedules against the toy: whatever arrives, leaves, gives way, is shared, evicted, guessed, reloaded or broken, an
-//! answer is what it is alone with everything switched off.
+//! Thousands of schedules against the toy: whatever arrives, leaves, gives way, is shared, evicted, guessed, reloaded or broken, and
+//! whoever chooses the tokens, on however many devices, an answer is what it is alone with everything switched off.
 
 use crate::{
     drafts_source::Misquote,
     tiny::{Bits, Tiny, bits, quick, request, run, sampled},
-    toy::{PAGE_BYTES, Seen, WEIGHT_BYTES, toy, toy_within},
+    toy::{PAGE_BYTES, Seen, WEIGHT_BYTES, toy, toy_within, toys},
 };
 use alloy_primitives::B256;
 use parking_lot::Mutex;
@@ -228,15 +228,21 @@ proptest! {
         break_at in prop_oneof![3 => Just(None), 1 => (1usize..60).prop_map(Some)],
         memory in prop_oneof![Just(1usize << 20), Just(2100)],
         common in prop_oneof![1 => Just(None), 2 => (2000usize..7000).prop_map(Some)],
+        chooses: bool,
+        engines in 1usize..4,
     ) {
         let world = &*WORLD;
         // Pages of one context are there in any case; beyond, pages and adapters take from each other.
         let budget = common.map(|more| Memory::new(WEIGHT_BYTES + 32 * PAGE_BYTES + more));
-        let (engine, seen): (Engine, Arc<Mutex<Seen>>) = match &budget {
-            Some(budget) => toy_within(budget, &world.tiny, config, pages),
-            None => toy(&world.tiny, config, pages),
+        let (engine, seen): (Engine, Vec<Arc<Mutex<Seen>>>) = match &budget {
+            Some(budget) => {
+                let (engine, seen) = toy_within(budget, &world.tiny, config, pages);
+                (engine, vec![seen])
+            }
+            None => toys(&world.tiny, config, pages, engines),
         };
-        seen.lock().break_at = break_at;
+        seen[0].lock().break_at = break_at;
+        seen.iter().for_each(|seen| seen.lock().chooses = chooses);
         world.runtime.block_on(async {
             engine.ready().await.unwrap();
             let store = world.tiny.store(&engine, memory);

@@ -23,7 +23,7 @@ pub(crate) struct Tiny {
     adapters: TempDir,
     _cache: TempDir,
     fetcher: Fetcher,
-    tokenizer: Arc<Tokenizer>,
+    pub(crate) tokenizer: Arc<Tokenizer>,
 }
 
 impl Tiny {

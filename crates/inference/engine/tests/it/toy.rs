@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use std::{any::Any, collections::HashMap, sync::Arc};
 use tributary_adapters::{Adapter, Memory};
 use tributary_engine::{
-    Admission, BackendError, Engine, EngineConfig, Health, Identity, InferenceBackend, Limits, LoraPart,
-    PageId, PrepareError, PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput,
+    Admission, BackendError, BackendFactory, Engine, EngineConfig, Health, Identity, InferenceBackend,
+    Limits, LoraPart, PageId, PrepareError, PreparedAdapter, Preparer, Row, RowError, SeqId, StepOutput,
 };
 
 const VOCAB: u32 = 260;
@@ -56,6 +56,12 @@ pub(crate) struct Seen {
     pub(crate) guesses_overflow: bool,
     /// The step of this number fails, and the backend with it.
     pub(crate) break_at: Option<usize>,
+    /// It chooses tokens itself where rows say how; where logits allow it no choice, if they never do.
+    pub(crate) chooses: bool,
+    pub(crate) no_choice: bool,
+    /// Positions whose rows said how to choose, and those of the others.
+    pub(crate) chosen: usize,
+    pub(crate) looked_at: usize,
     /// Pages whose memory was given back.
     pub(crate) discarded: usize,
 }
@@ -89,6 +95,11 @@ impl Toy {
         };
         let identity = Identity { profile: B256::repeat_byte(1), weights: B256::repeat_byte(2) };
         Self { limits, identity, kept: vec![[0; PAGE as usize]; pages as usize], seen: Arc::clone(seen) }
+    }
+
+    /// Says that it computes something else.
+    pub(crate) fn pretend(&mut self, identity: Option<Identity>) {
+        self.identity = identity.unwrap_or(self.identity);
     }
 
     /// Computes and keeps a position; what its logits come from.
@@ -155,20 +166,29 @@ impl InferenceBackend for Toy {
     fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError> {
         let total: usize = rows.iter().map(|row| row.tokens.len()).sum();
         assert!(total <= self.limits.step_tokens as usize && rows.len() <= self.limits.rows as usize);
-        let overflow = {
+        let (overflow, chooses, no_choice) = {
             let mut seen = self.seen.lock();
             seen.steps += 1;
             seen.tokens += total;
             let guesses = |row: &Row<'_>| row.logits.count(row.tokens.len()).saturating_sub(1);
             seen.guesses += rows.iter().map(guesses).sum::<usize>();
+            for row in rows {
+                let count = row.logits.count(row.tokens.len());
+                *if row.choose.is_some() { &mut seen.chosen } else { &mut seen.looked_at } += count;
+            }
             let steps = seen.steps;
             if seen.break_at.take_if(|at| *at <= steps).is_some() {
                 return Err(BackendError::Failed("the toy broke".into()));
             }
-            seen.guesses_overflow
+            (seen.guesses_overflow, seen.chooses, seen.no_choice)
         };
         check_pages(rows);
-        out.begin(&self.limits, rows);
+        if chooses {
+            out.begin_choosing(&self.limits, rows);
+        } else {
+            out.begin(&self.limits, rows);
+        }
+        let mut own = vec![0.0; VOCAB as usize];
         for (index, row) in rows.iter().enumerate() {
             assert!(row.pos as usize + row.tokens.len() <= self.limits.context as usize);
             let count = out.count(index);
@@ -176,10 +196,21 @@ impl InferenceBackend for Toy {
             for token in 0..row.tokens.len() {
                 let hash = self.position(row, token, lora);
                 let Some(place) = (token + count).checked_sub(row.tokens.len()) else { continue };
+                match (out.first_logits(index), &row.choose) {
+                    (Some(first), _) => {
+                        let logits = &mut out.logits_mut()[(first + place) * VOCAB as usize..];
+                        fill(&mut logits[..VOCAB as usize], hash, row.tokens[token]);
+                    }
+                    (None, Some(how)) => {
+                        fill(&mut own, hash, row.tokens[token]);
+                        let token = how.token(place as u32, &own).ok().filter(|_| !no_choice);
+                        out.choose(index, place, token);
+                    }
+                    (None, None) => panic!("nobody said how to choose"),
+                }
                 let place = out.first(index) + place;
-                let (logits, normed) = out.buffers_mut();
-                fill(&mut logits[place * VOCAB as usize..][..VOCAB as usize], hash, row.tokens[token]);
-                normed[place * NORMED as usize..][..NORMED as usize].copy_from_slice(&hash.to_be_bytes());
+                out.normed_mut()[place * NORMED as usize..][..NORMED as usize]
+                    .copy_from_slice(&hash.to_be_bytes());
             }
             if overflow && count > 1 {
                 out.fail(index, RowError::NonFinite);
@@ -218,4 +249,21 @@ pub(crate) fn toy(tiny: &Tiny, config: EngineConfig, pages: u32) -> (Engine, Arc
     let theirs = Arc::clone(&seen);
     let engine = tiny.engine_over(config, Box::new(move || Ok(Box::new(Toy::new(pages, &theirs)) as Inner)));
     (engine, seen)
+}
+
+/// An engine over so many toys, and what each sees.
+pub(crate) fn toys(
+    tiny: &Tiny,
+    config: EngineConfig,
+    pages: u32,
+    count: usize,
+) -> (Engine, Vec<Arc<Mutex<Seen>>>) {
+    let seen: Vec<Arc<Mutex<Seen>>> = (0..count).map(|_| Arc::default()).collect();
+    let factory = |seen: &Arc<Mutex<Seen>>| {
+        let theirs = Arc::clone(seen);
+        Box::new(move || Ok(Box::new(Toy::new(pages, &theirs)) as Inner)) as BackendFactory
+    };
+    let factories = seen.iter().map(factory).collect();
+    let vocabulary = Arc::clone(&tiny.tokenizer) as _;
+    (Engine::several(None, config, vocabulary, factories).unwrap(), seen)
 }
