@@ -12,8 +12,8 @@ use tributary_adapters::{Artifact, Bounds, FetchPolicy, Fetcher, FileRoots, Sour
 use tributary_api::{Replay, TextModel, replay};
 use tributary_cpu::{CpuBackend, Options};
 use tributary_engine::{
-    AdapterSet, Claim, Ending, InferenceBackend, LoraPart, SamplingParams, Verdict, committed_max_tokens,
-    verify,
+    AdapterSet, Claim, Ending, InferenceBackend, LoraPart, SamplingParams, Verdict, Vocabulary,
+    committed_max_tokens, verify,
 };
 use tributary_weights::{Model, cache_dir};
 
@@ -30,7 +30,8 @@ const MAX_FILE: u64 = 16 << 20;
 /// What the exit says where nothing could be judged.
 const UNKNOWN: u8 = 2;
 
-/// Check an answer: compute it again, by one pass over prompt and answer, and name the first token that differs. Exits with 0 where it
+/// Check an answer's tokens: compute them again, by one pass over prompt and answer, name the first that differs, and show what they say.
+/// A reply's text, reason to end and counts are not compared with them. Exits with 0 where it
 /// is equal to the last bit, with 1 where it is not, with 2 where that could not be told.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyAnswerCommand {
@@ -136,6 +137,7 @@ impl VerifyAnswerCommand {
         }
         let tokens = claim.output.len();
         let shown = Arc::clone(&vocabulary);
+        let text = text_of(&claim.output, &*shown);
         let verdict =
             tokio::task::spawn_blocking(move || verify(&mut backend, &*vocabulary, claim)).await??;
         let piece =
@@ -143,11 +145,14 @@ impl VerifyAnswerCommand {
         let same_body = said.body_hash.map(|hash| hash == keccak256(body.as_bytes()));
         let mut found = described(&verdict, &piece);
         found["tokens"] = json!(tokens);
+        found["text"] = json!(text);
         found["execHash"] = json!(exec_hash);
         found["logitsRoot"] = json!(logits_root);
         found["sameBody"] = json!(same_body);
         found["seconds"] = json!(began.elapsed().as_secs_f64());
-        print(self.wallet.json, &found, |_| words(&verdict, tokens, &piece))?;
+        print(self.wallet.json, &found, |_| {
+            format!("{}\nits tokens say: {text}", words(&verdict, tokens, &piece))
+        })?;
         Ok(matches!(verdict, Verdict::Equal(_)))
     }
 
@@ -228,6 +233,14 @@ impl VerifyAnswerCommand {
         let source = Source { hash: model.hash, uri: model.uri };
         fetcher.fetch(&source).await.wrap_err("the adapter cannot be fetched: name its folder with --adapter")
     }
+}
+
+/// What the tokens say. The reply's own text is only what the server made of them, and nothing binds him to it: who reads this reads what
+/// was checked.
+fn text_of(tokens: &[u32], vocabulary: &dyn Vocabulary) -> String {
+    let bytes: Vec<u8> =
+        tokens.iter().flat_map(|token| vocabulary.token_bytes(*token).unwrap_or_default()).copied().collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The seed that was drawn with: the record's, or the body's where nothing else says one.

@@ -5,7 +5,7 @@ use crate::{
     config::{ModuleSelector, PeftConfig},
     error::AdapterError,
 };
-use regex::{Regex, RegexBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 
 /// A linear layer that the configuration targets.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,17 +18,17 @@ pub(crate) struct Target {
     pub(crate) scale: f32,
 }
 
-/// Bound on compiled patterns: they come from strangers.
-const PATTERN_BYTES: usize = 1 << 20;
+/// Bound on a compiled pattern: they come from strangers.
+const PATTERN_BYTES: usize = 256 << 10;
+/// Bound on patterns of one kind: one for each layer of a large model, and some.
+const PATTERNS: usize = 4096;
 
 /// Every targeted layer, ascending by (layer, projection). A name that matches nothing is an error.
 pub(crate) fn targets(config: &PeftConfig, geometry: &Geometry) -> Result<Vec<Target>, AdapterError> {
     let include = Matcher::new(&config.targets)?;
     let exclude = config.excludes.as_ref().map(Matcher::new).transpose()?;
-    let ranks = patterns(&config.rank_pattern)?;
-    let alphas = patterns(&config.alpha_pattern)?;
     let mut unmatched = include.names();
-    let mut found = Vec::new();
+    let mut places = Vec::new();
     for layer in 0..geometry.layers {
         for projection in Projection::ALL {
             let path = format!("model.layers.{layer}.{}", projection.path());
@@ -36,15 +36,7 @@ pub(crate) fn targets(config: &PeftConfig, geometry: &Geometry) -> Result<Vec<Ta
             let listed = config.layers.is_empty() || config.layers.contains(&layer);
             let kept = exclude.as_ref().is_none_or(|exclude| !exclude.matches(&path));
             if listed && kept && include.matches(&path) {
-                let rank = first_match(&ranks, &path).unwrap_or(config.r);
-                let alpha = first_match(&alphas, &path).unwrap_or(config.alpha);
-                found.push(Target {
-                    layer,
-                    projection,
-                    path,
-                    rank,
-                    scale: scale(alpha, rank, config.rslora),
-                });
+                places.push((layer, projection, path));
             }
         }
     }
@@ -54,10 +46,18 @@ pub(crate) fn targets(config: &PeftConfig, geometry: &Geometry) -> Result<Vec<Ta
     if let Some(layer) = config.layers.iter().find(|layer| **layer >= geometry.layers) {
         return Err(AdapterError::UnknownModule(format!("model.layers.{layer}")));
     }
-    if found.is_empty() {
+    if places.is_empty() {
         return Err(AdapterError::UnknownModule(include.describe()));
     }
-    Ok(found)
+    let paths: Vec<&str> = places.iter().map(|(.., path)| path.as_str()).collect();
+    let ranks = first_matches(&config.rank_pattern, &paths)?;
+    let alphas = first_matches(&config.alpha_pattern, &paths)?;
+    let target =
+        |((layer, projection, path), (rank, alpha)): ((_, _, String), (Option<u32>, Option<f32>))| {
+            let (rank, alpha) = (rank.unwrap_or(config.r), alpha.unwrap_or(config.alpha));
+            Target { layer, projection, path, rank, scale: scale(alpha, rank, config.rslora) }
+        };
+    Ok(places.into_iter().zip(ranks.into_iter().zip(alphas)).map(target).collect())
 }
 
 /// `α/r`, or `α/√r`: each operation rounded to f32.
@@ -87,7 +87,7 @@ impl<'a> Matcher<'a> {
         match self {
             Self::AllLinear => true,
             Self::Names(names) => names.iter().any(|name| name_matches(name, path)),
-            Self::Pattern { regex, .. } => regex.is_match(path),
+            Self::Pattern { regex, .. } => regex.is_match(path.as_bytes()),
         }
     }
 
@@ -111,16 +111,25 @@ fn name_matches(name: &str, path: &str) -> bool {
     path.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-fn patterns<T: Copy>(pairs: &[(String, T)]) -> Result<Vec<(Regex, T)>, AdapterError> {
-    pairs.iter().map(|(key, value)| Ok((compile(&format!(r"^(?:.*\.)?(?:{key})$"))?, *value))).collect()
+/// For each path the value of the first pattern that matches it. One pattern is in memory at a time.
+fn first_matches<T: Copy>(pairs: &[(String, T)], paths: &[&str]) -> Result<Vec<Option<T>>, AdapterError> {
+    if pairs.len() > PATTERNS {
+        return Err(AdapterError::Config(format!("{} patterns; at most {PATTERNS} are read", pairs.len())));
+    }
+    let mut found = vec![None; paths.len()];
+    for (key, value) in pairs {
+        let regex = compile(&format!(r"^(?:.*\.)?(?:{key})$"))?;
+        for (path, found) in paths.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+            *found = regex.is_match(path.as_bytes()).then_some(*value);
+        }
+    }
+    Ok(found)
 }
 
-fn first_match<T: Copy>(patterns: &[(Regex, T)], path: &str) -> Option<T> {
-    patterns.iter().find(|(regex, _)| regex.is_match(path)).map(|(_, value)| *value)
-}
-
+/// Over bytes: paths are ASCII, and classes of all that Unicode calls a letter would take a hundred times the time and memory.
 fn compile(pattern: &str) -> Result<Regex, AdapterError> {
     RegexBuilder::new(pattern)
+        .unicode(false)
         .size_limit(PATTERN_BYTES)
         .dfa_size_limit(PATTERN_BYTES)
         .build()
@@ -201,6 +210,19 @@ mod tests {
         assert_eq!(of("layers.2.self_attn.q_proj").rank, 2);
         assert_eq!(of("layers.11.self_attn.q_proj").rank, 2);
         assert_eq!((of("layers.2.self_attn.v_proj").rank, of("layers.2.self_attn.v_proj").scale), (8, 0.625));
+    }
+
+    /// Twelve kilobytes of configuration once took a gigabyte and a half.
+    #[test]
+    fn patterns_of_strangers_are_bounded() {
+        let many = |count: usize, pattern: &str| {
+            let pairs = vec![format!("\"{pattern}\":1"); count].join(",");
+            targets(&config(r#"["q_proj"]"#, &format!(r#","rank_pattern":{{{pairs}}}"#)), &GEOMETRY)
+        };
+        assert_eq!(many(1000, r"\\w{18}").unwrap()[0].rank, 8);
+        assert!(matches!(many(PATTERNS + 1, "q"), Err(AdapterError::Config(_))));
+        assert!(matches!(many(1, r"(\\w{100}){100}"), Err(AdapterError::Config(_))));
+        assert_eq!(many(1, r"layers\\.\\d+\\.(self_attn|mlp)\\.\\w+").unwrap()[0].rank, 1);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use crate::{
     types::{LoadAdapterRequest, ModelCard, WeightedAdapter},
 };
 use parking_lot::RwLock;
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::PathBuf};
 use tributary_adapters::{AdapterError, Artifact, Bounds, Source};
+use url::Url;
 
 /// Names that an administrator may give.
 const MAX_LOADED: usize = 10_000;
@@ -120,15 +121,24 @@ impl Api {
 
 /// A folder's adapter by its hash.
 async fn source(path: String) -> Result<Source> {
-    let folder = path.strip_prefix("file://").unwrap_or(&path).to_owned();
     let read = move || {
-        let folder = Path::new(&folder).canonicalize().map_err(|error| error.to_string())?;
+        let folder = folder(&path)?.canonicalize().map_err(|error| error.to_string())?;
         let artifact = Artifact::read(&folder, &Bounds::default()).map_err(|error| error.to_string())?;
-        Ok(Source { hash: artifact.hash(), uri: format!("file://{}", folder.display()) })
+        let uri = Url::from_file_path(&folder).map_err(|()| "not an absolute path")?;
+        Ok(Source { hash: artifact.hash(), uri: uri.into() })
     };
     let read = tokio::task::spawn_blocking(read).await;
     read.map_err(|error| ApiError::Internal(error.to_string()))?
         .map_err(|why: String| ApiError::invalid("lora_path", format!("no adapter can be read there: {why}")))
+}
+
+/// A path as it is, or that of a `file:` uri.
+fn folder(path: &str) -> std::result::Result<PathBuf, String> {
+    if !path.starts_with("file:") {
+        return Ok(path.into());
+    }
+    let url = Url::parse(path).map_err(|error| error.to_string())?;
+    url.to_file_path().map_err(|()| "not a path of this machine".into())
 }
 
 /// An adapter that an administrator named is at fault itself, not something that may be mended by waiting.

@@ -8,6 +8,8 @@ pub struct ApiConfig {
     pub connections: usize,
     /// Time to receive a request's head, the pause since the last answer included.
     pub header_timeout: Duration,
+    /// Time that an answer may lie unread before the connection ends. On Linux.
+    pub unread_timeout: Duration,
     /// Bytes of a request's body.
     pub body_bytes: usize,
     /// Time to receive a body.
@@ -47,6 +49,7 @@ impl Default for ApiConfig {
         Self {
             connections: 1000,
             header_timeout: Duration::from_secs(10),
+            unread_timeout: Duration::from_secs(30),
             body_bytes: 1 << 20,
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(600),

@@ -37,7 +37,8 @@ impl<T: DeserializeOwned> FromRequest<Api> for Call<T> {
             })?;
         }
         let voucher = voucher(&parts.headers)?;
-        let tenant = tenant(&parts, voucher.as_ref());
+        let paid = voucher.as_ref().filter(|_| api.checks_vouchers());
+        let tenant = tenant(&parts, key.is_some(), paid);
         let request = Request::from_parts(parts, body);
         let bytes = read(request, api).await?;
         let body = parse(&bytes)?;
@@ -73,11 +74,12 @@ fn voucher(headers: &HeaderMap) -> Result<Option<VoucherHeader>> {
     Ok(Some(VoucherHeader::parse(text)?))
 }
 
-/// Whose share of the machine a call counts against: its channel's, its key's, or its address's.
-fn tenant(parts: &Parts, voucher: Option<&VoucherHeader>) -> u64 {
+/// Whose share of the machine a call counts against, and whose prefixes it shares: its channel's, its key's, or its address's. What
+/// anybody can make up counts for nothing: vouchers that nobody checks, keys where none are set.
+fn tenant(parts: &Parts, keyed: bool, voucher: Option<&VoucherHeader>) -> u64 {
     let hash = if let Some(voucher) = voucher {
         keccak256(voucher.channel)
-    } else if let Some(key) = bearer(&parts.headers) {
+    } else if let Some(key) = bearer(&parts.headers).filter(|_| keyed) {
         keccak256(key)
     } else {
         match parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip()) {

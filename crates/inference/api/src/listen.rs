@@ -1,4 +1,5 @@
-//! The listening socket: so many connections at a time, and none that keeps its place without asking for something.
+//! The listening socket: so many connections at a time, and none that keeps its place without asking for something, or without
+//! reading what it is answered.
 //!
 //! ```text
 //! permit ─▶ accept ─▶ head, in time ─▶ router ─▶ answer ─┐
@@ -30,6 +31,9 @@ pub async fn serve(
     api: Api,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    // Who reads nothing of his answers keeps a place no longer than this; a write to him cannot notice.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(api.config().unread_timeout))?;
     let places = Arc::new(Semaphore::new(api.config().connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(api.config().header_timeout);

@@ -19,7 +19,6 @@ const HARMLESS: &[&str] = &[
     "request_id",
     "safety_identifier",
     "service_tier",
-    "skip_special_tokens",
     "spaces_between_special_tokens",
     "store",
     "user",
@@ -28,6 +27,13 @@ const HARMLESS: &[&str] = &[
 /// Refuses fields that would change the answer and that nothing here honours.
 pub(crate) fn refuse_unknown(rest: &Map<String, Value>) -> Result<()> {
     for (field, value) in rest {
+        // What is on unless somebody turns it off.
+        if matches!(field.as_str(), "skip_special_tokens" | "add_generation_prompt") {
+            if value.is_null() || value == true {
+                continue;
+            }
+            return Err(ApiError::Unsupported(field.clone()));
+        }
         let known = match field.as_str() {
             "best_of" => value.as_u64() == Some(1),
             "modalities" => value.as_array().is_some_and(|all| all.iter().all(|one| one == "text")),

@@ -146,6 +146,10 @@ impl Api {
         }
     }
 
+    pub(crate) fn checks_vouchers(&self) -> bool {
+        self.parts.gate.checks_vouchers()
+    }
+
     pub(crate) fn config(&self) -> &ApiConfig {
         &self.parts.config
     }

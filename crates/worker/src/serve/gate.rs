@@ -156,6 +156,10 @@ impl Gate for PaidGate {
             }
         }
     }
+
+    fn checks_vouchers(&self) -> bool {
+        self.policy == PaymentPolicy::Required
+    }
 }
 
 impl Shared {

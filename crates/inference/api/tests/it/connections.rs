@@ -53,3 +53,23 @@ async fn more_connections_than_places_wait() {
     assert!(early.is_err(), "no place is free");
     assert!(rest(third).await.contains("200 OK"));
 }
+
+/// Two clients that asked for much and read nothing once kept everybody out for as long as they liked.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_reads_nothing_is_hung_up_on() {
+    let unread_timeout = Duration::from_secs(1);
+    let api = ApiConfig { connections: 1, unread_timeout, ..ApiConfig::default() };
+    let server = Server::start(Options { api, ..Options::default() }).await;
+    let mut deaf = connect(&server, b"").await;
+    let ask = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+    // More than both ends' buffers hold: it is not all taken, because the answers are not.
+    let flood = async { while deaf.write_all(&ask).await.is_ok() {} };
+    let asked = tokio::select! {
+        () = flood => None,
+        () = tokio::time::sleep(Duration::from_millis(500)) => Some(()),
+    };
+    asked.expect("the server stops reading while its answers are not read");
+    let next = rest(connect(&server, b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await);
+    assert!(next.await.contains("200 OK"), "the place is free again");
+}
