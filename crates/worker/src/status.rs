@@ -37,7 +37,7 @@ impl Status {
             Some(agent) => self.store.last_batch(agent.id).map_err(unreadable)?,
             None => None,
         };
-        let info = self.engine.info();
+        let backends: Vec<String> = self.engine.infos().iter().map(|info| info.backend.clone()).collect();
         Ok(json!({
             "operator": self.operator,
             "agentId": agent.map(|agent| U64::from(agent.id)),
@@ -51,7 +51,7 @@ impl Status {
                 "profileHash": local.profile,
             },
             "engine": format!("{:?}", self.engine.status()),
-            "backend": info.map(|info| info.backend.clone()),
+            "backend": (!backends.is_empty()).then(|| backends.join(", ")),
             "requests": U64::from(self.engine.requests()),
             "da": self.da,
             "pendingRecords": U64::from(pending),

@@ -38,6 +38,8 @@ const METHODS: &[&str] = &[
 ];
 /// How transactions are sent on.
 const FORWARDING: &[&str] = &["rollup.sequencer-headers", "rollup.retain-forwarded-txs"];
+/// What GPUs are told.
+const GPU: &[&str] = &["inference.nvrtc", "inference.gpu-adapter-memory", "inference.gpus"];
 /// What the worker is told.
 const WORKER: &[&str] = &[
     "api.",
@@ -113,6 +115,7 @@ impl NodeCommand {
         let alone = dev && !network.wanted_in_dev();
         let worker = self.inference.api;
         let cpu = self.inference.device == DeviceChoice::Cpu;
+        let one_gpu = matches!(self.inference.device, DeviceChoice::Cuda(Some(_)));
         let proxy = !matches!(self.da.da, DaChoice::Memstore);
         vec![
             rule(true, "this node does not look for peers", &["disable-discovery", "rollup.discovery.v4"]),
@@ -135,7 +138,8 @@ impl NodeCommand {
             ),
             rule(self.rollup.sequencer.is_none(), "without --rollup.sequencer", FORWARDING),
             rule(!worker, "without --api", WORKER),
-            rule(worker && cpu, "the CPU computes", &["inference.nvrtc", "inference.gpu-adapter-memory"]),
+            rule(worker && cpu, "the CPU computes", GPU),
+            rule(worker && one_gpu, "--inference.device names the GPU", &["inference.gpus"]),
             rule(worker && proxy, "--da names a proxy", &["da.memstore-port"]),
             rule(
                 self.settlement.key.is_none() && worker,
@@ -228,12 +232,15 @@ mod tests {
             "--dev --builder.deadline 2",
             "--dev --rpc.gascap 1",
             "--api --inference.device cpu --inference.nvrtc p",
+            "--api --inference.device cpu --inference.gpus all",
+            "--api --inference.device cuda:1 --inference.gpus all",
             "--api --da http://127.0.0.1:1 --da.memstore-port 1",
         ] {
             assert_eq!(idle(without).len(), 1, "{without}: {:?}", idle(without));
         }
         let useful = "--http --ws --port 1 --nat extip:1.2.3.4 --authrpc.port 1 --builder.deadline 2 --rpc.gascap 1 \
-                      --txpool.nolocals --rollup.compute-pending-block --metrics 1 --with-unused-ports";
+                      --txpool.nolocals --rollup.compute-pending-block --metrics 1 --with-unused-ports \
+                      --api --inference.device cuda --inference.gpus 0";
         assert_eq!(idle(useful), [""; 0]);
     }
 

@@ -206,12 +206,17 @@ fn backends(
     Ok(starters.into_iter().map(factory).collect())
 }
 
+/// What is wrong where the CPU serves instead of GPUs.
+const STANDS_IN: &str = "no GPU is left, the CPU serves until the node is started again";
+
 /// Builds the CPU's backend; where a GPU took the weights, or after it broke, from the file again.
 struct Cpu {
     path: PathBuf,
     options: Options,
     packed: Option<PathBuf>,
     loaded: Option<Model>,
+    /// Whether GPUs served first: whoever looks at the node should see that they do no more.
+    stands_in: bool,
 }
 
 impl Cpu {
@@ -223,8 +228,9 @@ impl Cpu {
             options.threads = args.threads;
         }
         let packed = cache_dir().map(|cache| cache.join("packed"));
-        let loaded = (!model.weights.layers.is_empty()).then_some(model);
-        Self { path, options, packed, loaded }
+        let stands_in = model.weights.layers.is_empty();
+        let loaded = (!stands_in).then_some(model);
+        Self { path, options, packed, loaded, stands_in }
     }
 
     fn backend(&mut self) -> Result<Box<dyn InferenceBackend>, BackendError> {
@@ -238,7 +244,7 @@ impl Cpu {
             None => CpuBackend::new(config, weights, hashes, &self.options),
         };
         let backend = backend.map_err(|error| BackendError::Start(error.to_string()))?;
-        Ok(Box::new(backend))
+        Ok(Box::new(if self.stands_in { backend.standing_in(STANDS_IN) } else { backend }))
     }
 }
 
@@ -255,7 +261,7 @@ fn starters(args: &InferenceArgs, model: &mut Model) -> Result<Vec<Starter>, Cud
     };
     let devices = args.device.devices(&args.gpus, CudaDevice::count);
     let model = (&model.config, &mut model.weights, &model.hashes);
-    Starter::start(args.device, &devices, &options, Box::new(open), model)
+    Starter::start((args.device, &args.gpus), &devices, &options, Box::new(open), model)
 }
 
 /// A dev node trusts its user's files and network; others open what the operator names.

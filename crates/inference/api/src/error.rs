@@ -211,6 +211,7 @@ impl From<GenerateError> for ApiError {
         let message = error.to_string();
         match error {
             GenerateError::NonFinite => Self::Unprocessable(message),
+            GenerateError::TooLong { .. } => Self::TooLong(message),
             GenerateError::Grammar(_) => Self::GrammarFailed(message),
             GenerateError::Refused(_) | GenerateError::Backend(_) => Self::Internal(message),
             _ => Self::Unavailable(message),

@@ -72,8 +72,10 @@ impl Api {
                     adapter.weight,
                 );
             }
-            if let Some(info) = self.parts.engine.info() {
-                let (size, pages) = (info.limits.page_tokens, info.limits.pages);
+            let engines = self.parts.engine.infos();
+            if let Some(info) = engines.first() {
+                let size = info.limits.page_tokens;
+                let pages: u64 = engines.iter().map(|info| u64::from(info.limits.pages)).sum();
                 let _ = writeln!(text, "# TYPE {prefix}:cache_config_info gauge");
                 let _ = writeln!(
                     text,

@@ -32,7 +32,7 @@ pub trait HostMemory: fmt::Debug + Send + Sync {
 /// Launches carry addresses that the kernels trust: they are made by [`launches`](crate::launch::launches) from the arenas
 /// allocated here, and by nobody else.
 pub trait Device: fmt::Debug + Send {
-    /// For logs: `cuda-sm_90 NVIDIA H200`.
+    /// For logs: `cuda-sm_90 NVIDIA H200 cuda:0`.
     fn name(&self) -> &str;
 
     /// Its compute capability, major and minor.

@@ -88,8 +88,8 @@ pub enum CudaError {
         /// Bytes of device memory there were.
         free: u64,
     },
-    /// This device cannot be used any more, and others go on.
-    #[error("GPU {0} cannot be used; others go on")]
+    /// This device cannot be used any more, and another one, or the CPU for all, goes on elsewhere.
+    #[error("GPU {0} cannot be used until the node is started again")]
     Gone(i32),
     /// A fast tier has no device, and nothing else computes it.
     #[error("the {tier} tier needs a CUDA device that works: {reason}")]

@@ -1,6 +1,6 @@
 //! Which backends a node starts with, and what goes on when one breaks.
 
-use crate::{CudaBackend, CudaError, Device, DeviceChoice, DeviceError, Options, Tier};
+use crate::{CudaBackend, CudaError, Device, DeviceChoice, DeviceError, Gpus, Options, Tier};
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -39,12 +39,13 @@ struct Working {
 
 impl Starter {
     /// Copies the model to these devices, one backend each, and gives a starter for each that works. The weights' layers are taken then. If
-    /// none works, the weights are as they were, the log says why, and there is one starter, which says that it is the CPU's turn with them.
+    /// none works, the weights are as they were, the log says why, as loud as what was `wanted` makes it, and there is one starter, which says
+    /// that it is the CPU's turn with them.
     ///
     /// In a fast tier the CPU never has a turn: it answers otherwise, under another profile than the one that the node has told
     /// everybody; so what would be its turn is an error.
     pub fn start(
-        choice: DeviceChoice,
+        wanted: (DeviceChoice, &Gpus),
         devices: &[i32],
         options: &Options,
         mut open: OpenDevice,
@@ -61,9 +62,14 @@ impl Starter {
             all_at_once(opened, |device| CudaBackend::copying(device, config, weights, hashes, options));
         let (mut backends, failed) = those_that_work(outcomes);
         if backends.is_empty() {
-            let reason = failed.unwrap_or_else(|| CudaError::Model("there is no device".to_owned()));
-            tell(choice, tier, &reason);
-            return cpu_alone(tier, &reason);
+            if !tier.is_fast() {
+                // In a fast tier the caller has the error.
+                tell(wanted, &failed);
+            }
+            return cpu_alone(tier, &reasons(&failed));
+        }
+        for (gpu, error) in &failed {
+            tracing::error!(gpu, %error, "This CUDA device cannot be used, others serve");
         }
         let layers = std::mem::take(&mut weights.layers);
         CudaBackend::keep(backends.iter_mut().map(|(_, backend)| backend), layers);
@@ -83,11 +89,10 @@ impl Starter {
         if let Some(backend) = self.backend.take() {
             return Ok(Some(backend));
         }
-        let mut working = self.fleet.working();
-        if std::mem::replace(&mut self.works, false) {
-            working.count -= 1;
-            tracing::error!(gpu = self.ordinal, others = working.count, "A CUDA backend broke");
+        if let Some(others) = self.leave() {
+            tracing::error!(gpu = self.ordinal, others, "A CUDA backend broke");
         }
+        let mut working = self.fleet.working();
         if working.count > 0 {
             return Err(CudaError::Gone(self.ordinal));
         }
@@ -101,6 +106,22 @@ impl Starter {
         }
         tracing::error!("The CPU goes on serving until the node is started again");
         Ok(None)
+    }
+
+    /// No longer counts among those that work; how many others do, if it did until now.
+    fn leave(&mut self) -> Option<usize> {
+        std::mem::replace(&mut self.works, false).then(|| {
+            let mut working = self.fleet.working();
+            working.count -= 1;
+            working.count
+        })
+    }
+}
+
+impl Drop for Starter {
+    /// Its engine has ended: whoever is left of the others is not to rely on its device.
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -140,8 +161,10 @@ fn all_at_once<T: Send>(
     })
 }
 
-/// Backends that compute the same as the first, and why the last of the others is none.
-fn those_that_work(outcomes: Vec<Outcome<CudaBackend>>) -> (Vec<(i32, CudaBackend)>, Option<CudaError>) {
+type Failed = (i32, CudaError);
+
+/// Backends that compute the same as the first, and why the others are none.
+fn those_that_work(outcomes: Vec<Outcome<CudaBackend>>) -> (Vec<(i32, CudaBackend)>, Vec<Failed>) {
     let (mut backends, mut failed): (Vec<(i32, CudaBackend)>, Vec<_>) = (Vec::new(), Vec::new());
     for (ordinal, outcome) in outcomes {
         match outcome {
@@ -155,21 +178,77 @@ fn those_that_work(outcomes: Vec<Outcome<CudaBackend>>) -> (Vec<(i32, CudaBacken
             Err(error) => failed.push((ordinal, error)),
         }
     }
-    // If none works, that is said once, as loud as it should be.
-    for (gpu, error) in failed.iter().filter(|_| !backends.is_empty()) {
-        tracing::error!(gpu, %error, "This CUDA device cannot be used, others serve");
+    (backends, failed)
+}
+
+/// In one line, by number where there are several.
+fn reasons(failed: &[Failed]) -> String {
+    match failed {
+        [(_, error)] => error.to_string(),
+        _ => failed.iter().map(|(gpu, error)| format!("GPU {gpu}: {error}")).collect::<Vec<_>>().join("; "),
     }
-    (backends, failed.pop().map(|(_, error)| error))
+}
+
+/// Whether nobody asked for what is not there.
+fn is_expected((choice, gpus): (DeviceChoice, &Gpus), failed: &[Failed]) -> bool {
+    let absent = |(_, error): &Failed| matches!(error, CudaError::Device(DeviceError::Absent(_)));
+    choice == DeviceChoice::Auto && *gpus == Gpus::All && failed.iter().all(absent)
 }
 
 /// Why the CPU serves.
-fn tell(choice: DeviceChoice, tier: Tier, error: &CudaError) {
-    match error {
-        // The caller has the error.
-        _ if tier.is_fast() => {}
-        CudaError::Device(DeviceError::Absent(reason)) if choice == DeviceChoice::Auto => {
-            tracing::info!(%reason, "No CUDA device, serving on the CPU");
-        }
-        error => tracing::error!(%error, "The CUDA device cannot be used, serving on the CPU"),
+fn tell(wanted: (DeviceChoice, &Gpus), failed: &[Failed]) {
+    if is_expected(wanted, failed) {
+        tracing::info!(reason = reasons(failed), "No CUDA device, serving on the CPU");
+        return;
+    }
+    for (gpu, error) in failed {
+        tracing::error!(gpu, %error, "The CUDA device cannot be used, serving on the CPU");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn absent(gpu: i32) -> Failed {
+        (gpu, CudaError::Device(DeviceError::Absent("no driver".into())))
+    }
+
+    fn small(gpu: i32) -> Failed {
+        (gpu, CudaError::Model("too little memory".into()))
+    }
+
+    #[test]
+    fn only_what_nobody_asked_for_may_be_absent_in_silence() {
+        let (auto, all, two) = (DeviceChoice::Auto, &Gpus::All, &Gpus::These(vec![0, 1]));
+        assert!(is_expected((auto, all), &[absent(0)]));
+        assert!(!is_expected((auto, two), &[absent(0), absent(1)]));
+        assert!(!is_expected((DeviceChoice::Cuda(None), all), &[absent(0)]));
+        // Whichever of them was the last.
+        assert!(!is_expected((auto, all), &[small(0), absent(1)]));
+    }
+
+    #[test]
+    fn every_failure_is_named() {
+        assert_eq!(reasons(&[small(3)]), small(3).1.to_string());
+        let all = reasons(&[small(0), absent(1)]);
+        assert!(
+            all.contains("GPU 0") && all.contains("too little memory") && all.contains("no driver"),
+            "{all}"
+        );
+    }
+
+    fn starter(ordinal: i32, fleet: &Arc<Fleet>) -> Starter {
+        Starter { ordinal, backend: None, works: true, fleet: Arc::clone(fleet) }
+    }
+
+    /// Engines that were drained count no more: the last one goes on with the CPU, as one alone does.
+    #[test]
+    fn who_has_ended_does_not_go_on_for_others() {
+        let working = Mutex::new(Working { count: 2, cpu: None });
+        let fleet = Arc::new(Fleet { tier: Tier::Deterministic, working });
+        let (drained, mut last) = (starter(0, &fleet), starter(1, &fleet));
+        drop(drained);
+        assert!(matches!(last.backend(), Ok(None)));
     }
 }

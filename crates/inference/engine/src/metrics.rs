@@ -37,6 +37,14 @@ pub(crate) fn gauges(scheduler: &Scheduler, labels: &Labels) {
     gauge!("tributary:prefix_cache_pages", labels).set(scheduler.pages().shareable() as f64);
 }
 
+/// Of an engine that ended, for good or until the next start: nothing is there.
+pub(crate) fn ended(labels: &Labels) {
+    both!(labels labels, gauge, "num_requests_running"; set(0.0));
+    both!(labels labels, gauge, "num_requests_waiting"; set(0.0));
+    both!(labels labels, gauge, "kv_cache_usage_perc"; set(0.0));
+    gauge!("tributary:prefix_cache_pages", labels).set(0.0);
+}
+
 /// Whether an engine serves, by what it computes with.
 pub(crate) fn serves(labels: &Labels, backend: &str, serves: bool) {
     let labels: Labels = labels.iter().cloned().chain([("backend", backend.to_owned())]).collect();
@@ -101,6 +109,7 @@ pub(crate) fn failed(error: &GenerateError) {
         GenerateError::Refused(_) => "refused",
         GenerateError::Grammar(_) => "grammar",
         GenerateError::Backend(_) => "backend",
+        GenerateError::TooLong { .. } => "too_long",
         GenerateError::Deadline => "deadline",
         GenerateError::Cancelled => "cancelled",
         GenerateError::Stopped => "stopped",

@@ -191,6 +191,14 @@ pub enum GenerateError {
     /// The backend broke while it ran this request; it is being restarted.
     #[error("the inference backend failed: {0}")]
     Backend(String),
+    /// The backend that goes on takes a shorter context than the one before it.
+    #[error("the prompt has {prompt} tokens, the model's context is {context}")]
+    TooLong {
+        /// Tokens of the prompt, and of what was answered.
+        prompt: u32,
+        /// Tokens of context.
+        context: u32,
+    },
     /// The deadline passed before the first token.
     #[error("the deadline passed before the first token")]
     Deadline,

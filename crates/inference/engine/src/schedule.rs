@@ -109,14 +109,40 @@ impl Scheduler {
     pub(crate) fn push(&mut self, submission: Submission) {
         let id = SeqId(self.ids.fetch_add(1, Ordering::Relaxed));
         let sequence = Sequence::new(id, submission, &self.identity, self.pages.page_tokens());
-        self.queue.push(sequence.tenant(), sequence.priority(), sequence);
+        self.carry(vec![sequence]);
     }
 
-    /// Takes over what waited for a backend that is gone, or at another engine.
+    /// Takes over what waited for a backend that is gone, or at another engine, in the order in which it came.
     pub(crate) fn carry(&mut self, waiting: Vec<Sequence>) {
         for sequence in waiting {
-            self.queue.push(sequence.tenant(), sequence.priority(), sequence);
+            // Numbers are given in order of arrival, over all engines: one that moves takes its place along.
+            if let Some(sequence) = self.fit(sequence) {
+                self.queue.push(sequence.tenant(), sequence.priority(), sequence.id.0, sequence);
+            }
         }
+    }
+
+    /// A sequence as if let in under this backend's limits; it may have been under another's. What could never run fails, instead of
+    /// blocking the line. None if it did.
+    fn fit(&self, sequence: Sequence) -> Option<Sequence> {
+        let context = self.limits.context.min(self.limits.pages.saturating_mul(self.limits.page_tokens));
+        let len = u32::try_from(sequence.len()).unwrap_or(u32::MAX);
+        if len >= context {
+            sequence.fail(GenerateError::TooLong { prompt: len, context });
+            return None;
+        }
+        let room = context.saturating_sub(sequence.request().prompt.len() as u32);
+        if sequence.request().stop.max_tokens <= room {
+            return Some(sequence);
+        }
+        if !sequence.is_new() {
+            // What its answer was promised is in what was hashed.
+            sequence.fail(GenerateError::Backend("the one that goes on takes a shorter context".to_owned()));
+            return None;
+        }
+        let (id, mut submission) = (sequence.id, sequence.submission);
+        submission.request.stop.max_tokens = room;
+        Some(Sequence::new(id, submission, &self.identity, self.pages.page_tokens()))
     }
 
     /// Half of those that wait and never ran, at least one and at most so many: the ones whose turn would come last.

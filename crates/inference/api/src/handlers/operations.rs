@@ -14,10 +14,13 @@ use tributary_engine::Status;
 /// `GET /health`: 200 while serving, else 503 with the reason.
 pub(crate) async fn health(State(api): State<Api>) -> Response {
     let engine = &api.parts.engine;
-    let stalled = engine.step_for().filter(|step| *step > api.config().stall);
+    let (serve, stalled) = engine.stalled(api.config().stall);
     let (code, status, reason) = match engine.status() {
-        Status::Ready | Status::Degraded(_) if stalled.is_some() => {
+        Status::Ready | Status::Degraded(_) if stalled > 0 && stalled == serve => {
             (StatusCode::SERVICE_UNAVAILABLE, "stalled", None)
+        }
+        Status::Ready | Status::Degraded(_) if stalled > 0 => {
+            (StatusCode::OK, "degraded", Some(format!("{stalled} of {serve} engines stalled")))
         }
         Status::Ready => (StatusCode::OK, "ok", None),
         Status::Degraded(reason) => (StatusCode::OK, "degraded", Some(reason)),

@@ -71,6 +71,7 @@ pub struct CpuBackend {
     owners: Vec<u32>,
     /// Prepared adapters on disk.
     kept: Option<Arc<Kept>>,
+    health: Health,
 }
 
 /// What a step reads.
@@ -137,7 +138,13 @@ impl CpuBackend {
         let name = format!("cpu-{}", kernels.path());
         tracing::info!(backend = %name, threads = pool.threads(), profile = %identity.profile, "inference backend ready");
         let owners = vec![0; cache.pages()];
-        Ok(Self { name, limits, identity, model, cache, pool, workspace, owners, kept })
+        Ok(Self { name, limits, identity, model, cache, pool, workspace, owners, kept, health: Health::Ok })
+    }
+
+    /// The same where it serves instead of something better, as its health says from then on.
+    #[must_use]
+    pub fn standing_in(self, reason: &str) -> Self {
+        Self { health: Health::Degraded(reason.to_owned()), ..self }
     }
 
     /// The sizes that adapters must have.
@@ -244,7 +251,7 @@ impl InferenceBackend for CpuBackend {
     }
 
     fn health(&self) -> Health {
-        Health::Ok
+        self.health.clone()
     }
 
     fn preparer(&self) -> Arc<dyn Preparer> {

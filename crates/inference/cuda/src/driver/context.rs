@@ -191,7 +191,10 @@ impl Drop for Pinned {
     fn drop(&mut self) {
         let _ = self.context.enter();
         // SAFETY: allocated in `new`; whoever copies from it keeps it alive until the copy is done.
-        let _ = unsafe { result::free_host(self.start.as_ptr().cast()) };
+        if let Err(error) = unsafe { result::free_host(self.start.as_ptr().cast()) } {
+            // Where the context is broken that may be so; the memory stays taken then.
+            tracing::warn!(%error, bytes = self.bytes, "Page-locked memory could not be freed");
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl CudaDevice {
         let (major, minor) = context.capability()?;
         tier.check((major, minor))?;
         let arch = architecture(&nvrtc, major * 10 + minor)?;
-        let name = format!("cuda-{arch} {}", context.device_name()?);
+        let name = format!("cuda-{arch} {} cuda:{ordinal}", context.device_name()?);
         let (compute, copies) = (Stream::new()?, Stream::new()?);
         let (outgoing, incoming) = (Pinned::new(&context, STAGING)?, Pinned::new(&context, STAGING)?);
         let mut device = Self {

@@ -73,7 +73,7 @@ fn engines(
     let tokenizer = Arc::clone(&model.tokenizer);
     let parts = (&model.config, &mut model.weights, &model.hashes);
     let options = Options { tier, ..OPTIONS };
-    let starters = Starter::start(choice, &numbers, &options, Box::new(open), parts).unwrap();
+    let starters = Starter::start((choice, &Gpus::All), &numbers, &options, Box::new(open), parts).unwrap();
     let started = Arc::new(AtomicUsize::new(0));
     let factory = |mut starter: Starter| {
         let (path, counter) = (folder.to_owned(), Arc::clone(&started));
@@ -85,7 +85,8 @@ fn engines(
             let model = Model::open(&path).unwrap();
             let options =
                 tributary_cpu::Options { threads: 1, cache_tokens: 512, ..tributary_cpu::Options::default() };
-            Ok(Box::new(CpuBackend::new(model.config, model.weights, &model.hashes, &options)?) as _)
+            let backend = CpuBackend::new(model.config, model.weights, &model.hashes, &options)?;
+            Ok(Box::new(backend.standing_in("the CPU serves")) as _)
         }) as BackendFactory
     };
     let factories = starters.into_iter().map(factory).collect();
@@ -366,5 +367,7 @@ async fn several_devices_answer_as_one_and_go_on_for_each_other() {
     assert!(together && degraded && broke > 0, "{together} {degraded} {broke}");
     assert_eq!(started.load(Ordering::Relaxed), 1, "the CPU took over once, after the last device");
     assert!(gpus.info().unwrap().backend.starts_with("cpu"));
+    let told = gpus.status();
+    assert!(matches!(&told, Status::Degraded(reason) if reason.contains("the CPU serves")), "{told:?}");
     assert!(runs.iter().all(|runs| runs.load(Ordering::Relaxed) > before), "a device had nothing to do");
 }

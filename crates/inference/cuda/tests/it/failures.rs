@@ -6,7 +6,8 @@ use crate::{
 };
 use tributary_adapters::Projection;
 use tributary_cuda::{
-    CudaBackend, CudaDevice, CudaError, Device, DeviceChoice, DeviceError, Nvrtc, Options, Starter, Tier,
+    CudaBackend, CudaDevice, CudaError, Device, DeviceChoice, DeviceError, Gpus, Nvrtc, Options, Starter,
+    Tier,
 };
 use tributary_engine::{BackendError, InferenceBackend, PrepareError, RowError, SeqId, StepOutput};
 use tributary_weights::{Architecture, Config, Format};
@@ -215,7 +216,8 @@ fn devices_that_do_not_work_are_left_out() {
         };
         let options = Options { tier, ..OPTIONS };
         let model = (&config, &mut weights, &HASHES);
-        let starters = Starter::start(DeviceChoice::Auto, &numbers, &options, Box::new(open), model);
+        let starters =
+            Starter::start((DeviceChoice::Auto, &Gpus::All), &numbers, &options, Box::new(open), model);
         (starters, weights.layers.len())
     };
     let small = Trouble { memory: 3 << 20, ..Trouble::default() };

@@ -270,14 +270,15 @@ fn the_cpu_never_stands_in_for_a_fast_tier() {
         let devices = choice.devices(&Gpus::All, || Ok(1));
         let open = Box::new(|_| Err(DeviceError::Absent("none".to_owned())));
         let model = (&config, &mut weights, &HASHES);
-        let error = Starter::start(choice, &devices, &options, open, model).unwrap_err();
+        let error = Starter::start((choice, &Gpus::All), &devices, &options, open, model).unwrap_err();
         assert!(matches!(error, CudaError::Alone { tier: Tier::Fast, .. }), "{error}");
         assert!(matches!(BackendError::from(error), BackendError::Start(_)), "starting again does not help");
     }
     let mut weights = small(29, Format::Q8_0, &config);
     let open = |_| Ok(Box::new(Emulator::new(Watch::Shadow)) as Box<dyn Device>);
     let model = (&config, &mut weights, &HASHES);
-    let mut starters = Starter::start(DeviceChoice::Auto, &[0, 1], &options, Box::new(open), model).unwrap();
+    let mut starters =
+        Starter::start((DeviceChoice::Auto, &Gpus::All), &[0, 1], &options, Box::new(open), model).unwrap();
     let backend = starters[0].backend().unwrap().unwrap();
     assert!(backend.name().ends_with(" fast"), "{}", backend.name());
     // The other goes on alone, then nobody.

@@ -2,30 +2,28 @@
 //!
 //! ```text
 //! submit ─► place ─┬─► engine 0: queue, pages, backend      place: by beginning, adapters, load
-//!                  ├─► engine 1 ─── has a line ──► half of it goes where there is room
-//!                  └─► engine 2 ─── ends: what waits there goes on to the others
+//!                  ├─► engine 1 ─── has a line ──► half of it goes where there is room and no line
+//!                  └─► engine 2 ─── breaks or ends: what waits there goes on to the others
 //! ```
 //! An answer depends on none of it.
 
 use super::{
     handle::Shared,
     homes::{Homes, Why},
-    standing::Standing,
+    standing::{Outlook, Standing},
     worker::Command,
 };
 use crate::{
     backend::Identity,
     kv::PrefixChain,
-    request::GenerateRequest,
+    metrics,
+    request::{GenerateError, GenerateRequest},
     schedule::{Sequence, Submission},
 };
 use alloy_primitives::B256;
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
-use std::sync::{
-    Arc, OnceLock, Weak,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, OnceLock, Weak, atomic::AtomicU64};
 
 /// Shared by all engines of one handle.
 pub(super) struct Front {
@@ -41,6 +39,17 @@ pub(super) struct Front {
 struct Peer {
     commands: Weak<Sender<Command>>,
     shared: Weak<Shared>,
+}
+
+/// Who may be given what moves.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum To {
+    /// This one.
+    This(usize),
+    /// Whoever serves.
+    Serving,
+    /// Whoever has not ended, best one that serves.
+    Anybody,
 }
 
 /// What moves.
@@ -97,20 +106,24 @@ impl Front {
         self.homes.lock().place(&pages, &adapters, loads, slack)
     }
 
-    /// Gives something that waits at an engine to another one, to `to` if that is said. What there is nobody for comes back.
-    pub(super) fn hand_on(&self, from: usize, to: Option<usize>, moved: Moved) -> Result<(), Moved> {
+    /// Gives something that waits at an engine to another one: of those that may be meant the best to wait at, where there is least to do.
+    /// What there is nobody for comes back.
+    pub(super) fn hand_on(&self, from: usize, to: To, moved: Moved) -> Result<(), Moved> {
         let peers = self.peers.get().map_or(&[][..], Vec::as_slice);
-        let takes = |number: usize| number != from && self.standing.lives(number);
-        let open = |number: usize| {
-            let peer = peers.get(number).filter(|_| takes(number))?;
-            Some((peer.commands.upgrade()?, peer.shared.upgrade()?))
+        let open = |(number, peer): (usize, &Peer)| {
+            let commands = peer.commands.upgrade().filter(|_| number != from)?;
+            let shared = peer.shared.upgrade()?;
+            let outlook = shared.outlook()?;
+            let meant = match to {
+                To::This(to) => to == number,
+                To::Serving => outlook == Outlook::Serves,
+                To::Anybody => true,
+            };
+            meant.then_some((outlook, commands, shared))
         };
-        let target = match to {
-            Some(to) => open(to),
-            None => (0..peers.len()).filter_map(open).min_by_key(|(_, shared)| shared.live.len()),
-        };
-        match target {
-            Some((commands, shared)) => {
+        let open = peers.iter().enumerate().filter_map(open);
+        match open.min_by_key(|(outlook, _, shared)| (*outlook, shared.live.len())) {
+            Some((_, commands, shared)) => {
                 send(&commands, &shared, moved);
                 Ok(())
             }
@@ -118,15 +131,58 @@ impl Front {
         }
     }
 
+    /// Whether another engine has not ended.
+    pub(super) fn outlives(&self, from: usize) -> bool {
+        (0..self.standing.count()).any(|number| number != from && self.standing.outlook(number).is_some())
+    }
+
     /// Another engine that has room for more answers than it holds requests, and for how many: the one with most.
     pub(super) fn room(&self, from: usize) -> Option<(usize, usize)> {
         let peers = self.peers.get().map_or(&[][..], Vec::as_slice);
         let room = |(number, peer): (usize, &Peer)| {
-            let shared = peer.shared.upgrade().filter(|_| number != from && self.standing.serves(number))?;
-            let room = shared.rows.load(Ordering::Relaxed).saturating_sub(shared.live.len());
+            // Without a handle nothing can be sent, and nothing need be taken out of a line for it.
+            let _commands = peer.commands.upgrade().filter(|_| number != from)?;
+            let shared = peer.shared.upgrade()?;
+            let room = if shared.outlook()? == Outlook::Serves { shared.room() } else { 0 };
             (room > 0).then_some((number, room))
         };
         peers.iter().enumerate().filter_map(room).max_by_key(|(_, room)| *room)
+    }
+}
+
+impl Shared {
+    /// Gives a request of an engine that ends to another one. Without one it fails, or is told by the end of its events.
+    pub(super) fn hand_on(&self, moved: Moved) {
+        match self.front.hand_on(self.number, To::Anybody, moved) {
+            Ok(()) => metrics::handed_on(&self.labels, 1),
+            Err(Moved::Waiting(sequence)) => sequence.fail(GenerateError::Stopped),
+            Err(Moved::New(_)) => {}
+        }
+    }
+
+    /// What comes to an engine that has ended goes on to the others, until there is no handle: who saw it serve may still send, and the
+    /// watchdog keeps the channel open, so nobody else would tell.
+    pub(super) fn pass_on(&self, commands: &Receiver<Command>) {
+        while let Ok(command) = commands.recv() {
+            if let Some(moved) = command.moved() {
+                self.hand_on(moved);
+            }
+        }
+    }
+
+    /// Moves what nobody took from an engine's channel to other engines. What there is nobody for comes back, and whether it was told to
+    /// drain.
+    pub(super) fn rescue(&self, commands: &Receiver<Command>) -> (Vec<Moved>, bool) {
+        let (mut back, mut drain) = (Vec::new(), false);
+        while let Ok(command) = commands.try_recv() {
+            drain |= matches!(command, Command::Drain);
+            let Some(moved) = command.moved() else { continue };
+            match self.front.hand_on(self.number, To::Anybody, moved) {
+                Ok(()) => metrics::handed_on(&self.labels, 1),
+                Err(moved) => back.push(moved),
+            }
+        }
+        (back, drain)
     }
 }
 

@@ -2,6 +2,7 @@ use super::{
     BackendFactory, EngineConfig,
     front::Front,
     live::Live,
+    standing::Outlook,
     watchdog,
     worker::{Command, Spawner},
 };
@@ -25,6 +26,9 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 use tributary_adapters::Memory;
+
+/// A step that runs for longer is seen by requests on their way: they go elsewhere. Where it ends as it should, it took milliseconds.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// Where the engine stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +89,8 @@ pub(super) struct Shared {
     pub(super) live: Arc<Live>,
     /// Answers that it generates at once.
     pub(super) rows: AtomicUsize,
+    /// Requests that were in line when it looked last.
+    pub(super) waiting: AtomicUsize,
     /// When the step that runs began.
     step: Mutex<Option<Instant>>,
     /// Which engine thread serves: the first is 0, each that replaces a stalled one has the next number.
@@ -92,7 +98,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn new(front: &Arc<Front>, number: usize) -> Self {
+    pub(super) fn new(front: &Arc<Front>, number: usize) -> Self {
         let labels = if front.is_shared() { vec![("engine", number.to_string())] } else { Vec::new() };
         Self {
             info: RwLock::new(None),
@@ -101,6 +107,7 @@ impl Shared {
             labels,
             live: Arc::default(),
             rows: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             step: Mutex::new(None),
             generation: AtomicU64::new(0),
         }
@@ -111,7 +118,30 @@ impl Shared {
             let serves = matches!(status, Status::Ready | Status::Degraded(_) | Status::Draining);
             metrics::serves(&self.labels, &info.backend, serves);
         }
+        if matches!(status, Status::Stopped | Status::Failed(_)) {
+            metrics::ended(&self.labels);
+        }
         self.front.standing.set(self.number, status);
+    }
+
+    /// What to expect of it; None once it has ended.
+    pub(super) fn outlook(&self) -> Option<Outlook> {
+        let outlook = self.front.standing.outlook(self.number)?;
+        let slow = outlook == Outlook::Serves && self.step_for().is_some_and(|step| step > SLOW);
+        Some(if slow { Outlook::Slow } else { outlook })
+    }
+
+    /// Answers that it could begin at once.
+    pub(super) fn room(&self) -> usize {
+        // Where there is a line already, pages are short whatever rows are free.
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            return 0;
+        }
+        self.rows.load(Ordering::Relaxed).saturating_sub(self.live.len())
+    }
+
+    fn step_for(&self) -> Option<Duration> {
+        self.step.lock().map(|since| since.elapsed())
     }
 
     pub(super) fn status(&self) -> Status {
@@ -234,10 +264,22 @@ impl Engine {
 
     /// Backend, limits and identity, once loaded; of several that serve, of the one that takes the shortest context.
     pub fn info(&self) -> Option<Arc<EngineInfo>> {
-        let serves = |lane: &&Lane| self.front.standing.serves(lane.shared.number);
-        let known = |lane: &Lane| lane.shared.info.read().clone();
-        let shortest = self.lanes.iter().filter(serves).filter_map(known).min_by_key(|i| i.limits.context);
-        shortest.or_else(|| self.lanes.iter().find_map(known))
+        self.infos().into_iter().min_by_key(|info| info.limits.context)
+    }
+
+    /// The same of each that serves; where none does, of those that are started again, else of all that are known.
+    pub fn infos(&self) -> Vec<Arc<EngineInfo>> {
+        let known = |lane: &Lane| lane.shared.info.read().clone().map(|info| (self.outlook(lane), info));
+        let all: Vec<_> = self.lanes.iter().filter_map(known).collect();
+        let of = |wanted| all.iter().filter(move |(outlook, _)| *outlook == Some(wanted));
+        let told = [Outlook::Serves, Outlook::Restarts].into_iter().find(|wanted| of(*wanted).count() > 0);
+        let told = all.iter().filter(|(outlook, _)| told.is_none_or(|told| *outlook == Some(told)));
+        told.map(|(_, info)| Arc::clone(info)).collect()
+    }
+
+    /// What to expect of one, however long its step takes.
+    fn outlook(&self, lane: &Lane) -> Option<Outlook> {
+        self.front.standing.outlook(lane.shared.number)
     }
 
     /// Requests it holds.
@@ -248,8 +290,16 @@ impl Engine {
     /// How long the step that runs has been running, the longest of several: a step takes milliseconds, a stalled backend does not
     /// end one.
     pub fn step_for(&self) -> Option<Duration> {
-        let running = |lane: &Lane| lane.shared.step.lock().map(|since| since.elapsed());
-        self.lanes.iter().filter_map(running).max()
+        self.lanes.iter().filter_map(|lane| lane.shared.step_for()).max()
+    }
+
+    /// How many engines serve, and how many of them are in a step that runs for longer than this.
+    pub fn stalled(&self, bound: Duration) -> (usize, usize) {
+        let serve = self.lanes.iter().filter(|lane| self.outlook(lane) == Some(Outlook::Serves));
+        serve.fold((0, 0), |(serve, stalled), lane| {
+            let stalls = lane.shared.step_for().is_some_and(|step| step > bound);
+            (serve + 1, stalled + usize::from(stalls))
+        })
     }
 
     /// Waits until the model is loaded, or cannot be.
@@ -291,11 +341,15 @@ impl Engine {
 
     /// The engine that a request goes to.
     fn place(&self, request: &GenerateRequest, limits: &Limits) -> Result<&Lane, SubmitError> {
-        let load =
-            |lane: &Lane| self.front.standing.serves(lane.shared.number).then(|| lane.shared.live.len());
-        let loads: Vec<Option<usize>> = self.lanes.iter().map(load).collect();
-        // Where half of the rows that may run are taken by more than elsewhere, what is at hand there is not worth the wait.
-        let slack = (self.config.max_running / 2).max(1);
+        let takes = |outlook: &Outlook| *outlook < Outlook::Later;
+        let outlooks: Vec<_> = self.lanes.iter().map(|lane| lane.shared.outlook().filter(takes)).collect();
+        // One that is stuck or is started again has few requests, and is not to draw more for that.
+        let best = outlooks.iter().copied().flatten().min();
+        let load = |(lane, outlook): (&Lane, &Option<Outlook>)| {
+            (outlook.is_some() && *outlook == best).then(|| lane.shared.live.len())
+        };
+        let loads: Vec<Option<usize>> = self.lanes.iter().zip(&outlooks).map(load).collect();
+        let slack = slack(self.config.max_running, limits);
         let placed = self.front.place(request, limits.page_tokens.max(1) as usize, &loads, slack);
         let (number, why) = placed.ok_or(SubmitError::Unavailable("broken"))?;
         metrics::placed(&self.lanes[number].shared.labels, why.name());
@@ -325,6 +379,12 @@ impl Engine {
         // An error means the threads are gone, which is what is waited for.
         drop(status.wait_for(|status| matches!(status, Status::Stopped | Status::Failed(_))).await);
     }
+}
+
+/// How many more requests than elsewhere there may be where a request finds its beginning: where half of the rows are taken by them,
+/// what is at hand is not worth the wait.
+fn slack(max_running: usize, limits: &Limits) -> usize {
+    (max_running.min(limits.rows as usize) / 2).max(1)
 }
 
 /// Has a budget wake the threads.

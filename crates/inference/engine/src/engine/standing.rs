@@ -4,6 +4,19 @@ use super::handle::Status;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+/// What a request may expect of an engine that has not ended, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Outlook {
+    /// It begins as soon as there is room.
+    Serves,
+    /// It serves, but its step takes too long.
+    Slow,
+    /// It begins once its backend is there again.
+    Restarts,
+    /// It takes nothing new, and answers what it is given by another engine.
+    Later,
+}
+
 /// The states of all, by number.
 #[derive(Debug)]
 pub(super) struct Standing {
@@ -39,14 +52,14 @@ impl Standing {
         self.each.lock().len()
     }
 
-    /// Whether it takes new requests, if only to answer them once its backend is there again.
-    pub(super) fn serves(&self, number: usize) -> bool {
-        matches!(self.each.lock()[number], Status::Ready | Status::Degraded(_) | Status::Restarting(_))
-    }
-
-    /// Whether it will ever answer what is given to it.
-    pub(super) fn lives(&self, number: usize) -> bool {
-        !matches!(self.each.lock()[number], Status::Stopped | Status::Failed(_))
+    /// What to expect of one; None if it will never answer what is given to it.
+    pub(super) fn outlook(&self, number: usize) -> Option<Outlook> {
+        match self.each.lock()[number] {
+            Status::Ready | Status::Degraded(_) => Some(Outlook::Serves),
+            Status::Restarting(_) => Some(Outlook::Restarts),
+            Status::Loading | Status::Draining => Some(Outlook::Later),
+            Status::Stopped | Status::Failed(_) => None,
+        }
     }
 
     pub(super) fn whole(&self) -> Status {
@@ -120,9 +133,12 @@ mod tests {
         let mut seen = standing.watch();
         standing.set(0, Status::Ready);
         assert_eq!((standing.whole(), seen.has_changed().unwrap()), (Status::Loading, false));
-        assert!(standing.serves(0) && !standing.serves(1) && standing.lives(1));
+        assert_eq!(
+            [0, 1].map(|number| standing.outlook(number)),
+            [Some(Outlook::Serves), Some(Outlook::Later)]
+        );
         standing.set(1, Status::Failed("lost".into()));
-        assert!(seen.has_changed().unwrap() && !standing.lives(1));
+        assert!(seen.has_changed().unwrap() && standing.outlook(1).is_none());
         seen.mark_unchanged();
         standing.set(1, Status::Failed("lost".into()));
         assert!(!seen.has_changed().unwrap());

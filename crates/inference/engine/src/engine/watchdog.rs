@@ -18,22 +18,32 @@ pub(super) fn watch(shared: Weak<Shared>, spawner: Spawner) {
         thread::sleep((stall / 8).clamp(Duration::from_millis(1), Duration::from_secs(1)));
         let Some(shared) = shared.upgrade() else { return };
         let Some(generation) = shared.supersede(stall) else { continue };
-        tracing::error!(?stall, "Inference backend stalled, leaving it behind");
+        let engine = shared.number;
+        tracing::error!(engine, ?stall, "Inference backend stalled, leaving it behind");
         metrics::restarted(&shared.labels);
+        let last = generation > MAX_LEFT_BEHIND;
+        let was_draining = shared.status() == Status::Draining;
+        // Before anything moves, so that nothing comes here meanwhile.
+        let reason = if last { "stalled too often" } else { "stalled" }.to_owned();
+        shared.set_status(if last { Status::Failed(reason) } else { Status::Restarting(reason) });
+        // What the thread has not taken yet need not end with it. Its own line does: nobody else can reach it.
+        let (back, told_to_drain) = shared.rescue(&spawner.commands);
         shared.live.fail_all(&GenerateError::Backend("stalled".to_owned()));
-        if generation > MAX_LEFT_BEHIND {
-            tracing::error!("Too many backends stalled; inference stays off until the node is started again");
-            shared.set_status(Status::Failed("stalled too often".to_owned()));
-            return;
+        drop(back);
+        if last {
+            tracing::error!(
+                engine,
+                "Too many backends stalled; this engine stays off until the node is started again"
+            );
+            return shared.pass_on(&spawner.commands);
         }
-        let draining = shared.status() == Status::Draining;
-        shared.set_status(Status::Restarting("stalled".to_owned()));
+        let draining = was_draining || told_to_drain;
         thread::sleep(pause);
         pause = (pause * 2).min(spawner.config.restart_max);
         if let Err(error) = spawner.spawn(&shared, generation, draining) {
-            tracing::error!(%error, "No thread for inference");
+            tracing::error!(engine, %error, "No thread for inference");
             shared.set_status(Status::Failed(error.to_string()));
-            return;
+            return shared.pass_on(&spawner.commands);
         }
     }
 }

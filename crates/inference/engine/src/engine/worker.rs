@@ -2,7 +2,7 @@
 
 use super::{
     BackendFactory, EngineConfig, apply,
-    front::Moved,
+    front::{Moved, To},
     handle::{EngineInfo, Shared, Status},
 };
 use crate::{
@@ -26,6 +26,7 @@ use tributary_adapters::{Memory, PageBudget};
 /// How often a thread with nothing runnable looks again.
 const POLL: Duration = Duration::from_millis(1);
 
+/// What a thread is told.
 pub(crate) enum Command {
     Submit(Box<Submission>),
     /// From another engine.
@@ -33,6 +34,17 @@ pub(crate) enum Command {
     /// Adapters need memory: what is due is seen with the next plan.
     GiveBack,
     Drain,
+}
+
+impl Command {
+    /// The request in it.
+    pub(super) fn moved(self) -> Option<Moved> {
+        match self {
+            Self::Submit(submission) => Some(Moved::New(submission)),
+            Self::Carry(sequence) => Some(Moved::Waiting(sequence)),
+            Self::GiveBack | Self::Drain => None,
+        }
+    }
 }
 
 /// What engine threads are made of.
@@ -101,10 +113,12 @@ impl Worker {
                 return;
             }
             let Err(reason) = served else { break };
-            tracing::error!(%reason, "Inference backend failed, restarting it");
+            tracing::error!(engine = self.shared.number, %reason, "Inference backend failed, restarting it");
             metrics::restarted(&self.shared.labels);
+            // It holds few requests from now on, and dropping its backend takes a while: nobody should take that for room.
+            self.set_status(Status::Restarting(reason.clone()));
             scheduler.fail_running(&GenerateError::Backend(reason.clone()));
-            carried = scheduler.into_waiting();
+            carried = self.give_to_others(scheduler.into_waiting());
             // Nothing of a backend that panicked is trusted, its destructor included.
             if catch_unwind(AssertUnwindSafe(|| drop(backend))).is_err() {
                 tracing::error!("Inference backend panicked while it was dropped");
@@ -114,10 +128,8 @@ impl Worker {
             }
             self.pause(&mut pause, &reason);
         }
-        self.set_status(Status::Stopped);
-        while let Ok(command) = self.commands.try_recv() {
-            self.pass_on(command);
-        }
+        self.end(Status::Stopped);
+        self.shared.pass_on(&self.commands);
     }
 
     fn set_status(&self, status: Status) {
@@ -125,32 +137,35 @@ impl Worker {
     }
 
     fn give_up(&self, carried: Vec<Sequence>, reason: String) {
-        tracing::error!(%reason, "Inference backend cannot start");
-        self.set_status(Status::Failed(reason));
-        carried.into_iter().for_each(|sequence| self.hand_on(Moved::Waiting(Box::new(sequence))));
-        // Who came before the status was seen goes on to the others, or is told by the end of its events. The watchdog keeps the channel open,
-        // so nobody else would.
-        while let Ok(command) = self.commands.recv() {
-            self.pass_on(command);
+        tracing::error!(engine = self.shared.number, %reason, "Inference backend cannot start");
+        self.end(Status::Failed(reason));
+        carried.into_iter().for_each(|sequence| self.shared.hand_on(Moved::Waiting(Box::new(sequence))));
+        self.shared.pass_on(&self.commands);
+    }
+
+    /// Ends for good: what the factory and the preparer hold is let go of, matrices of the host among it.
+    fn end(&self, status: Status) {
+        let ended = || Err(BackendError::Start("the engine ended".to_owned()));
+        // First, so that whoever is last sees that it is.
+        *self.factory.lock() = Box::new(ended);
+        self.set_status(status);
+        if self.shared.front.outlives(self.shared.number) {
+            *self.shared.info.write() = None;
         }
     }
 
-    /// What comes to an engine that has ended.
-    fn pass_on(&self, command: Command) {
-        match command {
-            Command::Submit(submission) => self.hand_on(Moved::New(submission)),
-            Command::Carry(sequence) => self.hand_on(Moved::Waiting(sequence)),
-            Command::GiveBack | Command::Drain => {}
+    /// Gives those that wait for a new backend to engines that serve now; those for whom there is none come back.
+    fn give_to_others(&self, waiting: Vec<Sequence>) -> Vec<Sequence> {
+        let (front, number) = (&self.shared.front, self.shared.number);
+        let mut back = Vec::new();
+        for sequence in waiting {
+            match front.hand_on(number, To::Serving, Moved::Waiting(Box::new(sequence))) {
+                Ok(()) => metrics::handed_on(&self.shared.labels, 1),
+                Err(Moved::Waiting(sequence)) => back.push(*sequence),
+                Err(Moved::New(_)) => {}
+            }
         }
-    }
-
-    /// Gives a request to another engine; without one it fails, or is told by the end of its events.
-    fn hand_on(&self, moved: Moved) {
-        match self.shared.front.hand_on(self.shared.number, None, moved) {
-            Ok(()) => metrics::handed_on(&self.shared.labels, 1),
-            Err(Moved::Waiting(sequence)) => sequence.fail(GenerateError::Stopped),
-            Err(Moved::New(_)) => {}
-        }
+        back
     }
 
     /// Gives half of those that wait to an engine that has room.
@@ -160,13 +175,11 @@ impl Worker {
             return;
         }
         let Some((to, room)) = front.room(number) else { return };
-        let spared = scheduler.spare(room);
-        metrics::handed_on(&self.shared.labels, spared.len());
-        for sequence in spared {
-            if let Err(Moved::Waiting(back)) =
-                front.hand_on(number, Some(to), Moved::Waiting(Box::new(sequence)))
-            {
-                scheduler.carry(vec![*back]);
+        for sequence in scheduler.spare(room) {
+            match front.hand_on(number, To::This(to), Moved::Waiting(Box::new(sequence))) {
+                Ok(()) => metrics::handed_on(&self.shared.labels, 1),
+                Err(Moved::Waiting(back)) => scheduler.carry(vec![*back]),
+                Err(Moved::New(_)) => {}
             }
         }
     }
@@ -199,6 +212,7 @@ impl Worker {
             preparer: backend.preparer(),
         };
         tracing::info!(
+            engine = self.shared.number,
             backend = info.backend,
             context = limits.context,
             pages = limits.pages,
@@ -266,6 +280,7 @@ impl Worker {
     }
 
     fn show(&self, scheduler: &Scheduler) {
+        self.shared.waiting.store(scheduler.waiting(), Ordering::Relaxed);
         metrics::gauges(scheduler, &self.shared.labels);
         if let Some(memory) = &self.memory {
             metrics::memory(&memory.stats());
@@ -338,3 +353,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("panicked: {}", text.as_deref().unwrap_or("no message"))
 }
+
+#[cfg(test)]
+#[path = "worker_tests.rs"]
+mod tests;

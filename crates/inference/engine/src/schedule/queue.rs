@@ -23,8 +23,7 @@ pub(crate) struct FairQueue<T> {
     waiting: usize,
     /// Where a tenant starts when nobody else is active.
     floor: u64,
-    /// Places of new items, and of those that were put back before all others.
-    last: i64,
+    /// The place of the last item that was put back before all others.
     first: i64,
     turns: u64,
 }
@@ -54,7 +53,7 @@ pub(crate) struct Turn {
 
 impl<T> FairQueue<T> {
     pub(crate) fn new() -> Self {
-        Self { tenants: HashMap::new(), waiting: 0, floor: 0, last: 0, first: 0, turns: 0 }
+        Self { tenants: HashMap::new(), waiting: 0, floor: 0, first: 0, turns: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -69,10 +68,10 @@ impl<T> FairQueue<T> {
         self.tenants.values().map(|tenant| tenant.served).min().unwrap_or(self.floor)
     }
 
-    /// A new item goes behind its tenant's others of its priority; the least number goes first.
-    pub(crate) fn push(&mut self, tenant: u64, priority: i32, item: T) {
-        self.last += 1;
-        let place = (priority, self.last);
+    /// An item goes behind its tenant's others of its priority that came before it: those of a lower number. No two items may have the
+    /// same.
+    pub(crate) fn push(&mut self, tenant: u64, priority: i32, number: u64, item: T) {
+        let place = (priority, i64::try_from(number).unwrap_or(i64::MAX));
         self.entry(tenant).queue.insert(place, Entry { item, passed: 0 });
         self.waiting += 1;
     }

@@ -2,6 +2,13 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
+/// Numbers items as they come.
+fn push<T>(queue: &mut FairQueue<T>, tenant: u64, priority: i32, item: T) {
+    let places = queue.tenants.values().flat_map(|tenant| tenant.queue.keys());
+    let last = places.map(|place| place.1).max().unwrap_or(0).max(0);
+    queue.push(tenant, priority, last as u64 + 1, item);
+}
+
 fn pop<T>(queue: &mut FairQueue<T>) -> Option<T> {
     let turn = queue.next(|_| true)?;
     queue.take(&turn)
@@ -10,7 +17,7 @@ fn pop<T>(queue: &mut FairQueue<T>) -> Option<T> {
 #[test]
 fn one_tenant_is_first_come_first_served() {
     let mut queue = FairQueue::new();
-    (0..20).for_each(|item| queue.push(1, 0, item));
+    (0..20).for_each(|item| push(&mut queue, 1, 0, item));
     let order: Vec<_> = std::iter::from_fn(|| pop(&mut queue)).collect();
     assert!(order.is_sorted() && order.len() == 20);
     assert!(queue.is_empty());
@@ -19,12 +26,12 @@ fn one_tenant_is_first_come_first_served() {
 #[test]
 fn a_flood_does_not_delay_a_neighbour() {
     let mut queue = FairQueue::new();
-    (0..100).for_each(|item| queue.push(1, 0, item));
+    (0..100).for_each(|item| push(&mut queue, 1, 0, item));
     let first = pop(&mut queue).unwrap();
     assert_eq!(first, 0);
     queue.charge(1, 50);
-    queue.push(2, 0, 1000);
-    queue.push(2, 0, 1001);
+    push(&mut queue, 2, 0, 1000);
+    push(&mut queue, 2, 0, 1001);
     // The newcomer starts level with the flood, then they alternate by what they are served.
     let mut order = Vec::new();
     for _ in 0..4 {
@@ -39,8 +46,8 @@ fn a_flood_does_not_delay_a_neighbour() {
 #[test]
 fn priorities_go_first_and_starve_nobody() {
     let mut queue = FairQueue::new();
-    queue.push(1, 5, 0);
-    (1..100).for_each(|item| queue.push(2, -1, item));
+    push(&mut queue, 1, 5, 0);
+    (1..100).for_each(|item| push(&mut queue, 2, -1, item));
     let order: Vec<_> = std::iter::from_fn(|| pop(&mut queue)).collect();
     let at = order.iter().position(|item| *item == 0).unwrap() as u64;
     assert_eq!(at, AGE_TURN - 1);
@@ -51,14 +58,14 @@ fn priorities_go_first_and_starve_nobody() {
 #[test]
 fn newcomers_do_not_starve_a_tenant() {
     let mut queue = FairQueue::new();
-    queue.push(1, 0, 1);
+    push(&mut queue, 1, 0, 1);
     pop(&mut queue);
     queue.charge(1, 1000);
-    queue.push(7, 0, 7);
-    queue.push(1, 0, 1);
+    push(&mut queue, 7, 0, 7);
+    push(&mut queue, 1, 0, 1);
     let mut turns = 0;
     for tenant in 100..200 {
-        queue.push(tenant, 0, tenant);
+        push(&mut queue, tenant, 0, tenant);
         turns += 1;
         if pop(&mut queue) == Some(1) {
             break;
@@ -70,8 +77,8 @@ fn newcomers_do_not_starve_a_tenant() {
 #[test]
 fn those_at_hand_pass_a_few_times() {
     let mut queue = FairQueue::new();
-    queue.push(1, 0, 0);
-    (1..20).for_each(|item| queue.push(1, 0, item));
+    push(&mut queue, 1, 0, 0);
+    (1..20).for_each(|item| push(&mut queue, 1, 0, item));
     let mut order = Vec::new();
     while let Some(turn) = queue.next(|item| *item >= 10) {
         order.push(queue.take(&turn).unwrap());
@@ -84,23 +91,35 @@ fn those_at_hand_pass_a_few_times() {
 #[test]
 fn idle_tenants_are_forgotten_but_win_no_credit() {
     let mut queue = FairQueue::new();
-    queue.push(1, 0, "a");
-    queue.push(2, 0, "b");
+    push(&mut queue, 1, 0, "a");
+    push(&mut queue, 2, 0, "b");
     pop(&mut queue);
     queue.charge(1, 100);
     pop(&mut queue);
     queue.charge(2, 40);
     queue.finished(2);
     assert_eq!(queue.tenants.len(), 1);
-    queue.push(2, 0, "c");
+    push(&mut queue, 2, 0, "c");
     assert_eq!(queue.tenants[&2].served, 100);
+}
+
+/// What is given on by another queue was asked for before what came here since: it is first, and the turn of age is its own.
+#[test]
+fn one_that_moves_keeps_its_place() {
+    let mut queue = FairQueue::new();
+    (10..40).for_each(|number| queue.push(1, 0, number, number));
+    queue.push(1, 0, 5, 5);
+    assert_eq!(pop(&mut queue), Some(5));
+    queue.push(1, 7, 6, 6);
+    let order: Vec<_> = std::iter::from_fn(|| pop(&mut queue)).take(AGE_TURN as usize).collect();
+    assert!(order.contains(&6), "{order:?}");
 }
 
 #[test]
 fn put_back_and_take() {
     let mut queue = FairQueue::new();
-    queue.push(1, 0, 1);
-    queue.push(1, 0, 2);
+    push(&mut queue, 1, 0, 1);
+    push(&mut queue, 1, 0, 2);
     let item = pop(&mut queue).unwrap();
     queue.put_back(1, 0, item);
     let turn = queue.next(|_| false).unwrap();
@@ -128,7 +147,7 @@ proptest! {
             }
         };
         for (item, (tenant, priority, ..)) in items.iter().enumerate() {
-            queue.push(*tenant, *priority, item);
+            push(&mut queue, *tenant, *priority, item);
             arrived.push(item);
             (0..extra).for_each(|_| serve(&mut queue));
         }

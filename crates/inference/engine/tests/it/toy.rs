@@ -7,7 +7,7 @@
 use crate::tiny::{Inner, Tiny};
 use alloy_primitives::B256;
 use parking_lot::Mutex;
-use std::{any::Any, collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc, time::Duration};
 use tributary_adapters::{Adapter, Memory};
 use tributary_engine::{
     Admission, BackendError, BackendFactory, Engine, EngineConfig, Health, Identity, InferenceBackend,
@@ -36,8 +36,9 @@ impl PreparedAdapter for Prepared {
     }
 }
 
+/// Holds what the backend sees, as a real one holds matrices.
 #[derive(Debug)]
-struct Prepares;
+struct Prepares(#[expect(dead_code, reason = "held, and counted by tests")] Arc<Mutex<Seen>>);
 
 impl Preparer for Prepares {
     fn prepare(&self, _adapter: &Adapter, _weight: f32) -> Result<Arc<dyn PreparedAdapter>, PrepareError> {
@@ -56,6 +57,8 @@ pub(crate) struct Seen {
     pub(crate) guesses_overflow: bool,
     /// The step of this number fails, and the backend with it.
     pub(crate) break_at: Option<usize>,
+    /// Its steps do not end as long as this is said.
+    pub(crate) stuck: bool,
     /// It chooses tokens itself where rows say how; where logits allow it no choice, if they never do.
     pub(crate) chooses: bool,
     pub(crate) no_choice: bool,
@@ -95,6 +98,11 @@ impl Toy {
         };
         let identity = Identity { profile: B256::repeat_byte(1), weights: B256::repeat_byte(2) };
         Self { limits, identity, kept: vec![[0; PAGE as usize]; pages as usize], seen: Arc::clone(seen) }
+    }
+
+    /// Takes fewer tokens of context.
+    pub(crate) const fn shorten(&mut self, context: u32) {
+        self.limits.context = context;
     }
 
     /// Says that it computes something else.
@@ -157,7 +165,7 @@ impl InferenceBackend for Toy {
         Health::Ok
     }
     fn preparer(&self) -> Arc<dyn Preparer> {
-        Arc::new(Prepares)
+        Arc::new(Prepares(Arc::clone(&self.seen)))
     }
     fn admit(&mut self, _seq: SeqId, _lora: &[LoraPart]) -> Result<Admission, BackendError> {
         Ok(Admission::Ready)
@@ -166,6 +174,9 @@ impl InferenceBackend for Toy {
     fn step(&mut self, rows: &[Row<'_>], out: &mut StepOutput) -> Result<(), BackendError> {
         let total: usize = rows.iter().map(|row| row.tokens.len()).sum();
         assert!(total <= self.limits.step_tokens as usize && rows.len() <= self.limits.rows as usize);
+        while self.seen.lock().stuck {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let (overflow, chooses, no_choice) = {
             let mut seen = self.seen.lock();
             seen.steps += 1;
