@@ -12,10 +12,10 @@ use tributary_adapters::{Artifact, Bounds, FetchPolicy, Fetcher, FileRoots, Sour
 use tributary_api::{Replay, TextModel, replay};
 use tributary_cpu::{CpuBackend, Options};
 use tributary_engine::{
-    AdapterSet, Claim, Ending, InferenceBackend, LoraPart, SamplingParams, Verdict, Vocabulary,
-    committed_max_tokens, verify,
+    AdapterSet, Claim, Ending, InferenceBackend, LoraPart, SamplingParams, Verdict, committed_max_tokens,
+    verify,
 };
-use tributary_weights::{Model, cache_dir};
+use tributary_weights::{Model, Tokenizer, cache_dir};
 
 use crate::{
     args::WalletArgs,
@@ -137,7 +137,7 @@ impl VerifyAnswerCommand {
         }
         let tokens = claim.output.len();
         let shown = Arc::clone(&vocabulary);
-        let text = text_of(&claim.output, &*shown);
+        let text = text_of(&claim.output, &shown);
         let verdict =
             tokio::task::spawn_blocking(move || verify(&mut backend, &*vocabulary, claim)).await??;
         let piece =
@@ -237,9 +237,9 @@ impl VerifyAnswerCommand {
 
 /// What the tokens say. The reply's own text is only what the server made of them, and nothing binds him to it: who reads this reads what
 /// was checked.
-fn text_of(tokens: &[u32], vocabulary: &dyn Vocabulary) -> String {
+fn text_of(tokens: &[u32], tokenizer: &Tokenizer) -> String {
     let bytes: Vec<u8> =
-        tokens.iter().flat_map(|token| vocabulary.token_bytes(*token).unwrap_or_default()).copied().collect();
+        tokens.iter().flat_map(|token| tokenizer.token_bytes(*token).unwrap_or_default()).copied().collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

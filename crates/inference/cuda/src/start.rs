@@ -140,11 +140,12 @@ fn cpu_alone(tier: Tier, reason: &dyn fmt::Display) -> Result<Vec<Starter>, Cuda
     Ok(vec![Starter { ordinal: 0, backend: None, works: false, fleet }])
 }
 
+type Opened = (i32, Result<Box<dyn Device>, DeviceError>);
 type Outcome<T> = (i32, Result<T, CudaError>);
 
 /// Makes a backend of each device that was opened; several at the same time.
 fn all_at_once<T: Send>(
-    opened: Vec<(i32, Result<Box<dyn Device>, DeviceError>)>,
+    opened: Vec<Opened>,
     make: impl Fn(Box<dyn Device>) -> Result<T, CudaError> + Sync,
 ) -> Vec<Outcome<T>> {
     let make = &make;
