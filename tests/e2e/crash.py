@@ -37,9 +37,15 @@ ASKERS = 2
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Of those that the system gives nobody who asks for any: what is free now is free until it is used."""
+    while True:
+        with socket.socket() as s:
+            port = random.randrange(20_000, 32_000)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Node:

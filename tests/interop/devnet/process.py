@@ -1,5 +1,6 @@
 """Processes with a log each, ended whatever happens."""
 
+import random
 import signal
 import socket
 import subprocess
@@ -8,9 +9,15 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Of those that the system gives nobody who asks for any: what is free now is free until it is used."""
+    while True:
+        with socket.socket() as s:
+            port = random.randrange(20_000, 32_000)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(what: str, holds, timeout: float = 60, pause: float = 0.2):

@@ -8,7 +8,7 @@ pub struct ApiConfig {
     pub connections: usize,
     /// Time to receive a request's head, the pause since the last answer included.
     pub header_timeout: Duration,
-    /// Time that an answer may lie unread before the connection ends. On Linux.
+    /// Time that an answer may lie unread before the connection ends.
     pub unread_timeout: Duration,
     /// Bytes of a request's body.
     pub body_bytes: usize,

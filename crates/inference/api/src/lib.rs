@@ -21,6 +21,7 @@ mod structured;
 mod text;
 mod tools;
 pub mod types;
+mod unread;
 mod voucher;
 
 pub use config::ApiConfig;

@@ -7,7 +7,7 @@
 //!                        └───────── keep-alive ──────────┘
 //! ```
 
-use crate::service::Api;
+use crate::{service::Api, unread::Unread};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -31,12 +31,10 @@ pub async fn serve(
     api: Api,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    // Who reads nothing of his answers keeps a place no longer than this; a write to him cannot notice.
-    #[cfg(target_os = "linux")]
-    socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(api.config().unread_timeout))?;
     let places = Arc::new(Semaphore::new(api.config().connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(api.config().header_timeout);
+    let unread_timeout = api.config().unread_timeout;
     let (router, open) = (api.router(), GracefulShutdown::new());
     let mut shutdown = pin!(shutdown);
     loop {
@@ -50,7 +48,8 @@ pub async fn serve(
         };
         let router = router.clone();
         let answer = service_fn(move |request| answer(router.clone(), request, peer));
-        let connection = open.watch(http.serve_connection(TokioIo::new(stream), answer));
+        let connection =
+            open.watch(http.serve_connection(TokioIo::new(Unread::new(stream, unread_timeout)), answer));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "API connection ended");

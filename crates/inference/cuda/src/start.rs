@@ -101,10 +101,14 @@ impl Starter {
             let reason = "the CUDA backend broke; the node has to be started again".to_owned();
             return Err(CudaError::Alone { tier, reason });
         }
+        // Where there never was a GPU, that the CPU serves is no failure.
+        let takes_over = working.cpu.is_none();
         if *working.cpu.get_or_insert(self.ordinal) != self.ordinal {
             return Err(CudaError::Gone(self.ordinal));
         }
-        tracing::error!("The CPU goes on serving until the node is started again");
+        if takes_over {
+            tracing::error!("The CPU goes on serving until the node is started again");
+        }
         Ok(None)
     }
 
