@@ -13,7 +13,6 @@ import os
 import pathlib
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,9 @@ import time
 import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/oracle"))
+sys.path[:0] = [str(ROOT / "tests/oracle"), str(ROOT / "tests/interop")]
 
+from devnet.process import free_port  # noqa: E402
 from oracle.batches import Blobs, committed  # noqa: E402
 from oracle.books import Books  # noqa: E402
 from oracle.chain import Chain  # noqa: E402
@@ -34,18 +34,6 @@ from oracle.rpc import Rpc  # noqa: E402
 CAST = ROOT / "tests/clients/node_modules/.bin/cast"
 JUNK = "test test test test test test test test test test test junk"
 ASKERS = 2
-
-
-def free_port() -> int:
-    """Of those that the system gives nobody who asks for any: what is free now is free until it is used."""
-    while True:
-        with socket.socket() as s:
-            port = random.randrange(20_000, 32_000)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class Node:

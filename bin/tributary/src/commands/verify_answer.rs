@@ -151,7 +151,7 @@ impl VerifyAnswerCommand {
         found["sameBody"] = json!(same_body);
         found["seconds"] = json!(began.elapsed().as_secs_f64());
         print(self.wallet.json, &found, |_| {
-            format!("{}\nits tokens say: {text}", words(&verdict, tokens, &piece))
+            format!("{}\nits tokens say: {text:?}", words(&verdict, tokens, &piece))
         })?;
         Ok(matches!(verdict, Verdict::Equal(_)))
     }

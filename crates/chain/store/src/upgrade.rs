@@ -28,6 +28,11 @@ fn log_by_hash(store: &Store, batch: &mut WriteBatch) -> Result<(), StoreError> 
     let (db, meta) = (&store.inner().db, store.inner().table(Table::Meta)?);
     let Some(mut head) = store.snapshot().head()? else { return Ok(()) };
     let Some(labels) = db.get_cf(meta, LABELS_AHEAD_KEY)? else { return Ok(()) };
+    if db.get_cf(meta, CHOICE_KEY)?.is_some() {
+        // Some build of schema 2 wrote choices already: what it chose came after these labels.
+        batch.delete_cf(meta, LABELS_AHEAD_KEY);
+        return Ok(());
+    }
     if labels.len() != 64 {
         return Err(StoreError::corrupt("labels kept ahead are malformed"));
     }

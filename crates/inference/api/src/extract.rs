@@ -125,3 +125,45 @@ impl FromRequestParts<Api> for Admin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{B256, U256};
+
+    fn parts(bearer: &str, peer: &str) -> Parts {
+        let request = http::Request::builder().header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+        let peer = ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 1));
+        request.extension(peer).body(()).unwrap().into_parts().0
+    }
+
+    /// Made-up keys and vouchers once gave a turn more each, and the prefixes of whoever's channel was named.
+    #[test]
+    fn what_anybody_can_make_up_is_nobodys_tenant() {
+        let of = |bearer, peer, keyed| tenant(&parts(bearer, peer), keyed, None);
+        assert_eq!(of("one", "10.0.0.1", false), of("two", "10.0.0.1", false));
+        assert_ne!(of("one", "10.0.0.1", false), of("one", "10.0.0.2", false));
+        assert_ne!(of("one", "10.0.0.1", true), of("two", "10.0.0.1", true));
+        assert_eq!(of("one", "10.0.0.1", true), of("one", "10.0.0.2", true));
+        assert_eq!(of("a", "2001:db8::1", false), of("b", "2001:db8::2", false));
+    }
+
+    #[test]
+    fn a_checked_vouchers_channel_comes_first() {
+        let of = |channel: u8, bearer| {
+            let voucher = VoucherHeader {
+                channel: B256::repeat_byte(channel),
+                cumulative: U256::ZERO,
+                request_id: B256::ZERO,
+                l2_block: 0,
+                n_in: 0,
+                max_fee: 0,
+                privacy: 0,
+                signature: alloy_primitives::Bytes::new(),
+            };
+            tenant(&parts(bearer, "10.0.0.1"), true, Some(&voucher))
+        };
+        assert_eq!(of(1, "one"), of(1, "two"));
+        assert_ne!(of(1, "one"), of(2, "one"));
+    }
+}

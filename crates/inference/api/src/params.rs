@@ -198,6 +198,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_by_default_cannot_be_turned_off_in_silence() {
+        let refused = |json: &str| refuse_unknown(&serde_json::from_str(json).unwrap()).is_err();
+        for field in ["skip_special_tokens", "add_generation_prompt"] {
+            assert!(refused(&format!(r#"{{"{field}":false}}"#)));
+            assert!(
+                !refused(&format!(r#"{{"{field}":true}}"#)) && !refused(&format!(r#"{{"{field}":null}}"#))
+            );
+        }
+        assert!(!refused(r#"{"store":false,"user":"me"}"#) && refused(r#"{"use_beam_search":true}"#));
+    }
+
+    #[test]
     fn out_of_range_fields_are_named() {
         assert_eq!(fault(r#"{"temperature":-0.1}"#), "temperature");
         assert_eq!(fault(r#"{"temperature":1e40}"#), "temperature");

@@ -96,6 +96,13 @@ async fn an_administrator_loads_and_unloads_adapters() {
     assert_eq!(load("poet", &paths[1], true).await.0, 200);
     let second = text(&server, body("poet")).await;
     assert_ne!(first, second);
+    // A path as it is, whatever a uri would make of it, and a uri.
+    let odd = folder.path().join("a b#c?%20");
+    publish(&odd, &adapter(3));
+    assert_eq!(load("odd", &odd.display().to_string(), false).await.0, 200);
+    let uri = url::Url::from_file_path(&odd).unwrap();
+    assert_eq!(load("uri", uri.as_str(), false).await.0, 200);
+    assert_eq!(text(&server, body("odd")).await, text(&server, body("uri")).await);
     assert_eq!(load("other", &paths[1], false).await.0, 200);
     assert_eq!(text(&server, body("other")).await, second);
     let unload =
