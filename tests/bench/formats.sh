@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/tributary"
 python=$cache/venv-llama/bin/python
-[ -x "$python" ] || { echo "tests/bench/llama.sh builds llama.cpp first" >&2; exit 1; }
+[ -x "$python" ] || { echo "tests/bench/llama-venv.sh builds llama.cpp first" >&2; exit 1; }
 model=$(cargo run --quiet --locked --bin tributary -- model pull)
 bench=$(cargo bench --locked -p tributary-cpu --bench perplexity --no-run --message-format json | jq -r 'select(.executable != null) | .executable' | tail -n 1)
 work=$(mktemp -d)

@@ -52,7 +52,9 @@ cast block-number >/dev/null
 cast send --mnemonic "$junk" 0x00000000000000000000000000000000000000bb --value 1ether --json | jq -e '.status == "0x1"' >/dev/null
 grep -q 0x <<<"$(cast call 0x0000000000000000000000000000000000000A06 'all()')"
 grep -q tributary <<<"$(curl -sf "http://127.0.0.1:$metrics/metrics")"
-grep -q '^vllm:cache_config_info{model_name="smollm2-135m-instruct"' <<<"$(curl -sf "http://127.0.0.1:$api/metrics")"
+figures=$(curl -sf "http://127.0.0.1:$api/metrics")
+grep -q '^vllm:cache_config_info{model_name="smollm2-135m-instruct"' <<<"$figures"
+test -z "$(grep -E '^(vllm|tributary):' <<<"$figures" | grep -vF 'model_name="smollm2-135m-instruct"')"
 
 step "viem"
 node tests/clients/viem.mjs "$rpc" "ws://127.0.0.1:$ws"

@@ -2,8 +2,9 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 use eyre::{Result, ensure};
+use tributary_cpu::Affinity;
 use tributary_cuda::{DeviceChoice, Gpus, Tier};
 
 use super::duration::parse_duration;
@@ -41,7 +42,8 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "api.admin-key", value_name = "PATH")]
     pub(crate) admin_key: Option<PathBuf>,
 
-    /// Connections at the same time; more wait.
+    /// Connections at the same time. Of more, 64 wait and the others are told to come again; `/health` and `/metrics` are answered in any
+    /// case.
     #[arg(long = "api.max-connections", default_value_t = 1000)]
     pub(crate) api_connections: usize,
 
@@ -64,6 +66,10 @@ pub(crate) struct InferenceArgs {
     /// Tokens of an answer; who asks for more gets this many.
     #[arg(long = "api.max-output-tokens", value_name = "TOKENS")]
     pub(crate) max_output_tokens: Option<u32>,
+
+    /// Answers of a request, over all its prompts.
+    #[arg(long = "api.max-answers", value_name = "ANSWERS", default_value_t = 16, value_parser = value_parser!(u32).range(1..))]
+    pub(crate) max_answers: u32,
 
     /// Do not serve `/metrics` on the API's port.
     #[arg(long = "api.no-metrics")]
@@ -102,6 +108,11 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "inference.threads", default_value_t = 0)]
     pub(crate) threads: usize,
 
+    /// CPUs that they keep to: numbers and ranges, as `0-3,8`, a thread on each; `cores`, one on each core, which helps where two CPUs are one core's; `none`: as the
+    /// system sees fit.
+    #[arg(long = "inference.cpus", value_name = "CPUS", default_value_t = Affinity::System)]
+    pub(crate) cpus: Affinity,
+
     /// Memory for weights, keys and values, and adapters together, in MiB. Default: a quarter of the machine's, and at least 1 GiB beside
     /// the weights.
     #[arg(long = "inference.memory", value_name = "MIB")]
@@ -115,7 +126,7 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "inference.kv-memory", value_name = "MIB")]
     pub(crate) kv_memory: Option<usize>,
 
-    /// Folder that `file:` uris of adapters and documents may lead to; may be given several times. Default: none, on a dev
+    /// Folder that `file:` uris of adapters and documents, and links there, may lead to; may be given several times. Default: none, on a dev
     /// chain any.
     #[arg(long = "inference.file-root", value_name = "DIR")]
     pub(crate) file_roots: Vec<PathBuf>,
@@ -166,6 +177,12 @@ mod tests {
 
     fn parse(line: &str) -> InferenceArgs {
         Only::try_parse_from(line.split(' ')).unwrap().args
+    }
+
+    #[test]
+    fn a_request_has_an_answer() {
+        assert_eq!((parse("node").max_answers, parse("node --api.max-answers 40").max_answers), (16, 40));
+        assert!(Only::try_parse_from(["node", "--api.max-answers", "0"]).is_err());
     }
 
     #[test]

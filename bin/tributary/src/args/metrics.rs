@@ -8,7 +8,8 @@ use clap::Args;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Metrics")]
 pub(crate) struct MetricsArgs {
-    /// Serve metrics of chain, pool, worker, DA and poster here (`127.0.0.1:9001`, or a port alone); port 0: any free one.
+    /// Serve metrics of chain, pool, worker, DA and poster here (`127.0.0.1:9001`, or a port alone); port 0: any free one. Default on a dev chain:
+    /// 127.0.0.1:9001, or a free port if that is taken.
     #[arg(long, value_name = "SOCKET", value_parser = parse_socket)]
     pub(crate) metrics: Option<SocketAddr>,
 }

@@ -69,7 +69,7 @@ pub(crate) struct NetworkArgs {
     )]
     pub(crate) sequencer_key: Option<SequencerKey>,
 
-    /// Let the system choose every port that has a flag.
+    /// Let the system choose every port that has a flag, whatever the flag says.
     #[arg(long)]
     pub(crate) with_unused_ports: bool,
 }

@@ -8,7 +8,9 @@ use std::{
 use alloy_primitives::utils::parse_ether as parse_wei;
 use clap::Args;
 use eyre::{OptionExt, Result};
-use tributary_rpc::{EndpointConfig, EthConfig, RpcConfig, ServerLimits, VirtualHosts};
+use tributary_rpc::{
+    EndpointConfig, EthConfig, Namespace, Namespaces, RpcConfig, ServerLimits, VirtualHosts,
+};
 
 use super::duration::parse_duration;
 
@@ -127,6 +129,12 @@ pub(crate) struct RpcArgs {
 }
 
 impl RpcArgs {
+    /// Whether users can call the methods of a namespace.
+    pub(crate) fn serves(&self, namespace: Namespace) -> bool {
+        let listed = |api: &str| api.parse().is_ok_and(|api: Namespaces| api.contains(namespace));
+        self.http && listed(&self.http_api) || self.ws && listed(&self.ws_api)
+    }
+
     /// What the servers are told.
     pub(crate) fn config(&self) -> Result<RpcConfig> {
         let endpoint = |on: bool, address: SocketAddr, api: &str, origins: Option<&str>| -> Result<_> {

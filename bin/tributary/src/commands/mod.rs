@@ -16,7 +16,7 @@ mod stateless;
 mod verify_answer;
 mod wallet;
 
-pub(crate) use self::model::{model_path, open_model};
+pub(crate) use self::model::{chain_name, model_path, open_model, served_name};
 pub(crate) use self::{
     adapter::AdapterCommand, agent::AgentCommand, channel::ChannelCommand, chat::ChatCommand,
     claim::ClaimCommand, datanet::DatanetCommand, db::DbCommand, demo::DemoCommand, explain::ExplainCommand,

@@ -118,3 +118,16 @@ pub(crate) fn model_path(named: Option<&Path>) -> Result<PathBuf> {
 pub(crate) fn open_model(path: &Path) -> Result<Model> {
     Model::open(path).wrap_err("the model cannot be loaded")
 }
+
+/// What a node calls its base model in its API.
+pub(crate) fn served_name(model: &Model, is_default: bool) -> String {
+    if is_default { DEFAULT_MODEL.name.to_owned() } else { chain_name(&model.name) }
+}
+
+/// A model's own name in the letters that names on chain have.
+pub(crate) fn chain_name(name: &str) -> String {
+    let letter = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' }
+    };
+    name.chars().take(64).map(letter).collect()
+}

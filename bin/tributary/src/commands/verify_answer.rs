@@ -15,11 +15,11 @@ use tributary_engine::{
     AdapterSet, Claim, Ending, InferenceBackend, LoraPart, SamplingParams, Verdict, committed_max_tokens,
     verify,
 };
-use tributary_weights::{Model, Tokenizer, cache_dir};
+use tributary_weights::{DEFAULT_MODEL, Model, Tokenizer, cache_dir};
 
 use crate::{
     args::WalletArgs,
-    commands::{model_path, open_model},
+    commands::{chain_name, model_path, open_model},
     files::read_text,
     output::print,
     wallet::Client,
@@ -72,6 +72,8 @@ struct Said {
     logits_root: B256,
     #[serde(default)]
     sampling: Bytes,
+    /// 0: of no model that is on chain.
+    model_id: Option<Id>,
     adapter_id: Id,
     profile_hash: Option<B256>,
     /// A record's only.
@@ -114,6 +116,7 @@ impl VerifyAnswerCommand {
         let model = tokio::task::spawn_blocking(move || open_model(&path)).await??;
         let text = TextModel::new(Arc::clone(&model.tokenizer), model.chat.clone());
         let vocabulary = Arc::clone(&model.tokenizer);
+        let base = [DEFAULT_MODEL.name.to_owned(), chain_name(&model.name)];
         let began = Instant::now();
         let mut backend = self.backend(model)?;
         let (context, identity) = (backend.limits().context, *backend.identity());
@@ -126,6 +129,7 @@ impl VerifyAnswerCommand {
         }
         let asked = replay(&text, context, body.as_bytes(), self.choice).await.wrap_err("the request")?;
         let adapters = self.adapters(&backend, &asked, &said).await?;
+        let missing = self.missing_adapter(&asked, &said, &base);
         let mut request = asked.request;
         request.adapters = AdapterSet::of(adapters);
         request.sampling.seed = seed(&request.sampling, &said.sampling, asked.seeded)?;
@@ -134,6 +138,11 @@ impl VerifyAnswerCommand {
         if let Some(max) = committed_max_tokens(&identity, context, &claim) {
             claim.request.stop.min_tokens = claim.request.stop.min_tokens.min(max);
             claim.request.stop.max_tokens = max;
+        } else if let Some(name) = missing {
+            bail!(
+                "the answer is of the adapter `{name}`, which has not been given: it is not on chain, so its name is all that is known of it. Name its \
+                 folder with --adapter (or the base model's file with --model, if `{name}` is what the node calls that)"
+            );
         }
         let tokens = claim.output.len();
         let shown = Arc::clone(&vocabulary);
@@ -200,7 +209,13 @@ impl VerifyAnswerCommand {
         let artifacts = match &*self.adapters {
             [] if weights.is_empty() => Vec::new(),
             [] if asked.adapters.is_empty() => vec![self.registered(said.adapter_id.get()).await?],
-            [] => bail!("name the folder of each adapter of the composition with --adapter"),
+            [] => {
+                let names: Vec<_> = asked.adapters.iter().map(|(name, _)| &**name).collect();
+                bail!(
+                    "the answer is of {}: name the folder of each with --adapter, in this order",
+                    names.join(", ")
+                )
+            }
             folders => {
                 let wanted = weights.len();
                 ensure!(
@@ -221,6 +236,14 @@ impl VerifyAnswerCommand {
             Ok(LoraPart { hash: adapter.hash, weight, prepared })
         };
         artifacts.into_iter().zip(weights).map(part).collect()
+    }
+
+    /// The adapter of an answer, by name, if it was neither given nor is on chain: somebody loaded it into the node that answered.
+    fn missing_adapter(&self, asked: &Replay, said: &Said, base: &[String]) -> Option<String> {
+        let on_chain = said.adapter_id.get() != 0 || said.model_id.is_some_and(|id| id.get() != 0);
+        let given = !self.adapters.is_empty() || !asked.adapters.is_empty();
+        let is_missing = !on_chain && !given && !base.contains(&asked.model);
+        is_missing.then(|| asked.model.chars().take(256).collect())
     }
 
     /// An adapter of the chain, fetched and checked against its hash there.
@@ -301,5 +324,55 @@ const fn end(ending: Ending) -> &'static str {
         Ending::Stop => "then the model stops",
         Ending::Length => "as many as were asked for",
         Ending::Cut => "the model would have gone on",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::{fs, path::Path};
+    use tempfile::TempDir;
+    use tributary_testkit::{AdapterSpec, artifact, model_folder};
+
+    #[derive(Debug, Parser)]
+    struct Only {
+        #[command(flatten)]
+        command: VerifyAnswerCommand,
+    }
+
+    /// What comes of a request to `name` whose reply commits to inputs that nobody has.
+    async fn checked(folder: &Path, model: &TempDir, name: &str, ids: Value, more: &[&str]) -> Result<bool> {
+        let (request, reply) = (&*folder.join("request"), &*folder.join("reply"));
+        let body = json!({"model": name, "prompt": "one two", "temperature": 0, "max_tokens": 2});
+        fs::write(request, body.to_string()).unwrap();
+        let receipt = json!({"output": [65, 66], "execHash": B256::repeat_byte(1), "logitsRoot": B256::ZERO,
+            "modelId": ids[0], "adapterId": ids[1]});
+        fs::write(reply, json!({"tributary": receipt}).to_string()).unwrap();
+        let [request, reply, model] = [request, reply, model.path()].map(|path| path.to_str().unwrap());
+        let words = [request, "--reply", reply, "--model", model].into_iter().chain(more.iter().copied());
+        let only =
+            Only::try_parse_from(["verify-answer", "--threads", "1"].into_iter().chain(words)).unwrap();
+        only.command.check().await
+    }
+
+    /// It had been called "other inputs", as if the operator had lied.
+    #[tokio::test]
+    async fn an_adapter_that_has_not_been_given_is_asked_for() {
+        let (folder, model) = (tempfile::tempdir().unwrap(), model_folder(7).unwrap());
+        let at = folder.path();
+        let error = checked(at, &model, "poet", json!([0, 0]), &[]).await.unwrap_err().to_string();
+        assert!(error.contains("`poet`") && error.contains("--adapter"), "{error}");
+        // What is known of is compared, and is found to be of other inputs.
+        let base = chain_name(&model.path().file_name().unwrap().to_string_lossy());
+        assert!(!checked(at, &model, &base, json!([0, 0]), &[]).await.unwrap());
+        assert!(!checked(at, &model, "a-base-on-chain", json!([1, 0]), &[]).await.unwrap());
+        let published = artifact(&AdapterSpec::new(1));
+        let adapter = at.join("adapter");
+        fs::create_dir(&adapter).unwrap();
+        fs::write(adapter.join(tributary_adapters::CONFIG_FILE), published.config()).unwrap();
+        fs::write(adapter.join(tributary_adapters::TENSORS_FILE), published.tensors()).unwrap();
+        let given = ["--adapter", adapter.to_str().unwrap()];
+        assert!(!checked(at, &model, "poet", json!([0, 0]), &given).await.unwrap());
     }
 }

@@ -52,6 +52,9 @@ pub(crate) struct NodeCommand {
     /// The flags that were given.
     #[arg(skip)]
     pub(crate) given: Given,
+    /// Those of them whose ports `--with-unused-ports` changed.
+    #[arg(skip)]
+    pub(super) overridden: Vec<&'static str>,
 }
 
 /// A node with everything on, for a dev chain.
@@ -108,6 +111,8 @@ impl NodeCommand {
             self.inference.check_tier()?;
             self.inference.check_gpus()?;
         }
+        self.yield_port_of_metrics();
+        self.refuse_taken_ports()?;
         let counted = metrics::install()?;
         if let Some(address) = &mut self.metrics.metrics {
             *address = metrics::serve(counted.clone(), *address).await?;

@@ -6,7 +6,7 @@ use tracing::{info, warn};
 use tributary_cuda::DeviceChoice;
 use tributary_da::DaChoice;
 use tributary_evm::MAX_BLOCK_BYTES;
-use tributary_rpc::Forwarder;
+use tributary_rpc::{Forwarder, Namespace};
 
 use super::NodeCommand;
 
@@ -29,13 +29,14 @@ const METHODS: &[&str] = &[
     "rpc.txfeecap",
     "rpc.eth-proof-window",
     "rpc.max-tracing-requests",
-    "rpc.max-trace-filter-blocks",
     "rpc.max-blocking-io-requests",
     "rollup.sequencer",
     "rollup.enable-tx-conditional",
     "rollup.compute-pending-block",
     "rollup.min-suggested-priority-fee",
 ];
+/// Limits of `trace_*`, which the Engine API's port does not serve.
+const TRACE: &[&str] = &["rpc.max-trace-filter-blocks"];
 /// How transactions are sent on.
 const FORWARDING: &[&str] = &["rollup.sequencer-headers", "rollup.retain-forwarded-txs"];
 /// What GPUs are told.
@@ -61,20 +62,6 @@ const fn rule(idle: bool, why: &'static str, flags: &'static [&'static str]) -> 
 }
 
 impl NodeCommand {
-    /// `--with-unused-ports` before anything reads a port.
-    pub(super) fn with_ports_of_its_own(mut self) -> Self {
-        if self.network.with_unused_ports {
-            self.network.port = 0;
-            self.rpc.http_port = 0;
-            self.rpc.ws_port = 0;
-            self.auth.authrpc_port = 0;
-            self.inference.api_port = 0;
-            self.da.memstore_port = 0;
-            self.metrics.metrics.iter_mut().for_each(|metrics| metrics.set_port(0));
-        }
-        self
-    }
-
     /// Flags of which one says the opposite of the other.
     pub(super) fn refuse_contradictions(&self) -> Result<()> {
         let (dev, network) = (self.dev.dev, &self.network);
@@ -93,6 +80,10 @@ impl NodeCommand {
     pub(super) fn log_flags_without_effect(&self) {
         for (flag, why) in self.flags_without_effect() {
             info!(target: "tributary", flag = format!("--{flag}"), why, "Flag has no effect");
+        }
+        for flag in &self.overridden {
+            let why = "--with-unused-ports has the system choose";
+            info!(target: "tributary", flag = format!("--{flag}"), why, "Port of flag has no effect");
         }
         if let Some(bytes) = self.rollup.max_uncompressed_block_size
             && bytes > MAX_BLOCK_BYTES as u64
@@ -136,6 +127,11 @@ impl NodeCommand {
                 "nobody is served: no --http, no --ws, and no Engine API",
                 METHODS,
             ),
+            rule(
+                !rpc.serves(Namespace::Trace),
+                "neither --http nor --ws serves trace: name it in --http.api or --ws.api",
+                TRACE,
+            ),
             rule(self.rollup.sequencer.is_none(), "without --rollup.sequencer", FORWARDING),
             rule(!worker, "without --api", WORKER),
             rule(worker && cpu, "the CPU computes", GPU),
@@ -174,13 +170,13 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::{Args, Command, FromArgMatches};
 
     use super::*;
     use crate::args::Given;
 
-    fn node(words: &str) -> NodeCommand {
+    pub(in crate::node) fn node(words: &str) -> NodeCommand {
         let command = NodeCommand::augment_args(Command::new("node"));
         let matches =
             command.clone().try_get_matches_from(format!("node {words}").split_whitespace()).unwrap();
@@ -204,6 +200,8 @@ mod tests {
             ("--rpc.max-subscriptions-per-connection 3", "--ws"),
             ("--http.vhosts *", "--ws"),
             ("--rpc.max-batch 1000", "--http"),
+            ("--rpc.max-trace-filter-blocks 100", "--http --http.api eth,trace"),
+            ("--rpc.max-trace-filter-blocks 9", "--ws --ws.api all"),
             ("--builder.gaslimit 30000000", "--dev"),
             ("--dev.block-time 1s", "--dev"),
             ("--rollup.retain-forwarded-txs", "--rollup.sequencer http://127.0.0.1:1"),
@@ -231,6 +229,8 @@ mod tests {
             "--dev --authrpc.port 1",
             "--dev --builder.deadline 2",
             "--dev --rpc.gascap 1",
+            "--dev --rpc.max-trace-filter-blocks 1",
+            "--http --rpc.max-trace-filter-blocks 1",
             "--api --inference.device cpu --inference.nvrtc p",
             "--api --inference.device cpu --inference.gpus all",
             "--api --inference.device cuda:1 --inference.gpus all",

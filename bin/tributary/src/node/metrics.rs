@@ -1,6 +1,6 @@
 //! Prometheus' metrics: what is counted, and where it is shown.
 
-use std::{net::SocketAddr, sync::OnceLock};
+use std::{borrow::Cow, net::SocketAddr, sync::OnceLock};
 
 use axum::{Router, routing::get};
 use eyre::{Context, Result};
@@ -46,7 +46,7 @@ pub(super) fn install() -> Result<PrometheusHandle> {
     }
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
-    metrics::set_global_recorder(WithModel(recorder)).wrap_err(failed)?;
+    metrics::set_global_recorder(WithModel { recorder, model: &MODEL }).wrap_err(failed)?;
     let upkeep = handle.clone();
     tokio::spawn(async move {
         loop {
@@ -57,7 +57,7 @@ pub(super) fn install() -> Result<PrometheusHandle> {
     Ok(handle)
 }
 
-/// Names the model that vLLM's figures are of.
+/// Names the model that the worker's figures are of; before anything of it counts.
 pub(super) fn name_model(name: &str) {
     drop(MODEL.set(SharedString::from(name.to_owned())));
 }
@@ -78,54 +78,82 @@ pub(super) async fn serve(handle: PrometheusHandle, address: SocketAddr) -> Resu
     Ok(bound)
 }
 
-/// Adds the model's name to what goes by vLLM's names.
-struct WithModel(PrometheusRecorder);
+/// Adds the model's name to the worker's figures. As long as it has none nothing counts: a series without would stay beside those with it.
+struct WithModel {
+    recorder: PrometheusRecorder,
+    model: &'static OnceLock<SharedString>,
+}
 
-fn named(key: &Key) -> Key {
-    match MODEL.get().filter(|_| key.name().starts_with("vllm:")) {
-        Some(model) => key.with_extra_labels(vec![Label::new("model_name", model.clone())]),
-        None => key.clone(),
+impl WithModel {
+    /// What a figure is called; None if it does not count yet.
+    fn named<'a>(&self, key: &'a Key) -> Option<Cow<'a, Key>> {
+        if !["vllm:", "tributary:"].iter().any(|prefix| key.name().starts_with(prefix)) {
+            return Some(Cow::Borrowed(key));
+        }
+        let model = Label::new("model_name", self.model.get()?.clone());
+        Some(Cow::Owned(key.with_extra_labels(vec![model])))
     }
 }
 
 impl Recorder for WithModel {
     fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.0.describe_counter(key, unit, description);
+        self.recorder.describe_counter(key, unit, description);
     }
 
     fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.0.describe_gauge(key, unit, description);
+        self.recorder.describe_gauge(key, unit, description);
     }
 
     fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.0.describe_histogram(key, unit, description);
+        self.recorder.describe_histogram(key, unit, description);
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
-        self.0.register_counter(&named(key), metadata)
+        self.named(key).map_or_else(Counter::noop, |key| self.recorder.register_counter(&key, metadata))
     }
 
     fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
-        self.0.register_gauge(&named(key), metadata)
+        self.named(key).map_or_else(Gauge::noop, |key| self.recorder.register_gauge(&key, metadata))
     }
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
-        self.0.register_histogram(&named(key), metadata)
+        self.named(key).map_or_else(Histogram::noop, |key| self.recorder.register_histogram(&key, metadata))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use metrics::{counter, gauge, histogram, with_local_recorder};
+
     use super::*;
 
+    /// The engine once counted before the model had its name, and every such series was there twice.
     #[test]
-    fn vllms_figures_are_the_models() {
-        name_model("m");
-        let labels = |name: &'static str| {
-            let key = named(&Key::from_parts(name, vec![Label::new("a", "b")]));
-            key.labels().map(|label| label.key().to_owned()).collect::<Vec<_>>()
+    fn the_workers_figures_are_the_models() {
+        static NAME: OnceLock<SharedString> = OnceLock::new();
+        let recorder = WithModel { recorder: PrometheusBuilder::new().build_recorder(), model: &NAME };
+        let handle = recorder.recorder.handle();
+        let count = || {
+            counter!("vllm:a", "b" => "c").increment(1);
+            gauge!("tributary:d").set(1.0);
+            histogram!("vllm:e").record(1.0);
+            counter!("tributary_f").increment(1);
         };
-        assert_eq!(labels("vllm:x"), ["a", "model_name"]);
-        assert_eq!(labels("tributary:x"), ["a"]);
+        with_local_recorder(&recorder, count);
+        let early = handle.render();
+        assert!(early.contains("tributary_f 1") && !early.contains(':'), "{early}");
+        NAME.set("m".into()).unwrap();
+        with_local_recorder(&recorder, count);
+        let text = handle.render();
+        let series = text.lines().filter(|line| line.starts_with("vllm:") || line.starts_with("tributary:"));
+        let series: Vec<&str> = series.collect();
+        assert!(series.len() >= 5, "{text}");
+        for line in series {
+            assert_eq!(line.matches("model_name=\"m\"").count(), 1, "{line}");
+        }
+        assert!(
+            text.contains("vllm:a{b=\"c\",model_name=\"m\"} 1") && text.contains("tributary_f 2"),
+            "{text}"
+        );
     }
 }

@@ -19,6 +19,7 @@ mod descriptors;
 mod flags;
 mod memory;
 mod metrics;
+mod ports;
 mod progress;
 mod servers;
 mod signals;

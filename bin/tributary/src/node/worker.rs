@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tracing::{info, warn};
 use tributary_adapters::{FetchPolicy, FileRoots, Memory, ResidencyConfig};
 use tributary_api::{ApiConfig, ApiKey, MetricsHook, TextModel};
-use tributary_cpu::{CpuBackend, Options, page_size};
+use tributary_cpu::{Affinity, CpuBackend, Options, page_size};
 use tributary_cuda::{CudaDevice, CudaError, Device, Options as GpuOptions, Starter};
 use tributary_da::{
     DaBackend, DaChoice, ProxyClient, ProxyConfig,
@@ -22,13 +22,13 @@ use tributary_da::{
 };
 use tributary_embed::Embedder;
 use tributary_engine::{BackendError, BackendFactory, Engine, EngineConfig, InferenceBackend, Status};
-use tributary_weights::{DEFAULT_MODEL, EMBEDDING_MODEL, Model, cache_dir};
+use tributary_weights::{EMBEDDING_MODEL, Model, cache_dir};
 use tributary_worker::{LocalBase, PaymentPolicy, PosterConfig, Worker, WorkerApi, WorkerParts};
 
 use super::{NodeCommand, chain::ChainParts, memory, metrics};
 use crate::{
     args::{InferenceArgs, Layout, Payments},
-    commands::{model_path, open_model},
+    commands::{chain_name, model_path, open_model, served_name},
     files::read_text,
     wallet::{dev_signer, load_signer},
 };
@@ -67,12 +67,10 @@ impl RunningWorker {
         let text = TextModel::new(Arc::clone(&model.tokenizer), model.chat.clone());
         let geometry = tributary_cpu::geometry(&model.config);
         let (weights, tokenizer) = (model.hashes.weights, model.hashes.tokenizer);
-        let name = if node.inference.model.is_none() {
-            DEFAULT_MODEL.name.to_owned()
-        } else {
-            chain_name(&model.name)
-        };
+        let name = served_name(&model, node.inference.model.is_none());
         let vocabulary = Arc::clone(&model.tokenizer);
+        // An engine counts as soon as it is there.
+        metrics::name_model(&name);
         let memory = memory::budget(&node.inference, &path);
         let factories = tokio::task::spawn_blocking({
             let args = node.inference.clone();
@@ -91,8 +89,7 @@ impl RunningWorker {
             .identity
             .profile;
         let address = operator.address();
-        metrics::name_model(&name);
-        let shown: MetricsHook = Arc::new(move || counted.render());
+        let shown = MetricsHook { model: name.clone(), render: Arc::new(move || counted.render()) };
         let parts = WorkerParts {
             chain: Arc::clone(&chain.port) as Arc<_>,
             genesis: chain.spec.genesis_hash(),
@@ -223,9 +220,15 @@ impl Cpu {
     fn new(args: &InferenceArgs, path: PathBuf, model: Model, memory: usize) -> Self {
         let (page, tokens) = page_size(&model.config);
         let pages = memory::cap(args.kv_memory).min(memory) / page.max(1);
-        let mut options = Options { cache_tokens: pages.max(1).saturating_mul(tokens), ..Options::default() };
-        if args.threads > 0 {
-            options.threads = args.threads;
+        let mut options = Options {
+            cache_tokens: pages.max(1).saturating_mul(tokens),
+            affinity: args.cpus.clone(),
+            ..Options::default()
+        };
+        match (args.threads, &args.cpus) {
+            (0, Affinity::Cpus(cpus)) => options.threads = cpus.len(),
+            (0, _) => {}
+            (threads, _) => options.threads = threads,
         }
         let packed = cache_dir().map(|cache| cache.join("packed"));
         let stands_in = model.weights.layers.is_empty();
@@ -285,6 +288,7 @@ fn api_config(node: &NodeCommand) -> Result<ApiConfig> {
         body_bytes: args.api_max_body,
         prompt_tokens: args.max_prompt_tokens.unwrap_or(default.prompt_tokens),
         output_tokens: args.max_output_tokens.unwrap_or(default.output_tokens),
+        choices: args.max_answers,
         ..default
     })
 }
@@ -322,12 +326,4 @@ async fn embedder(node: &NodeCommand) -> Result<Option<(String, Arc<Embedder>)>>
     let shown = folder.display().to_string();
     let embedder = tokio::task::spawn_blocking(move || Embedder::open(&folder)).await?;
     Ok(Some((name, Arc::new(embedder.wrap_err_with(|| format!("--embeddings {shown}"))?))))
-}
-
-/// A model's own name in the letters that names on chain have.
-fn chain_name(name: &str) -> String {
-    let letter = |c: char| {
-        if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_lowercase() } else { '-' }
-    };
-    name.chars().take(64).map(letter).collect()
 }

@@ -15,11 +15,14 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac, digest::KeyInit};
 use serde::Deserialize;
 use sha2::Sha256;
+use tributary_io::FileError;
 
 /// Bytes of a secret.
 const SECRET_LEN: usize = 32;
 /// Seconds that `iat` may differ from now.
 const MAX_SKEW: u64 = 60;
+/// Largest file with a secret: one in hex, and room for some space around it.
+const MAX_FILE: u64 = 4 << 10;
 /// Longest token that is looked at.
 const MAX_TOKEN: usize = 4 << 10;
 
@@ -91,15 +94,17 @@ impl JwtSecret {
     /// Reads the file, or makes it, for its owner's eyes only.
     pub fn load_or_create(path: &Path) -> Result<Self, JwtError> {
         let file = |tried| move |source| JwtError::File { tried, path: path.to_owned(), source };
-        match fs::read_to_string(path) {
-            Ok(text) => Self::from_hex(&text).ok_or_else(|| JwtError::Secret { path: path.to_owned() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        match tributary_io::read(path, MAX_FILE) {
+            Ok(text) => Self::from_hex(&String::from_utf8_lossy(&text))
+                .ok_or_else(|| JwtError::Secret { path: path.to_owned() }),
+            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                 let secret = Self::random();
                 secret.write(path).map_err(file("make"))?;
                 tracing::info!(target: "engine", path = %path.display(), "JWT secret made");
                 Ok(secret)
             }
-            Err(error) => Err(file("read")(error)),
+            Err(FileError::Io(error)) => Err(file("read")(error)),
+            Err(error) => Err(file("read")(io::Error::other(format!("{error}; 32 bytes in hex wanted")))),
         }
     }
 
@@ -252,5 +257,24 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    /// A device was read until no memory was left.
+    #[test]
+    fn a_secret_is_in_a_small_regular_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (large, link) = (folder.path().join("large"), folder.path().join("link"));
+        fs::write(&large, vec![b' '; 4097]).unwrap();
+        for (path, why) in
+            [(&large, "larger than 4096 bytes"), (&PathBuf::from("/dev/zero"), "not a regular file")]
+        {
+            let error = JwtSecret::load_or_create(path).err().unwrap().to_string();
+            let wanted =
+                format!("cannot read the JWT secret {}: {why}; 32 bytes in hex wanted", path.display());
+            assert_eq!(error, wanted);
+        }
+        fs::write(&large, format!("{}\n", hex::encode(secret().0))).unwrap();
+        std::os::unix::fs::symlink(&large, &link).unwrap();
+        assert!(JwtSecret::load_or_create(&link).unwrap() == secret(), "as containers have it");
     }
 }

@@ -1,7 +1,7 @@
 //! The authenticated port: HTTP and WebSocket, each request or handshake with a token.
 //!
 //! ```text
-//! TCP ─► token ─► whole body, in time ─► jsonrpsee ─► meter ─► batches ─► methods
+//! TCP, whose peers have to read ─► token ─► whole body, in time ─► jsonrpsee ─► meter ─► batches ─► methods
 //! ```
 
 use std::{
@@ -23,7 +23,7 @@ use jsonrpsee::{
 };
 use tower::{Layer, Service};
 use tributary_rpc::{
-    BatchLayer, BodyLayer, MeterLayer, Modules, Namespace, Namespaces, ServerError, ServerLimits,
+    BatchLayer, BodyLayer, Listener, MeterLayer, Modules, Namespace, Namespaces, ServerError, ServerLimits,
 };
 
 use crate::{Engine, EngineApiServer, JwtSecret, head::HeadApiServer};
@@ -48,12 +48,15 @@ pub struct AuthConfig {
     pub secret: JwtSecret,
     /// How long a request's body may take to arrive.
     pub body_timeout: Duration,
+    /// How long a peer may take nothing of what is sent to it.
+    pub stall_timeout: Duration,
 }
 
 impl AuthConfig {
     /// With the patience that the other servers have.
     pub fn new(address: SocketAddr, secret: JwtSecret) -> Self {
-        Self { address, secret, body_timeout: ServerLimits::default().body_timeout }
+        let ServerLimits { body_timeout, stall_timeout, .. } = ServerLimits::default();
+        Self { address, secret, body_timeout, stall_timeout }
     }
 }
 
@@ -106,17 +109,16 @@ impl AuthServer {
             .max_request_body_size(MAX_REQUEST)
             .max_response_body_size(MAX_RESPONSE)
             .build();
-        let server = jsonrpsee::server::Server::builder()
+        let listener = Listener::bind(config.address, config.stall_timeout).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let service = jsonrpsee::server::Server::builder()
             .set_config(limits)
             .set_http_middleware(tower::ServiceBuilder::new().layer(AuthLayer(config.secret)).layer(bodies))
             .set_rpc_middleware(
                 RpcServiceBuilder::new().layer(MeterLayer::new(&methods, "auth")).layer(BatchLayer),
             )
-            .build(config.address)
-            .await
-            .map_err(listen)?;
-        let address = server.local_addr().map_err(listen)?;
-        let server = server.start(methods);
+            .to_service_builder();
+        let server = listener.serve(move |stop| service.clone().build(methods.clone(), stop));
         tracing::info!(target: "engine", url = %address, "RPC auth server started");
         Ok(Self { address, server })
     }

@@ -15,12 +15,15 @@ use libp2p::{
     identity::{Keypair, PublicKey, secp256k1 as key},
     multiaddr::Protocol,
 };
+use tributary_io::FileError;
 
 use crate::NetworkError;
 
 /// `opstack` in an ENR: chain id, then version 0, as unsigned varints.
 const OPSTACK: &str = "opstack";
 const ENODE_MAX: usize = 1_024;
+/// Largest file with a key: one in hex, and room for some space around it.
+const MAX_FILE: u64 = 4 << 10;
 
 /// The key of a node.
 #[derive(Clone)]
@@ -41,26 +44,28 @@ impl NodeKey {
     /// The key in a file, 32 bytes in hex; made if the file is missing.
     pub fn load_or_create(path: &Path) -> Result<Self, NetworkError> {
         let fault = |tried, why: String| NetworkError::KeyFile(tried, path.display().to_string(), why);
-        let failed = |error: io::Error| fault("make", error.to_string());
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                text.parse().map_err(|_: NetworkError| fault("use", "32 bytes in hex wanted".to_owned()))
+        match tributary_io::read(path, MAX_FILE) {
+            Ok(text) => String::from_utf8_lossy(&text)
+                .parse()
+                .map_err(|_: NetworkError| fault("use", "32 bytes in hex wanted".to_owned())),
+            Err(FileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                Self::create(path).map_err(|error| fault("make", error.to_string()))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = Self::generate();
-                if let Some(folder) = path.parent() {
-                    std::fs::create_dir_all(folder).map_err(failed)?;
-                }
-                private_file(path)
-                    .and_then(|mut file| {
-                        file.write_all(hex::encode(key.0.secret().to_bytes()).as_bytes())?;
-                        file.sync_all()
-                    })
-                    .map_err(failed)?;
-                Ok(key)
-            }
-            Err(error) => Err(fault("read", error.to_string())),
+            Err(FileError::Io(error)) => Err(fault("read", error.to_string())),
+            Err(error) => Err(fault("read", format!("{error}; 32 bytes in hex wanted"))),
         }
+    }
+
+    /// A new one, in a file.
+    fn create(path: &Path) -> io::Result<Self> {
+        let key = Self::generate();
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = private_file(path)?;
+        file.write_all(hex::encode(key.0.secret().to_bytes()).as_bytes())?;
+        file.sync_all()?;
+        Ok(key)
     }
 
     /// What others know of it.
@@ -309,6 +314,22 @@ mod tests {
                 error.starts_with(&format!("cannot {tried} the node's key {}: ", bad.display())),
                 "{error}"
             );
+        }
+    }
+
+    /// A device was read until no memory was left.
+    #[test]
+    fn a_key_is_in_a_small_regular_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let large = folder.path().join("large");
+        std::fs::write(&large, vec![b' '; 4097]).unwrap();
+        for (path, why) in
+            [(large.as_path(), "larger than 4096 bytes"), (Path::new("/dev/zero"), "not a regular file")]
+        {
+            let error = NodeKey::load_or_create(path).err().unwrap().to_string();
+            let wanted =
+                format!("cannot read the node's key {}: {why}; 32 bytes in hex wanted", path.display());
+            assert_eq!(error, wanted);
         }
     }
 

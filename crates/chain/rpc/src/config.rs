@@ -63,7 +63,7 @@ pub struct ServerLimits {
     pub body_timeout: Duration,
     /// How often a WebSocket peer is asked whether it is there.
     pub ping_interval: Duration,
-    /// How long a peer may take nothing of what is sent to it (on Linux).
+    /// How long a peer may take nothing of what is sent to it.
     pub stall_timeout: Duration,
 }
 
@@ -77,7 +77,7 @@ impl Default for ServerLimits {
             max_batch_size: 1000,
             body_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(30),
-            stall_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(30),
         }
     }
 }

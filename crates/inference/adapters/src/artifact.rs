@@ -4,11 +4,12 @@ use crate::{
     adapter::{Adapter, Geometry, LoraModule},
     config::PeftConfig,
     error::AdapterError,
+    files,
     select::{Target, targets},
 };
 use alloy_primitives::{B256, keccak256};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::{collections::HashSet, fs::File, io::Read, path::Path, sync::OnceLock};
+use std::{collections::HashSet, path::Path, sync::OnceLock};
 
 /// Name of the configuration inside a PEFT folder.
 pub const CONFIG_FILE: &str = "adapter_config.json";
@@ -87,12 +88,17 @@ impl Artifact {
         Self { config, tensors, hash: OnceLock::new() }
     }
 
-    /// Reads a PEFT folder. Only regular files, never more than the bounds.
+    /// Reads a PEFT folder. Only regular files, wherever links to them lead, and never more than the bounds.
     pub fn read(folder: &Path, bounds: &Bounds) -> Result<Self, AdapterError> {
-        Ok(Self::new(
-            read_bounded(&folder.join(CONFIG_FILE), bounds.config)?,
-            read_bounded(&folder.join(TENSORS_FILE), bounds.tensors)?,
-        ))
+        Self::gather(bounds, |name, limit| files::read(&folder.join(name), limit))
+    }
+
+    /// From what reads each of its files, up to a limit.
+    pub(crate) fn gather(
+        bounds: &Bounds,
+        read: impl Fn(&str, u64) -> Result<Vec<u8>, AdapterError>,
+    ) -> Result<Self, AdapterError> {
+        Ok(Self::new(read(CONFIG_FILE, bounds.config)?, read(TENSORS_FILE, bounds.tensors)?))
     }
 
     /// Hash of the artifact.
@@ -133,29 +139,6 @@ impl Artifact {
         }
         Ok(Adapter { hash: self.hash(), modules })
     }
-}
-
-/// Opens, then checks what was opened: a path may change between two looks.
-fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, AdapterError> {
-    let io = |error: std::io::Error| AdapterError::io(path, &error);
-    if !std::fs::metadata(path).map_err(io)?.is_file() {
-        return Err(AdapterError::Io {
-            path: path.display().to_string(),
-            reason: "not a regular file".into(),
-        });
-    }
-    let file = File::open(path).map_err(io)?;
-    let bytes = file.metadata().map_err(io)?.len();
-    let too_large = |bytes| AdapterError::TooLarge { what: path.display().to_string(), bytes, limit };
-    if bytes > limit {
-        return Err(too_large(bytes));
-    }
-    let mut content = Vec::with_capacity(bytes as usize);
-    file.take(limit + 1).read_to_end(&mut content).map_err(io)?;
-    if content.len() as u64 > limit {
-        return Err(too_large(content.len() as u64));
-    }
-    Ok(content)
 }
 
 fn check_header(tensors: &[u8], bounds: &Bounds) -> Result<(), AdapterError> {

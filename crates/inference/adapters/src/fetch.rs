@@ -13,16 +13,12 @@ use crate::{
     artifact::{Artifact, Bounds, CONFIG_FILE, TENSORS_FILE},
     cache::DiskCache,
     error::AdapterError,
+    files::FileRoots,
     hosts::{PublicResolver, is_public},
 };
 use alloy_primitives::B256;
 use reqwest::{Client, redirect};
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use url::{Host, Url};
 
 /// A registered artifact: what it must hash to and where its builder serves it.
@@ -32,15 +28,6 @@ pub struct Source {
     pub hash: B256,
     /// A folder: `file:///path`, `http://host/path` or `https://host/path`; the two file names are appended.
     pub uri: String,
-}
-
-/// Which folders of this machine a `file:` uri may name. Uris come from the registry, so from strangers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FileRoots {
-    /// Any folder: a node of one's own, or a dev chain.
-    Any,
-    /// Folders beneath these, links resolved. Empty: no `file:` uri at all.
-    Under(Vec<PathBuf>),
 }
 
 /// What fetching may do and for how long.
@@ -126,7 +113,9 @@ impl Fetcher {
         let policy = Arc::clone(&self.policy);
         let url = url.clone();
         blocking(move || {
-            let artifact = Artifact::read(&local_path(&policy, &url)?, &policy.bounds)?;
+            let folder = policy.files.resolve(&local_path(&url)?)?;
+            let artifact =
+                Artifact::gather(&policy.bounds, |name, limit| policy.files.read(&folder.join(name), limit))?;
             artifact.verify(hash)?;
             Ok(artifact)
         })
@@ -140,7 +129,7 @@ impl Fetcher {
         match url.scheme() {
             "file" => {
                 let policy = Arc::clone(&self.policy);
-                blocking(move || read_bounded(&local_path(&policy, &url)?, limit)).await
+                blocking(move || policy.files.read(&local_path(&url)?, limit)).await
             }
             "http" | "https" => {
                 self.check_host(&url)?;
@@ -217,35 +206,8 @@ impl Fetcher {
     }
 }
 
-/// Runs file work off the async threads.
-/// The path of a file uri, if the policy opens the folder it is in.
-fn local_path(policy: &FetchPolicy, url: &Url) -> Result<PathBuf, AdapterError> {
-    let path = url.to_file_path().map_err(|()| refused(url.as_str(), "not a local path"))?;
-    let path = path.canonicalize().map_err(|error| AdapterError::io(&path, &error))?;
-    if let FileRoots::Under(roots) = &policy.files {
-        let inside = |root: &PathBuf| root.canonicalize().is_ok_and(|root| path.starts_with(root));
-        if !roots.iter().any(inside) {
-            return Err(refused(url.as_str(), "outside the folders open to file uris"));
-        }
-    }
-    Ok(path)
-}
-
-fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, AdapterError> {
-    let io = |error: std::io::Error| AdapterError::io(path, &error);
-    // A pipe or a device may never end, or never begin.
-    let regular = std::fs::metadata(path).map_err(io)?.is_file();
-    if !regular {
-        return Err(AdapterError::io(path, &std::io::Error::other("not a regular file")));
-    }
-    let file = std::fs::File::open(path).map_err(io)?;
-    let mut content = Vec::new();
-    file.take(limit + 1).read_to_end(&mut content).map_err(io)?;
-    if content.len() as u64 > limit {
-        let what = path.display().to_string();
-        return Err(AdapterError::TooLarge { what, bytes: content.len() as u64, limit });
-    }
-    Ok(content)
+fn local_path(url: &Url) -> Result<PathBuf, AdapterError> {
+    url.to_file_path().map_err(|()| refused(url.as_str(), "not a local path"))
 }
 
 /// Runs blocking work off the async threads.

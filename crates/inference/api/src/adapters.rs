@@ -2,6 +2,7 @@
 
 use crate::{
     error::{ApiError, Result},
+    fields::said,
     resolve::{ResolveError, ResolvedModel},
     service::Api,
     types::{LoadAdapterRequest, ModelCard, WeightedAdapter},
@@ -39,7 +40,7 @@ impl Api {
     /// Loads an adapter from a folder of this machine and gives it a name.
     pub(crate) async fn load_adapter(&self, request: LoadAdapterRequest) -> Result<()> {
         let LoadAdapterRequest { lora_name: name, lora_path, load_inplace } = request;
-        let bad = |message: String| ApiError::Invalid { message, param: Some("lora_name") };
+        let bad = |message: String| ApiError::invalid("lora_name", message);
         if name.is_empty() || name.len() > self.config().name_bytes || name.chars().any(char::is_control) {
             return Err(bad("`lora_name` must name the adapter".into()));
         }
@@ -74,7 +75,7 @@ impl Api {
     /// Takes a name back. Answers under way go on.
     pub(crate) fn unload_adapter(&self, name: &str) -> Result<()> {
         let removed = self.loaded.0.write().remove(name);
-        let source = removed.ok_or_else(|| ApiError::ModelNotFound(name.chars().take(256).collect()))?;
+        let source = removed.ok_or_else(|| ApiError::AdapterNotLoaded(name.chars().take(256).collect()))?;
         self.forget(&source);
         Ok(())
     }
@@ -128,8 +129,9 @@ async fn source(path: String) -> Result<Source> {
         Ok(Source { hash: artifact.hash(), uri: uri.into() })
     };
     let read = tokio::task::spawn_blocking(read).await;
-    read.map_err(|error| ApiError::Internal(error.to_string()))?
-        .map_err(|why: String| ApiError::invalid("lora_path", format!("no adapter can be read there: {why}")))
+    read.map_err(|error| ApiError::Internal(error.to_string()))?.map_err(|why: String| {
+        ApiError::invalid("lora_path", format!("no adapter can be read there: {}", said(&why)))
+    })
 }
 
 /// A path as it is, or that of a `file:` uri.
@@ -145,6 +147,6 @@ fn folder(path: &str) -> std::result::Result<PathBuf, String> {
 fn of_path(error: AdapterError) -> ApiError {
     match error {
         AdapterError::Busy(_) | AdapterError::Internal(_) => error.into(),
-        error => ApiError::invalid("lora_path", format!("the adapter cannot be loaded: {error}")),
+        error => ApiError::invalid("lora_path", format!("the adapter cannot be loaded: {}", said(&error))),
     }
 }

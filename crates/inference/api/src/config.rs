@@ -4,7 +4,7 @@ use std::time::Duration;
 /// Bounds and keys of the API.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
-    /// Connections that are open at the same time; more wait until they are let in.
+    /// Connections that are served at the same time. Of more, a few wait, and what operators ask is answered.
     pub connections: usize,
     /// Time to receive a request's head, the pause since the last answer included.
     pub header_timeout: Duration,

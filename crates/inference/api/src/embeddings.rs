@@ -2,6 +2,7 @@
 
 use crate::{
     error::{ApiError, Result},
+    keys::Tally,
     types::Prompt,
 };
 use std::{
@@ -41,8 +42,9 @@ impl EmbeddingDesk {
 
     pub(crate) fn embedder(&self, name: &str) -> Result<&Arc<Embedder>> {
         match &self.model {
+            None => Err(ApiError::NoEmbeddings),
             Some((known, embedder)) if known == name => Ok(embedder),
-            _ => Err(ApiError::ModelNotFound(name.chars().take(256).collect())),
+            Some(_) => Err(ApiError::ModelNotFound(name.chars().take(256).collect())),
         }
     }
 
@@ -88,12 +90,14 @@ impl EmbeddingDesk {
         &self,
         embedder: &Arc<Embedder>,
         texts: Vec<Vec<u32>>,
+        mut tally: Tally,
     ) -> Result<Vec<Vec<f32>>> {
         let _waiting = Waiting::enter(&self.waiting)?;
         let _turn = self.turn.acquire().await.map_err(|error| ApiError::Internal(error.to_string()))?;
         let mut all = Vec::with_capacity(texts.len());
         for tokens in texts {
             let embedder = Arc::clone(embedder);
+            tally.count(tokens.len() as u64);
             all.push(blocking(move || Ok(embedder.embed(&tokens)?)).await?);
         }
         Ok(all)

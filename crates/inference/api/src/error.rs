@@ -1,6 +1,7 @@
 //! Every failure a client can see: a status and OpenAI's error object.
 
 use crate::{
+    keys::Shortage,
     payment::Refusal,
     resolve::ResolveError,
     types::{ErrorBody, ErrorReply, PaymentRequired},
@@ -11,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 use tributary_adapters::{AdapterError, Severity};
 use tributary_engine::{GenerateError, SubmitError};
 
@@ -25,7 +26,7 @@ pub enum ApiError {
         /// For people.
         message: String,
         /// The field at fault.
-        param: Option<&'static str>,
+        param: Option<Cow<'static, str>>,
     },
     /// A field asks for what this server does not do.
     #[error("`{0}` is not supported by this server")]
@@ -51,6 +52,12 @@ pub enum ApiError {
     /// No model of that name is served here or registered.
     #[error("the model `{0}` does not exist")]
     ModelNotFound(String),
+    /// No adapter of that name was loaded, so none can be unloaded.
+    #[error("no adapter `{0}` was loaded")]
+    AdapterNotLoaded(String),
+    /// Nothing here embeds.
+    #[error("this node serves no embeddings: it is started with `--embeddings` to serve them")]
+    NoEmbeddings,
     /// The adapter's data or artifact cannot be had, or is not what was registered.
     #[error("{0}")]
     DataUnavailable(String),
@@ -94,7 +101,21 @@ pub(crate) type Result<T> = std::result::Result<T, ApiError>;
 
 impl ApiError {
     pub(crate) fn invalid(param: &'static str, message: impl Into<String>) -> Self {
-        Self::Invalid { message: message.into(), param: Some(param) }
+        Self::Invalid { message: message.into(), param: Some(param.into()) }
+    }
+
+    /// A key has not so many tokens. Where a minute never has, waiting would help nobody.
+    pub(crate) fn short(shortage: Shortage, tokens: u64) -> Self {
+        match shortage {
+            Shortage::Now(retry_after) => Self::Busy {
+                message: "the API key's tokens of this minute are used, or set aside for its other requests"
+                    .into(),
+                retry_after,
+            },
+            Shortage::Ever(limit) => {
+                Self::TooLong(format!("the prompt has {tokens} tokens, the API key has {limit} a minute"))
+            }
+        }
     }
 
     /// The HTTP status.
@@ -106,7 +127,9 @@ impl ApiError {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NoEndpoint | Self::ModelNotFound(_) => StatusCode::NOT_FOUND,
+            Self::NoEndpoint | Self::ModelNotFound(_) | Self::AdapterNotLoaded(_) | Self::NoEmbeddings => {
+                StatusCode::NOT_FOUND
+            }
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::DataUnavailable(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Payment { .. } => StatusCode::PAYMENT_REQUIRED,
@@ -138,7 +161,8 @@ impl ApiError {
             Self::Forbidden => Some("forbidden"),
             Self::NoEndpoint => Some("unknown_url"),
             Self::Method => Some("method_not_allowed"),
-            Self::ModelNotFound(_) => Some("model_not_found"),
+            Self::ModelNotFound(_) | Self::AdapterNotLoaded(_) => Some("model_not_found"),
+            Self::NoEmbeddings => Some("no_embeddings"),
             Self::DataUnavailable(_) => Some("data_unavailable"),
             Self::Payment { code, .. } => Some(code),
             Self::Voucher(_) => Some("invalid_voucher"),
@@ -151,9 +175,10 @@ impl ApiError {
 
     fn param(&self) -> Option<String> {
         match self {
-            Self::Invalid { param, .. } => param.map(str::to_owned),
+            Self::Invalid { param, .. } => param.as_deref().map(str::to_owned),
             Self::Unsupported(field) => Some(field.clone()),
             Self::ModelNotFound(_) => Some("model".into()),
+            Self::AdapterNotLoaded(_) => Some("lora_name".into()),
             _ => None,
         }
     }
@@ -178,7 +203,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), Json(self.reply())).into_response();
         let retry = match &self {
-            Self::Busy { retry_after, .. } => Some(retry_after.as_secs().max(1)),
+            // Nobody is to come back a moment too early.
+            Self::Busy { retry_after, .. } => Some(retry_after.as_secs_f64().ceil().max(1.0) as u64),
             Self::Unavailable(_) | Self::DataUnavailable(_) => Some(1),
             _ => None,
         };

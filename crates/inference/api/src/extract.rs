@@ -2,6 +2,7 @@
 
 use crate::{
     error::{ApiError, Result},
+    fields::{Body, parse},
     keys::KeyUse,
     service::{Api, Caller},
     voucher::{VOUCHER_HEADER, VoucherHeader},
@@ -12,7 +13,6 @@ use axum::{
     extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
 };
 use http::{HeaderMap, StatusCode, header, request::Parts};
-use serde::de::DeserializeOwned;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -24,7 +24,7 @@ pub(crate) struct Call<T> {
     pub(crate) body: T,
 }
 
-impl<T: DeserializeOwned> FromRequest<Api> for Call<T> {
+impl<T: Body> FromRequest<Api> for Call<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self> {
@@ -32,7 +32,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Call<T> {
         let Authorized(key) = Authorized::from_request_parts(&mut parts, api).await?;
         if let Some(key) = &key {
             key.request().map_err(|retry_after| ApiError::Busy {
-                message: "the API key's limit is reached".into(),
+                message: "the API key's requests of this minute are used".into(),
                 retry_after,
             })?;
         }
@@ -54,13 +54,8 @@ async fn read(request: Request, api: &Api) -> Result<Bytes> {
     })
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::Invalid { message: error.to_string(), param: None })
-}
-
 /// A body by itself.
-pub(crate) async fn read_json<T: DeserializeOwned>(request: Request, api: &Api) -> Result<T> {
+pub(crate) async fn read_json<T: Body>(request: Request, api: &Api) -> Result<T> {
     parse(&read(request, api).await?)
 }
 

@@ -2,28 +2,34 @@
 //! reading what it is answered.
 //!
 //! ```text
-//! permit ─▶ accept ─▶ head, in time ─▶ router ─▶ answer ─┐
-//!                        ▲                               │
-//!                        └───────── keep-alive ──────────┘
+//! accept ─▶ seat ─▶ head, in time ─▶ router ─▶ answer ─┐
+//!                      ▲                               │
+//!                      └───────── keep-alive ──────────┘
 //! ```
 
-use crate::{service::Api, unread::Unread};
-use axum::{Router, body::Body, extract::ConnectInfo};
+use crate::{
+    seats::{Seat, Seats},
+    service::Api,
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    response::{IntoResponse, Response},
+};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
 use tower::ServiceExt;
+use tributary_io::{Unread, accept};
 
-/// The longest pause after the system refused a connection, for want of file descriptors mostly.
-const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// Time to receive a head at the door.
+const DOOR_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves until `shutdown` resolves, then lets open replies finish.
 pub async fn serve(
@@ -31,30 +37,28 @@ pub async fn serve(
     api: Api,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(api.config().connections.clamp(1, Semaphore::MAX_PERMITS)));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(api.config().header_timeout);
-    let unread_timeout = api.config().unread_timeout;
+    let seats = Seats::new(api.config());
+    let (header_timeout, unread_timeout) = (api.config().header_timeout, api.config().unread_timeout);
     let (router, open) = (api.router(), GracefulShutdown::new());
     let mut shutdown = pin!(shutdown);
     loop {
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>((place, accept(&listener).await))
+            let accepted = accept(&listener).await;
+            Ok::<_, io::Error>((accepted, seats.take().await?))
         };
-        let (place, (stream, peer)) = tokio::select! {
+        let ((stream, peer), seat) = tokio::select! {
             next = next => next?,
             () = &mut shutdown => break,
         };
-        let router = router.clone();
-        let answer = service_fn(move |request| answer(router.clone(), request, peer));
-        let connection =
-            open.watch(http.serve_connection(TokioIo::new(Unread::new(stream, unread_timeout)), answer));
+        let (router, seated) = (router.clone(), Arc::clone(&seat));
+        let answer = service_fn(move |request| answer(router.clone(), Arc::clone(&seated), request, peer));
+        let stream = TokioIo::new(Unread::new(stream, unread_timeout));
+        let connection = open.watch(protocol(&seat, header_timeout).serve_connection(stream, answer));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%peer, %error, "API connection ended");
             }
-            drop(place);
+            drop(seat);
         });
     }
     drop(listener);
@@ -62,32 +66,25 @@ pub async fn serve(
     Ok(())
 }
 
+/// How a connection is spoken to.
+fn protocol(seat: &Seat, header_timeout: Duration) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    if seat.is_at_the_door() {
+        http.header_read_timeout(header_timeout.min(DOOR_TIMEOUT)).keep_alive(false);
+    }
+    http
+}
+
 async fn answer(
     router: Router,
+    seat: Arc<Seat>,
     mut request: Request<Incoming>,
     peer: SocketAddr,
-) -> Result<http::Response<Body>, std::convert::Infallible> {
+) -> Result<Response, Infallible> {
+    if let Err(error) = seat.admit(request.uri().path()).await {
+        return Ok(error.into_response());
+    }
     request.extensions_mut().insert(ConnectInfo(peer));
     router.oneshot(request.map(Body::new)).await
-}
-
-/// The next connection. What fails is tried again: a client that went away at once, later a system that has no room.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    let mut pause = Duration::from_millis(10);
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => return accepted,
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, ?pause, "The API cannot accept connections");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(MAX_PAUSE);
-            }
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

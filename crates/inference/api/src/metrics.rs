@@ -1,14 +1,20 @@
 //! Figures of requests, and of what is in memory, under vLLM's names and under `tributary:`.
 
-use crate::{
-    resolve::ResolvedModel,
-    service::{Api, Order},
-};
+use crate::{order::Order, resolve::ResolvedModel, service::Api};
 use alloy_primitives::B256;
 use metrics::histogram;
 use parking_lot::Mutex;
-use std::{collections::HashMap, fmt::Write};
+use std::{collections::HashMap, fmt::Write, sync::Arc};
 use tributary_engine::Outcome;
+
+/// What `/metrics` shows besides what is in memory.
+#[derive(Clone)]
+pub struct MetricsHook {
+    /// The base model's name, the label `model_name` of every series.
+    pub model: String,
+    /// Renders what was counted in Prometheus' text format.
+    pub render: Arc<dyn Fn() -> String + Send + Sync>,
+}
 
 /// Names of adapters that are kept for display.
 const MAX_NAMES: usize = 10_000;
@@ -55,8 +61,13 @@ impl AdapterNames {
 }
 
 impl Api {
-    /// What is in memory now, in Prometheus' text format: adapters, and how the KV cache is laid out. `model` is the base model's name.
-    pub fn memory_metrics(&self, model: &str) -> String {
+    /// All that there is, in Prometheus' text format.
+    pub(crate) fn shown(&self, hook: &MetricsHook) -> String {
+        (hook.render)() + &self.memory_metrics(&escaped(&hook.model))
+    }
+
+    /// What is in memory now: adapters, and how the KV cache is laid out.
+    fn memory_metrics(&self, model: &str) -> String {
         let mut text = String::new();
         let adapters = self.parts.store.adapters();
         for prefix in ["vllm", "tributary"] {
@@ -66,8 +77,7 @@ impl Api {
                 let (name, pinned, rank) = (self.names.of(adapter.hash), adapter.pinned, adapter.rank);
                 let _ = writeln!(
                     text,
-                    "{prefix}:lora_adapter_loaded{{model_name=\"{}\",adapter_name=\"{}\",level=\"cpu\",pinned=\"{pinned}\",rank=\"{rank}\",weight=\"{}\"}} 1",
-                    escaped(model),
+                    "{prefix}:lora_adapter_loaded{{model_name=\"{model}\",adapter_name=\"{}\",level=\"cpu\",pinned=\"{pinned}\",rank=\"{rank}\",weight=\"{}\"}} 1",
                     escaped(&name),
                     adapter.weight,
                 );
@@ -79,13 +89,15 @@ impl Api {
                 let _ = writeln!(text, "# TYPE {prefix}:cache_config_info gauge");
                 let _ = writeln!(
                     text,
-                    "{prefix}:cache_config_info{{model_name=\"{}\",block_size=\"{size}\",num_gpu_blocks=\"{pages}\"}} 1",
-                    escaped(model),
+                    "{prefix}:cache_config_info{{model_name=\"{model}\",block_size=\"{size}\",num_gpu_blocks=\"{pages}\"}} 1",
                 );
             }
         }
         let bytes: usize = adapters.iter().map(|adapter| adapter.bytes).sum();
-        let _ = writeln!(text, "# TYPE tributary:adapter_bytes gauge\ntributary:adapter_bytes {bytes}");
+        let _ = writeln!(
+            text,
+            "# TYPE tributary:adapter_bytes gauge\ntributary:adapter_bytes{{model_name=\"{model}\"}} {bytes}"
+        );
         text
     }
 }

@@ -11,7 +11,6 @@ use tributary_engine::{PPM, SamplingParams, StopRules};
 
 /// Fields of OpenAI's and vLLM's requests that do not change what this server answers.
 const HARMLESS: &[&str] = &[
-    "add_special_tokens",
     "guided_decoding_backend",
     "metadata",
     "priority",
@@ -110,9 +109,7 @@ pub(crate) fn sampling(fields: &SamplingFields, config: &ApiConfig) -> Result<Sa
         seed: fields.seed.map_or_else(rand::random, i64::cast_unsigned),
         choice: 0,
     };
-    params
-        .normalise()
-        .map_err(|error| ApiError::Invalid { message: error.to_string(), param: Some(error.field) })
+    params.normalise().map_err(|error| ApiError::invalid(error.field, error.to_string()))
 }
 
 /// Rounded to the nearest millionth. What is out of range stays out of range.
@@ -137,6 +134,21 @@ fn bias(fields: &SamplingFields, config: &ApiConfig) -> Result<Vec<(u32, f32)>> 
             Ok((token, *bias as f32))
         })
         .collect()
+}
+
+/// Tokens that fields name are the model's: others would be named in vain.
+pub(crate) fn check_tokens(fields: &SamplingFields, vocab: usize) -> Result<()> {
+    let biased = fields.logit_bias.iter().flatten().filter_map(|(token, _)| token.parse().ok());
+    let stops = fields.stop_token_ids.iter().flatten().copied();
+    let mut named =
+        biased.map(|token| ("logit_bias", token)).chain(stops.map(|token| ("stop_token_ids", token)));
+    match named.find(|(_, token): &(_, u32)| *token as usize >= vocab) {
+        None => Ok(()),
+        Some((field, token)) => Err(ApiError::invalid(
+            field,
+            format!("`{field}`: token {token} is not in the vocabulary of {vocab}"),
+        )),
+    }
 }
 
 /// When to stop, given what the prompt leaves of the context. `zero`: no answer at all is one.
@@ -190,9 +202,9 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    fn fault(json: &str) -> &'static str {
+    fn fault(json: &str) -> String {
         match sampling(&fields(json), &ApiConfig::default()).unwrap_err() {
-            ApiError::Invalid { param: Some(param), .. } => param,
+            ApiError::Invalid { param: Some(param), .. } => param.into_owned(),
             other => panic!("{other}"),
         }
     }
@@ -252,6 +264,20 @@ mod tests {
         ] {
             assert_eq!(rest(json), Err(ApiError::Unsupported(field.into())));
         }
+    }
+
+    #[test]
+    fn tokens_beyond_the_vocabulary_are_refused() {
+        let check = |json: &str| check_tokens(&fields(json), 260).map_err(|error| error.reply().error.param);
+        assert_eq!(check(r#"{"logit_bias":{"0":1,"259":1},"stop_token_ids":[0,259]}"#), Ok(()));
+        assert_eq!(check(r#"{"logit_bias":{"0":1,"260":1}}"#), Err(Some("logit_bias".into())));
+        assert_eq!(check(r#"{"stop_token_ids":[5,4294967295]}"#), Err(Some("stop_token_ids".into())));
+    }
+
+    #[test]
+    fn special_tokens_are_not_added_in_silence() {
+        let refused = |json: &str| refuse_unknown(&serde_json::from_str(json).unwrap()).is_err();
+        assert!(refused(r#"{"add_special_tokens":true}"#) && !refused(r#"{"add_special_tokens":false}"#));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::{
     config::ApiConfig,
     error::{ApiError, Result},
+    fields::parse,
     handlers::{DEFAULT_MAX_TOKENS, prompts, tools_and_shape},
     params,
     structured::{Asked, Compiler, shape},
@@ -37,17 +38,19 @@ struct Asking {
     shape: Option<Asked>,
 }
 
-/// Reads the body of a chat or completion request as the server did; `choice` is the place of the answer in the reply. Bounds that an
-/// operator sets on requests are those of the default configuration, except that of answers: there is none but the context.
+/// Reads the body of a chat or completion request as the server did; `choice` is the place of the answer in the reply. Bounds are those of
+/// the default configuration, except where operators set others: prompts and answers have as many tokens as the context, and there are
+/// as many answers as there were.
 pub async fn replay(text: &TextModel, context: u32, body: &[u8], choice: u32) -> Result<Replay> {
-    let config = ApiConfig { prompt_tokens: context, output_tokens: context, ..ApiConfig::default() };
-    let value: Value = serde_json::from_slice(body).map_err(|error| not_a_request(&error))?;
-    let asking = match value.get("messages") {
-        Some(_) => chat(text, serde_json::from_value(value).map_err(|error| not_a_request(&error))?).await?,
-        None => {
-            let body = serde_json::from_value(value).map_err(|error| not_a_request(&error))?;
-            completion(text, &config, body).await?
-        }
+    let config = ApiConfig {
+        prompt_tokens: context,
+        output_tokens: context,
+        choices: u32::MAX,
+        ..ApiConfig::default()
+    };
+    let asking = match parse::<Value>(body)?.get("messages") {
+        Some(_) => chat(text, parse(body)?).await?,
+        None => completion(text, &config, parse(body)?).await?,
     };
     let n = params::choices(&asking.fields, asking.prompts.len(), &config)?;
     let prompt = asking.prompts.into_iter().nth((choice / n) as usize);
@@ -95,11 +98,7 @@ async fn chat(text: &TextModel, body: ChatRequest) -> Result<Asking> {
 async fn completion(text: &TextModel, config: &ApiConfig, body: CompletionRequest) -> Result<Asking> {
     params::refuse_unknown(&body.rest)?;
     let shape = shape(&body.shape)?;
-    let prompts = prompts(text, config, body.prompt).await?;
+    let prompts = prompts(text, config, body.prompt, body.add_special_tokens.unwrap_or(true)).await?;
     let CompletionRequest { model, adapters, sampling: fields, .. } = body;
     Ok(Asking { model, adapters, prompts, fields, default_max: Some(DEFAULT_MAX_TOKENS), shape })
-}
-
-fn not_a_request(error: &serde_json::Error) -> ApiError {
-    ApiError::Invalid { message: format!("the body is no request: {error}"), param: None }
 }

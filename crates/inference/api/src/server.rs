@@ -82,6 +82,11 @@ fn fresh_id() -> HeaderValue {
     HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req"))
 }
 
+/// What operators ask of a node, also of one that has all the connections it takes.
+pub(crate) fn is_of_operators(path: &str) -> bool {
+    matches!(path, "/health" | "/metrics" | "/version")
+}
+
 /// Paths as metrics know them: strangers' paths make no new series.
 fn known_path(path: &str) -> &'static str {
     const PATHS: [&str; 11] = [

@@ -76,6 +76,12 @@ impl TextModel {
         .await
     }
 
+    /// The text of tokens, control tokens among it.
+    pub(crate) fn decode(&self, tokens: &[u32]) -> String {
+        let bytes: Vec<u8> = tokens.iter().flat_map(|token| self.bytes(*token)).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// The text of one token, as log-probabilities show it.
     pub(crate) fn piece(&self, token: u32) -> String {
         String::from_utf8_lossy(self.bytes(token)).into_owned()

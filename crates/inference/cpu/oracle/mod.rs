@@ -27,6 +27,17 @@ pub(crate) struct Score {
     count: usize,
 }
 
+impl std::iter::Sum for Score {
+    fn sum<I: Iterator<Item = Self>>(scores: I) -> Self {
+        scores.fold(Self::default(), |sum, score| Self {
+            profile: sum.profile + score.profile,
+            oracle: sum.oracle + score.oracle,
+            agree: sum.agree + score.agree,
+            count: sum.count + score.count,
+        })
+    }
+}
+
 impl Score {
     /// Perplexity by the profile.
     pub(crate) fn profile(&self) -> f64 {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod affinity;
 mod backend;
 mod blocks;
 mod constants;
@@ -19,6 +20,7 @@ mod vectors;
 
 pub mod reference;
 
+pub use affinity::Affinity;
 pub use backend::{CpuBackend, Options, check_contract, geometry, page_size};
 pub use blocks::{BLOCK, Block, block, quantize_weights};
 pub use dora::gains_of as dora_gains;

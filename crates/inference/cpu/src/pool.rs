@@ -5,7 +5,7 @@
 //! tasks mostly run on one core, and a job costs each thread a few cache lines. Within a step workers spin, so handing out
 //! work costs no system call; after a while without work they sleep.
 
-use crate::{CpuError, float_mode};
+use crate::{Affinity, CpuError, affinity, float_mode};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -76,6 +76,8 @@ pub(crate) struct Pool {
     workers: Vec<JoinHandle<()>>,
     handles: Vec<Thread>,
     job: u32,
+    /// Where the caller's thread stays from its first job on: who makes the pool need not be who uses it.
+    caller: Option<usize>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -86,8 +88,9 @@ impl std::fmt::Debug for Pool {
 
 impl Pool {
     /// Starts `threads − 1` workers; the caller is the other thread.
-    pub(crate) fn new(threads: usize) -> Result<Self, CpuError> {
+    pub(crate) fn new(threads: usize, affinity: &Affinity) -> Result<Self, CpuError> {
         float_mode::check()?;
+        let cpus = affinity.place(threads.max(1))?;
         let stretch = || Stretch { ticket: AtomicU64::new(0), work: [const { AtomicUsize::new(0) }; 2] };
         let shared = Arc::new(Shared {
             stretches: (0..threads.max(1)).map(|_| stretch()).collect(),
@@ -96,12 +99,17 @@ impl Pool {
             panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
-        let mut pool = Self { shared, workers: Vec::new(), handles: Vec::new(), job: 0 };
+        let caller = cpus.first().copied();
+        let mut pool = Self { shared, workers: Vec::new(), handles: Vec::new(), job: 0, caller };
         for index in 1..threads.max(1) {
             let shared = Arc::clone(&pool.shared);
+            let cpu = cpus.get(index).copied();
             let worker = thread::Builder::new()
                 .name(format!("infer-{index}"))
-                .spawn(move || shared.serve(index))
+                .spawn(move || {
+                    cpu.into_iter().for_each(affinity::bind);
+                    shared.serve(index);
+                })
                 .map_err(|error| CpuError::Threads(error.to_string()))?;
             pool.handles.push(worker.thread().clone());
             pool.workers.push(worker);
@@ -117,6 +125,9 @@ impl Pool {
     /// Runs `work(task, thread)` for every task below `tasks` and returns when all are done. Results must not depend on
     /// which thread runs what.
     pub(crate) fn run(&mut self, tasks: usize, work: &Work<'_>) -> Result<(), CpuError> {
+        if let Some(cpu) = self.caller.take() {
+            affinity::bind(cpu);
+        }
         if self.workers.is_empty() || tasks <= 1 {
             (0..tasks).for_each(|task| work(task, 0));
             return Ok(());
@@ -260,7 +271,7 @@ mod tests {
     #[test]
     fn every_task_runs_once_whatever_the_timing() {
         for threads in [1, 2, 4] {
-            let mut pool = Pool::new(threads).unwrap();
+            let mut pool = Pool::new(threads, &Affinity::System).unwrap();
             for round in 0..2000 {
                 let tasks = if round == 7 { 3 * MOST + 1 } else { round % 37 };
                 let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
@@ -278,8 +289,18 @@ mod tests {
     }
 
     #[test]
+    fn threads_stay_on_the_cpus_they_are_given() {
+        let ran = std::thread::spawn(|| {
+            let mut pool = Pool::new(1, &Affinity::Cores).unwrap();
+            pool.run(1, &|_, _| ()).unwrap();
+            affinity::here()
+        });
+        assert_eq!(ran.join().unwrap(), Affinity::Cores.place(1));
+    }
+
+    #[test]
     fn a_panic_is_an_error_not_a_hang() {
-        let mut pool = Pool::new(2).unwrap();
+        let mut pool = Pool::new(2, &Affinity::System).unwrap();
         let result = pool.run(8, &|task, _| assert!(task != 5, "task 5"));
         assert!(result.is_err());
     }

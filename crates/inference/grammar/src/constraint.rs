@@ -21,8 +21,26 @@ impl TokenConstraint for Place {
     }
 }
 
-/// The first line: what follows is the grammar and the parser's state.
+/// Characters of what an error says first, and of the reason it gives.
+const MAX_SAID: usize = 200;
+
+/// What an error says first, and why if a regular expression is at fault. The other lines are the grammar and the parser's state.
 pub(crate) fn short(error: impl std::fmt::Display) -> String {
     let text = format!("{error:#}");
-    text.lines().next().unwrap_or_default().chars().take(300).collect()
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    if first.starts_with("panic: ") {
+        return "the grammar engine failed".to_owned();
+    }
+    match lines.find_map(|line| line.strip_prefix("error: ")) {
+        Some(reason) => format!("{}: {}", cut(first.trim_end_matches(':')), cut(reason)),
+        None => cut(first),
+    }
+}
+
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_SAID) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

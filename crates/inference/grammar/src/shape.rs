@@ -87,12 +87,19 @@ impl Shape {
             Self::JsonSchema(schema) => TopLevelGrammar::from_json_schema(spaced(schema)),
             Self::Regex(text) => TopLevelGrammar::from_grammar(GrammarWithLexer::from_regex(text)),
             Self::Lark(text) => TopLevelGrammar::from_lark(text.clone()),
-            Self::Choice(_) => TopLevelGrammar::from_lark(format!("start: {}", self.rule())),
+            Self::Choice(_) => {
+                TopLevelGrammar::from_lark(format!("start: {0}\n{0}: {1}", self.name(), self.rule()))
+            }
             Self::Calls(calls) => TopLevelGrammar::from_lark(calls.lark()),
         }
     }
 
-    /// The right side of a rule; what is a grammar of its own matches nothing there.
+    /// What Lark calls it. A name in capitals is a token's: one thing for the parser, where a rule is as many as it has alternatives.
+    const fn name(&self) -> &'static str {
+        if matches!(self, Self::Choice(_)) { "OTHER" } else { "other" }
+    }
+
+    /// What that name stands for; what is a grammar of its own matches nothing there.
     fn rule(&self) -> String {
         match self {
             Self::JsonObject => format!("%json {}", spaced(&json!({"type": "object"}))),
@@ -125,8 +132,8 @@ impl Calls {
         let more = if self.many { " (\"\\n\" call)*" } else { "" };
         let mut start = format!("start: call{more}");
         if let Some(other) = &self.or {
-            start.push_str(" | other");
-            lines.push(format!("other: {}", other.rule()));
+            start.push_str(&format!(" | {}", other.name()));
+            lines.push(format!("{}: {}", other.name(), other.rule()));
         }
         lines.insert(0, format!("call: {}", names.join(" | ")));
         lines.insert(0, start);
@@ -145,7 +152,7 @@ fn spaced(schema: &Value) -> Value {
     schema
 }
 
-/// Text as Lark quotes it, which is as JSON does.
+/// Text as Lark quotes it: as JSON does, and DEL is escaped as well.
 fn quoted(text: &str) -> String {
-    json!(text).to_string()
+    json!(text).to_string().replace('\u{7f}', "\\u007f")
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 use tributary_engine_api::JwtSecret;
 
@@ -115,4 +115,27 @@ async fn a_body_without_a_token_is_not_waited_for() {
     let mut answer = [0; 12];
     tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap().unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 401");
+}
+
+/// Who asks for much and reads nothing once kept the answers in this node's memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_nothing_is_hung_up_on() {
+    let node = Node::with_patience(Duration::from_secs(1)).await;
+    let one = |id: u32| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "eth_getCode",
+               "params": ["0x4200000000000000000000000000000000000015", "latest"]})
+    };
+    let body = json!((0..1000).map(one).collect::<Vec<_>>()).to_string();
+    let length = body.len();
+    let ask = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\n\
+         Content-Length: {length}\r\n\r\n{body}",
+        node.secret.token()
+    );
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut deaf = socket.connect(node.server.address()).await.unwrap();
+    let asking = async { while deaf.write_all(ask.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, asking).await.expect("the connection is closed");
+    node.advance().await;
 }

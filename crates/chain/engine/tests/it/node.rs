@@ -27,7 +27,7 @@ const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2f
 const SECP256K1N: U256 = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
 
 /// Longer than any test.
-const BODY_TIMEOUT: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) struct Node {
     pub(crate) spec: Arc<ChainSpec>,
@@ -49,15 +49,15 @@ impl Node {
     }
 
     pub(crate) async fn with(spec: Arc<ChainSpec>) -> Self {
-        Self::open(spec, tempfile::tempdir().unwrap(), BODY_TIMEOUT).await
+        Self::open(spec, tempfile::tempdir().unwrap(), PATIENCE).await
     }
 
-    /// One whose auth port waits so long for a request's body.
-    pub(crate) async fn with_patience(body_timeout: Duration) -> Self {
-        Self::open(ChainSpec::dev(), tempfile::tempdir().unwrap(), body_timeout).await
+    /// One whose auth port waits so long for a request's body, and for its answer to be read.
+    pub(crate) async fn with_patience(patience: Duration) -> Self {
+        Self::open(ChainSpec::dev(), tempfile::tempdir().unwrap(), patience).await
     }
 
-    async fn open(spec: Arc<ChainSpec>, folder: TempDir, body_timeout: Duration) -> Self {
+    async fn open(spec: Arc<ChainSpec>, folder: TempDir, patience: Duration) -> Self {
         let executor = Executor::new(spec.clone());
         let config = ChainConfig { durability: Durability::Acknowledged, ..ChainConfig::default() };
         let chain = Chain::open(executor.clone(), folder.path(), config).unwrap();
@@ -88,8 +88,11 @@ impl Node {
         let witness = PayloadWitness::new(modules.context().clone());
         modules.extend(Namespace::Debug, witness.into_rpc()).unwrap();
         let secret = JwtSecret::random();
-        let config =
-            AuthConfig { body_timeout, ..AuthConfig::new(([127, 0, 0, 1], 0).into(), secret.clone()) };
+        let config = AuthConfig {
+            body_timeout: patience,
+            stall_timeout: patience,
+            ..AuthConfig::new(([127, 0, 0, 1], 0).into(), secret.clone())
+        };
         let server = AuthServer::launch(config, engine.clone(), &modules).await.unwrap();
         Self { spec, chain, pool, engine, server, secret, http: reqwest::Client::new(), folder }
     }
@@ -100,7 +103,7 @@ impl Node {
         server.stop().await;
         chain.shutdown().unwrap();
         drop((engine, pool, chain));
-        Self::open(spec, folder, BODY_TIMEOUT).await
+        Self::open(spec, folder, PATIENCE).await
     }
 
     pub(crate) fn url(&self) -> String {

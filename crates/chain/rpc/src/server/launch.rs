@@ -3,8 +3,13 @@
 use crate::{
     CorsDomains, EndpointConfig, Modules, Namespaces, RpcConfig, ServerLimits,
     server::{
-        batch::BatchLayer, body::BodyLayer, health::HealthLayer, meter::MeterLayer, origins::OriginLayer,
-        socket, vhosts::VirtualHostLayer,
+        batch::BatchLayer,
+        body::BodyLayer,
+        health::HealthLayer,
+        meter::MeterLayer,
+        origins::OriginLayer,
+        socket::{self, Listener},
+        vhosts::VirtualHostLayer,
     },
 };
 use http::{Method, header::CONTENT_TYPE};
@@ -162,15 +167,14 @@ async fn serve(
         .layer(BodyLayer::new(limits));
     let methods = BatchLayer::prepare(&methods)?;
     let rpc_middleware = RpcServiceBuilder::new().layer(MeterLayer::new(&methods, flag)).layer(BatchLayer);
-    let listener = socket::listen(address, limits).await.map_err(listen)?;
-    let server = jsonrpsee::server::Server::builder()
+    let listener = Listener::bind(address, limits.stall_timeout).await.map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    let service = jsonrpsee::server::Server::builder()
         .set_config(server_config(transport, limits))
         .set_http_middleware(middleware)
         .set_rpc_middleware(rpc_middleware)
-        .build_from_tcp(listener)
-        .map_err(listen)?;
-    let bound = server.local_addr().map_err(listen)?;
-    Ok((bound, server.start(methods)))
+        .to_service_builder();
+    Ok((bound, listener.serve(move |stop| service.clone().build(methods.clone(), stop))))
 }
 
 fn server_config(transport: Transport, limits: &ServerLimits) -> ServerConfig {

@@ -1,7 +1,7 @@
 //! Sockets, and what goes over them before and after the methods.
 //!
 //! ```text
-//! TCP ─► CORS ─► virtual hosts ─► origins of WebSockets ─► GET /health ─► whole body ─► jsonrpsee: size, batch and connection limits ─► meter ─► batches ─► methods
+//! TCP, whose peers have to read ─► CORS ─► virtual hosts ─► origins of WebSockets ─► GET /health ─► whole body ─► jsonrpsee: size, batch and connection limits ─► meter ─► batches ─► methods
 //! ```
 
 mod batch;
@@ -19,3 +19,4 @@ pub use body::BodyLayer;
 pub use launch::{RpcHandle, ServerError};
 pub use meter::MeterLayer;
 pub use modules::Modules;
+pub use socket::Listener;

@@ -7,10 +7,10 @@ use crate::{
 use jsonrpsee::{core::client::ClientT, rpc_params};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 use tributary_rpc::{CorsDomains, Namespace, Namespaces, RpcHandle, ServerError, VirtualHosts};
 
@@ -292,29 +292,108 @@ async fn a_websocket_peer_that_is_dead_is_let_go_and_one_that_is_silent_is_not()
     assert_eq!(id, "0x27613");
 }
 
-/// A peer that does not read keeps the writer busy for ever, and what waits for it in memory.
-#[cfg(target_os = "linux")]
+/// A batch whose answer no connection has room for.
+fn much() -> Value {
+    let one = |id: u32| {
+        json!({"jsonrpc": "2.0", "id": id, "method": "eth_getCode",
+               "params": ["0x4200000000000000000000000000000000000015", "latest"]})
+    };
+    json!((0..1000).map(one).collect::<Vec<_>>())
+}
+
+/// A peer that does not read keeps the writer busy for ever, and what waits for it in memory. One that talks on meanwhile does not seem
+/// to be gone, and kept its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_peer_that_does_not_read_is_let_go() {
     let mut config = config();
     config.limits.max_connections = 1;
     config.limits.stall_timeout = Duration::from_millis(500);
-    let node = Node::with(config).await;
-    let mut stalled = BareWs::connect(&node).await;
-    let one = |id: u32| {
-        json!({"jsonrpc": "2.0", "id": id, "method": "eth_getCode",
-               "params": ["0x4200000000000000000000000000000000000015", "latest"]})
-    };
-    let batch = json!((0..1000).map(one).collect::<Vec<_>>());
-    for _ in 0..10 {
-        stalled.say(&batch).await;
-    }
-    let url = format!("ws://{}", node.handle.ws_address().unwrap());
-    let again = async {
-        while jsonrpsee::ws_client::WsClientBuilder::default().build(&url).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    for talks in [false, true] {
+        let node = Node::with(config.clone()).await;
+        let mut stalled = BareWs::connect(&node).await;
+        for _ in 0..10 {
+            stalled.say(&much()).await;
         }
-    };
-    tokio::time::timeout(Duration::from_secs(60), again).await.expect("its place is free");
-    drop(stalled);
+        let talk = tokio::spawn(async move {
+            const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
+            while talks && stalled.0.write_all(&PONG).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            stalled
+        });
+        let url = format!("ws://{}", node.handle.ws_address().unwrap());
+        let again = async {
+            while jsonrpsee::ws_client::WsClientBuilder::default().build(&url).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, again).await.expect("its place is free");
+        drop(tokio::time::timeout(PATIENCE, talk).await.expect("nobody listens to it").unwrap());
+    }
+}
+
+fn over_http(body: &Value) -> Vec<u8> {
+    let body = body.to_string();
+    let length = body.len();
+    format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+/// Such a peer kept its answers in this node's memory for as long as it acknowledged what the system sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_http_peer_that_does_not_read_is_let_go() {
+    let mut config = config();
+    config.limits.stall_timeout = Duration::from_millis(500);
+    let node = Node::with(config).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut deaf = socket.connect(node.handle.http_address().unwrap()).await.unwrap();
+    let ask = over_http(&much());
+    let asking = async { while deaf.write_all(&ask).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, asking).await.expect("the connection is closed");
+    assert_eq!(node.ask("eth_chainId", rpc_params![]).await, "0x27613");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_idle_or_read_from_slowly_is_kept() {
+    let mut config = config();
+    config.limits.stall_timeout = Duration::from_millis(500);
+    let node = Node::with(config).await;
+    let mut stream = TcpStream::connect(node.handle.http_address().unwrap()).await.unwrap();
+    let ask = over_http(&json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}));
+    for _ in 0..2 {
+        stream.write_all(&ask).await.unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with('}') {
+            answer.push(char::from(stream.read_u8().await.unwrap()));
+        }
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("0x27613"), "{answer}");
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+    // An answer of megabytes, of which something is taken every now and then.
+    let close = String::from_utf8(over_http(&much())).unwrap();
+    let close = close.replacen("Host:", "Connection: close\r\nHost:", 1);
+    stream.write_all(close.as_bytes()).await.unwrap();
+    let (mut answer, mut part, start) = (0, vec![0; 256 << 10], Instant::now());
+    loop {
+        match stream.read(&mut part).await.unwrap() {
+            0 => break,
+            more => answer += more,
+        }
+        if start.elapsed() < Duration::from_secs(3) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    assert!(answer > 1 << 20, "{answer}");
+}
+
+/// In HTTP/2 a peer holds answers back by opening no window for them, and no clock sees it.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_not_spoken() {
+    let node = Node::start().await;
+    let mut stream = TcpStream::connect(node.handle.http_address().unwrap()).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut answer = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    assert!(end.is_ok() && (answer.is_empty() || answer.starts_with(b"HTTP/1.1 4")), "{answer:?}");
 }

@@ -9,6 +9,7 @@ use axum::{
     routing::get,
 };
 use std::{
+    os::unix::fs::symlink,
     path::Path,
     sync::{
         Arc,
@@ -94,7 +95,7 @@ async fn folders_outside_the_roots_are_refused() {
     let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write(inside.path(), &wanted);
     write(outside.path(), &wanted);
-    std::os::unix::fs::symlink(outside.path(), inside.path().join("link")).unwrap();
+    symlink(outside.path(), inside.path().join("link")).unwrap();
     let files = FileRoots::Under(vec![inside.path().to_owned()]);
     let (fetcher, _cache) = fetcher(FetchPolicy { files, ..open_policy() });
     assert!(fetcher.fetch(&file_source(inside.path(), wanted.hash())).await.is_ok());
@@ -102,6 +103,57 @@ async fn folders_outside_the_roots_are_refused() {
         let error = fetcher.fetch(&file_source(&path, wanted.hash())).await.unwrap_err();
         assert!(matches!(error, AdapterError::Uri { .. }), "{error}");
     }
+}
+
+/// The folder alone had been looked at: a link in it led anywhere.
+#[tokio::test]
+async fn files_in_a_folder_do_not_lead_out_of_the_roots() {
+    let wanted = artifact(&AdapterSpec::new(1));
+    let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(outside.path(), &wanted);
+    let files = FileRoots::Under(vec![inside.path().join("absent"), inside.path().to_owned()]);
+    let (confined, _cache) = fetcher(FetchPolicy { files, ..open_policy() });
+    let (open, _cache) = fetcher(open_policy());
+    for linked in [CONFIG_FILE, TENSORS_FILE] {
+        let folder = inside.path().join(linked);
+        std::fs::create_dir(&folder).unwrap();
+        write(&folder, &wanted);
+        std::fs::remove_file(folder.join(linked)).unwrap();
+        symlink(outside.path().join(linked), folder.join(linked)).unwrap();
+        let error = confined.fetch(&file_source(&folder, wanted.hash())).await.unwrap_err();
+        assert!(matches!(error, AdapterError::Uri { .. }) && error.to_string().contains(linked), "{error}");
+        let uri = format!("file://{}", folder.join(linked).display());
+        let error = confined.fetch_file(&uri, 1 << 20).await.unwrap_err();
+        assert!(matches!(error, AdapterError::Uri { .. }), "{error}");
+        // Who confines nothing reads it as ever.
+        assert_eq!(open.fetch(&file_source(&folder, wanted.hash())).await, Ok(wanted.clone()));
+        assert!(open.fetch_file(&uri, 1 << 20).await.is_ok());
+    }
+}
+
+/// `snapshots/<commit>/<file>` is a link to `../../blobs/<hash>`.
+#[tokio::test]
+async fn a_folder_of_hugging_faces_cache_is_read() {
+    let wanted = artifact(&AdapterSpec::new(1));
+    let root = tempfile::tempdir().unwrap();
+    let model = root.path().join("hub/models--a--b");
+    let (blobs, snapshot) = (model.join("blobs"), model.join("snapshots/0123abcd"));
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::create_dir_all(&snapshot).unwrap();
+    write(&blobs, &wanted);
+    for (file, blob) in [(CONFIG_FILE, "1111"), (TENSORS_FILE, "2222")] {
+        std::fs::rename(blobs.join(file), blobs.join(blob)).unwrap();
+        symlink(Path::new("../../blobs").join(blob), snapshot.join(file)).unwrap();
+    }
+    let fetch = async |root: &Path| {
+        let files = FileRoots::Under(vec![root.to_owned()]);
+        let (fetcher, _cache) = fetcher(FetchPolicy { files, ..open_policy() });
+        fetcher.fetch(&file_source(&snapshot, wanted.hash())).await
+    };
+    assert_eq!(fetch(root.path()).await, Ok(wanted.clone()));
+    assert_eq!(fetch(&model).await, Ok(wanted.clone()));
+    let narrow = fetch(&snapshot).await.unwrap_err();
+    assert!(matches!(narrow, AdapterError::Uri { .. }), "its blobs are elsewhere: {narrow}");
 }
 
 #[tokio::test]

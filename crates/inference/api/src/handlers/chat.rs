@@ -1,9 +1,10 @@
 use crate::{
     error::{ApiError, Result},
     extract::Call,
+    order::Order,
     params,
     reply::{ChatFormat, Dress, stream, whole_chat},
-    service::{Api, Order},
+    service::Api,
     structured::{Asked, shape},
     text::TextModel,
     tools::Toolbox,

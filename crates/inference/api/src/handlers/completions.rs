@@ -2,9 +2,10 @@ use crate::{
     config::ApiConfig,
     error::{ApiError, Result},
     extract::Call,
+    order::Order,
     params,
     reply::{CompletionDress, CompletionFormat, stream, whole_completion},
-    service::{Api, Order},
+    service::Api,
     structured::shape,
     text::TextModel,
     types::{CompletionRequest, Prompt},
@@ -35,7 +36,8 @@ pub(crate) async fn completions(
     }
     let logprobs = body.logprobs.map(|top| u8::try_from(top).unwrap_or(u8::MAX));
     let model = api.compose(api.resolve(&body.model).await?, body.adapters.as_deref()).await?;
-    let prompts = prompts(api.text(), api.config(), body.prompt).await?;
+    let opening = body.add_special_tokens.unwrap_or(true);
+    let prompts = prompts(api.text(), api.config(), body.prompt, opening).await?;
     let order = Order {
         caller,
         model,
@@ -62,7 +64,13 @@ pub(crate) async fn completions(
     Ok(Json(whole_completion(job, &dress).await?).into_response())
 }
 
-pub(crate) async fn prompts(model: &TextModel, config: &ApiConfig, prompt: Prompt) -> Result<Vec<Vec<u32>>> {
+/// The prompts' tokens; those of texts with the model's opening one, if it has one and that is wanted.
+pub(crate) async fn prompts(
+    model: &TextModel,
+    config: &ApiConfig,
+    prompt: Prompt,
+    opening: bool,
+) -> Result<Vec<Vec<u32>>> {
     let texts = match prompt {
         Prompt::Tokens(tokens) => return Ok(vec![tokens]),
         Prompt::TokenLists(lists) => return bounded(lists, config),
@@ -71,7 +79,7 @@ pub(crate) async fn prompts(model: &TextModel, config: &ApiConfig, prompt: Promp
     };
     let mut prompts = Vec::with_capacity(texts.len());
     for text in texts {
-        prompts.push(model.encode(text, true).await?);
+        prompts.push(model.encode(text, opening).await?);
     }
     Ok(prompts)
 }

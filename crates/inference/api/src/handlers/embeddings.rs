@@ -1,12 +1,14 @@
 use crate::{
     error::{ApiError, Result},
     extract::Call,
+    keys::Tally,
     params,
     service::Api,
     types::{Embedding, EmbeddingsReply, EmbeddingsRequest, EmbeddingsUsage, Numbers},
 };
 use axum::{Json, extract::State};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::Value;
 
 /// `POST /v1/embeddings`
 pub(crate) async fn embeddings(
@@ -16,8 +18,12 @@ pub(crate) async fn embeddings(
     let EmbeddingsRequest { model, input, encoding_format, truncate_prompt_tokens, mut rest } = body;
     let embedder = api.embeddings.embedder(&model)?;
     // The model's own number is no change.
-    if rest.get("dimensions").and_then(serde_json::Value::as_u64) == Some(embedder.dimensions() as u64) {
+    if rest.get("dimensions").and_then(Value::as_u64) == Some(embedder.dimensions() as u64) {
         rest.remove("dimensions");
+    }
+    // They are added in any case.
+    if rest.remove("add_special_tokens") == Some(Value::Bool(false)) {
+        return Err(ApiError::Unsupported("add_special_tokens".into()));
     }
     params::refuse_unknown(&rest)?;
     let pack = match encoding_format.as_deref() {
@@ -37,10 +43,10 @@ pub(crate) async fn embeddings(
     };
     let texts = api.embeddings.tokens(embedder, input, cut).await?;
     let tokens: u64 = texts.iter().map(|text| text.len() as u64).sum();
-    if let Some(key) = &caller.key {
-        key.tokens(tokens);
-    }
-    let all = tokio::time::timeout(api.config().request_timeout, api.embeddings.embed(embedder, texts))
+    let tally =
+        Tally::reserve(caller.key.as_ref(), tokens).map_err(|short| ApiError::short(short, tokens))?;
+    let embedding = api.embeddings.embed(embedder, texts, tally);
+    let all = tokio::time::timeout(api.config().request_timeout, embedding)
         .await
         .map_err(|_| ApiError::Unavailable("the embeddings took too long".into()))??;
     let embedding =

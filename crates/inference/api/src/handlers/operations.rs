@@ -36,9 +36,7 @@ pub(crate) async fn health(State(api): State<Api>) -> Response {
 /// `GET /metrics`, where the node serves them here as well.
 pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response> {
     let hook = api.parts.metrics.as_ref().ok_or(ApiError::NoEndpoint)?;
-    let base = api.parts.resolver.list().await.into_iter().next().map(|card| card.id).unwrap_or_default();
-    let text = hook() + &api.memory_metrics(&base);
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.shown(hook)).into_response())
 }
 
 /// `GET /version`

@@ -11,11 +11,15 @@ pub(crate) async fn tokenize(
     State(api): State<Api>,
     Call { body, .. }: Call<TokenizeRequest>,
 ) -> Result<Json<TokenizeReply>> {
+    check_model(&api, body.model.as_deref()).await?;
     let tokens = match (body.prompt, body.messages) {
         (Some(text), None) => api.text().encode(text, body.add_special_tokens.unwrap_or(true)).await?,
         (None, Some(messages)) => {
             if messages.len() > api.config().messages {
                 return Err(ApiError::invalid("messages", "too many messages"));
+            }
+            if body.add_special_tokens == Some(true) {
+                return Err(ApiError::Unsupported("add_special_tokens".into()));
             }
             let tools = body.tools.unwrap_or_default();
             api.text().encode_chat(&messages, &tools, body.add_generation_prompt.unwrap_or(true)).await?
@@ -26,14 +30,23 @@ pub(crate) async fn tokenize(
     Ok(Json(TokenizeReply { count: tokens.len(), max_model_len, tokens }))
 }
 
-/// `POST /detokenize`
+/// `POST /detokenize`: whatever the tokens stand for, control tokens too.
 pub(crate) async fn detokenize(
     State(api): State<Api>,
     Call { body, .. }: Call<DetokenizeRequest>,
 ) -> Result<Json<DetokenizeReply>> {
-    let tokenizer = api.text().tokenizer();
-    if let Some(token) = body.tokens.iter().find(|token| tokenizer.token_bytes(**token).is_none()) {
+    check_model(&api, body.model.as_deref()).await?;
+    let vocab = api.text().tokenizer().vocab();
+    if let Some(token) = body.tokens.iter().find(|token| **token as usize >= vocab) {
         return Err(ApiError::invalid("tokens", format!("token {token} is not in the vocabulary")));
     }
-    Ok(Json(DetokenizeReply { prompt: tokenizer.decode(&body.tokens) }))
+    Ok(Json(DetokenizeReply { prompt: api.text().decode(&body.tokens) }))
+}
+
+/// All models have the same tokens, but one that is not there is somebody's mistake.
+async fn check_model(api: &Api, name: Option<&str>) -> Result<()> {
+    match name {
+        Some(name) => api.resolve(name).await.map(drop),
+        None => Ok(()),
+    }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    service::Job,
+    order::Job,
     text::TextModel,
     tools::Toolbox,
     types::{

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    service::{Answer, Job},
+    order::{Answer, Job},
     text::TextModel,
     types::{CompletionChoice, CompletionLogprobs, CompletionReply, Receipt, Usage},
 };

@@ -7,7 +7,7 @@ use super::{Format, Part};
 use crate::{
     error::ApiError,
     metrics,
-    service::{Answer, Job},
+    order::{Answer, Job},
     types::{Receipt, Usage},
 };
 use axum::response::{
@@ -98,7 +98,7 @@ impl Feed {
             };
             match event {
                 Some(Event::Token(event)) => {
-                    self.answer.tally.token();
+                    self.answer.tally.count(1);
                     self.say(Part::Token { index, event: &event, offset }).await;
                     offset += event.text.chars().count();
                 }

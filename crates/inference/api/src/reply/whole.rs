@@ -1,7 +1,7 @@
 use crate::{
     error::{ApiError, Result},
     metrics,
-    service::Answer,
+    order::Answer,
     types::{Receipt, Usage},
 };
 use futures::future::try_join_all;
@@ -40,7 +40,7 @@ async fn collect_one(answer: Answer) -> Result<Collected> {
     loop {
         match generation.next().await {
             Some(Event::Token(event)) => {
-                tally.token();
+                tally.count(1);
                 text.push_str(&event.text);
                 events.push(event);
             }

@@ -3,6 +3,7 @@
 use super::parser::CallParser;
 use crate::{
     error::{ApiError, Result},
+    fields::said,
     types::{Tool, ToolChoice},
 };
 use serde_json::{Value, json};
@@ -111,7 +112,7 @@ impl Toolbox {
 
 fn function(tool: &Value) -> Result<(String, Value)> {
     let tool: Tool = serde_json::from_value(tool.clone())
-        .map_err(|error| ApiError::invalid("tools", format!("a tool of another shape: {error}")))?;
+        .map_err(|error| ApiError::invalid("tools", format!("a tool of another shape: {}", said(&error))))?;
     if tool.kind != "function" {
         return Err(ApiError::invalid("tools", "only functions can be called"));
     }

@@ -77,7 +77,7 @@ impl ChatMessage {
 
 /// A message's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, or a list of parts that have a `type`")]
 pub enum Content {
     /// Text.
     Text(String),

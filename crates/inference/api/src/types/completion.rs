@@ -31,6 +31,9 @@ pub struct CompletionRequest {
     /// Repeat the prompt before the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo: Option<bool>,
+    /// Put the model's opening token before a prompt that is text; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_special_tokens: Option<bool>,
     /// Everything else; what would change the answer is refused.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -38,7 +41,7 @@ pub struct CompletionRequest {
 
 /// One prompt or several, as text or tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, token ids, or a list of either")]
 pub enum Prompt {
     /// A text.
     Text(String),

@@ -63,7 +63,7 @@ pub struct SamplingFields {
 
 /// One stop string or several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
 pub enum Stop {
     /// One.
     One(String),

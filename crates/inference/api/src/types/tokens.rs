@@ -5,7 +5,7 @@ use serde_json::Value;
 /// `POST /tokenize`: a text, or a conversation as the model would see it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenizeRequest {
-    /// Any model served; all share the base's tokenizer.
+    /// Any model served; all share the base's tokenizer, so it may be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The text.
@@ -17,7 +17,7 @@ pub struct TokenizeRequest {
     /// Functions that the model may call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<Value>>,
-    /// Put the model's opening token first, as `/v1/completions` does; true when absent.
+    /// Put the model's opening token before a text, as `/v1/completions` does; true when absent. A conversation's are its template's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add_special_tokens: Option<bool>,
     /// Open the assistant's turn, as `/v1/chat/completions` does; true when absent.
@@ -39,7 +39,7 @@ pub struct TokenizeReply {
 /// `POST /detokenize`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetokenizeRequest {
-    /// Any model served.
+    /// Any model served, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The ids.
@@ -49,6 +49,6 @@ pub struct DetokenizeRequest {
 /// Their text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetokenizeReply {
-    /// The text, control tokens left out.
+    /// The text, control tokens among it.
     pub prompt: String,
 }

@@ -26,7 +26,7 @@ pub struct Function {
 
 /// `tool_choice`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected `none`, `auto`, `required` or a function")]
 pub enum ToolChoice {
     /// `none`, `auto` or `required`.
     Mode(String),

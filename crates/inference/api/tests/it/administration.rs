@@ -3,8 +3,12 @@
 use crate::server::{BASE, Options, Server, adapter, publish};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use tributary_api::{ApiConfig, ApiKey};
 use tributary_testkit::{AdapterSpec, artifact};
+
+const COMPLETION: &str = "/v1/completions";
+const CHAT: &str = "/v1/chat/completions";
 
 fn body(model: &str) -> Value {
     json!({ "model": model, "prompt": "question", "max_tokens": 12, "temperature": 0, "ignore_eos": true })
@@ -30,14 +34,106 @@ async fn a_key_has_its_limits() {
     assert_eq!(ask("slow").await.status(), StatusCode::OK);
     assert_eq!(ask("slow").await.status(), StatusCode::OK);
     limited(ask("slow").await).await;
-    // Eight tokens of prompt and twelve of answer leave ten, and then too few.
-    assert_eq!(ask("few").await.status(), StatusCode::OK);
+    // Eight tokens of prompt and twelve of answer leave ten, which are too few.
     assert_eq!(ask("few").await.status(), StatusCode::OK);
     limited(ask("few").await).await;
     for _ in 0..4 {
         assert_eq!(ask("free").await.status(), StatusCode::OK);
     }
     assert_eq!(ask("unknown").await.status(), StatusCode::UNAUTHORIZED);
+}
+
+/// A server with one key of so many tokens a minute.
+async fn limited_to(tokens: u32) -> Server {
+    let keys = ApiKey::parse_file(&format!("key tpm={tokens}")).unwrap();
+    let config = ApiConfig { api_keys: keys, ..ApiConfig::default() };
+    Server::start(Options { api: config, ..Options::default() }).await
+}
+
+async fn ask(server: &Server, path: &str, more: Value) -> Response {
+    let mut body = body(BASE);
+    if path == CHAT {
+        let prompt = body.as_object_mut().unwrap().remove("prompt");
+        body["messages"] = json!([{ "role": "user", "content": prompt }]);
+    }
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    server.post(path, &body).bearer_auth("key").send().await.unwrap()
+}
+
+/// What was in flight was once bounded by nothing.
+#[tokio::test]
+async fn tokens_of_requests_under_way_are_taken() {
+    let server = limited_to(1000).await;
+    let held = ask(&server, COMPLETION, json!({ "max_tokens": 900, "stream": true })).await;
+    assert_eq!(held.status(), StatusCode::OK);
+    let second = async || ask(&server, COMPLETION, json!({ "max_tokens": 200 })).await;
+    let refused = second().await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let seconds: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=7).contains(&seconds), "{seconds}");
+    // Who goes away gives back what was not answered: nobody waits for those seconds.
+    drop(held);
+    let start = Instant::now();
+    while second().await.status() != StatusCode::OK {
+        assert!(start.elapsed() < Duration::from_secs(4));
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_set_aside_and_not_used_is_given_back() {
+    let server = limited_to(1000).await;
+    // Each sets more aside than half of the minute.
+    for _ in 0..4 {
+        let stop = json!({ "max_tokens": 800, "logit_bias": { "258": 100 }, "ignore_eos": false });
+        assert_eq!(ask(&server, COMPLETION, stop).await.status(), StatusCode::OK);
+    }
+    // Nor does it cost any to be refused later.
+    for _ in 0..3 {
+        let refused = json!({ "max_tokens": 800, "guided_regex": "(" });
+        assert_eq!(ask(&server, COMPLETION, refused).await.status(), StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(ask(&server, COMPLETION, json!({ "max_tokens": 800 })).await.status(), StatusCode::OK);
+    assert_eq!(
+        ask(&server, COMPLETION, json!({ "max_tokens": 800 })).await.status(),
+        StatusCode::TOO_MANY_REQUESTS
+    );
+}
+
+/// Every answer once counted its prompt again.
+#[tokio::test]
+async fn a_prompt_counts_once_however_many_answers_there_are() {
+    let server = limited_to(100).await;
+    // 8 of prompt, 3 answers of 12: 44, twice.
+    for _ in 0..2 {
+        assert_eq!(ask(&server, COMPLETION, json!({ "n": 3 })).await.status(), StatusCode::OK);
+    }
+    assert_eq!(ask(&server, COMPLETION, json!({ "n": 3 })).await.status(), StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// To wait for a minute that has more tokens than others is to wait for ever.
+#[tokio::test]
+async fn what_no_minute_has_room_for_is_refused_for_good() {
+    let server = limited_to(40).await;
+    for (more, param) in [
+        (json!({ "max_tokens": 33 }), json!("max_tokens")),
+        (json!({ "n": 3 }), json!("max_tokens")),
+        (json!({ "prompt": "x".repeat(41) }), Value::Null),
+    ] {
+        let response = ask(&server, COMPLETION, more.clone()).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{more}");
+        assert!(!response.headers().contains_key("retry-after"));
+        let error = response.json::<Value>().await.unwrap()["error"].clone();
+        assert_eq!(error["param"], param, "{error}");
+        assert!(error["message"].as_str().unwrap().contains("40 a minute"), "{error}");
+    }
+    assert_eq!(ask(&server, COMPLETION, json!({ "max_tokens": 32 })).await.status(), StatusCode::OK);
+    // Where none is named, the answer is no longer than the minute has room for.
+    let server = limited_to(100).await;
+    let reply = ask(&server, CHAT, json!({ "max_tokens": null })).await;
+    assert_eq!(reply.status(), StatusCode::OK);
+    let usage = reply.json::<Value>().await.unwrap()["usage"].clone();
+    assert_eq!(usage["total_tokens"], 100, "{usage}");
 }
 
 #[tokio::test]
@@ -110,7 +206,11 @@ async fn an_administrator_loads_and_unloads_adapters() {
     assert_eq!(unload("poet").await.0, 200);
     assert_eq!(server.post("/v1/completions", &body("poet")).send().await.unwrap().status(), 404);
     assert_eq!(text(&server, body("other")).await, second);
-    assert_eq!((unload("poet").await.0, unload("fixed").await.0), (404, 404));
+    for gone in ["poet", "fixed"] {
+        let (status, reply) = unload(gone).await;
+        let error = serde_json::from_str::<Value>(&reply).unwrap()["error"].clone();
+        assert_eq!((status, &error["param"]), (404, &json!("lora_name")), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -118,7 +218,11 @@ async fn what_is_no_adapter_is_not_loaded_and_nobody_else_may() {
     let (server, folder) = (administrated().await, tempfile::tempdir().unwrap());
     let broken = folder.path().join("broken");
     publish(&broken, &artifact(&AdapterSpec::new(1).config("modules_to_save", json!(["lm_head"]))));
+    let odd = folder.path().join("odd");
+    publish(&odd, &adapter(1));
+    std::fs::write(odd.join("adapter_config.json"), "[]").unwrap();
     for (name, path, field) in [
+        ("a", odd.to_str().unwrap(), "lora_path"),
         ("a", broken.to_str().unwrap(), "lora_path"),
         ("a", "/nowhere", "lora_path"),
         ("a", folder.path().to_str().unwrap(), "lora_path"),
@@ -131,9 +235,11 @@ async fn what_is_no_adapter_is_not_loaded_and_nobody_else_may() {
         let (status, reply) = admin(&server, "/v1/load_lora_adapter", body).await;
         let reply: Value = serde_json::from_str(&reply).unwrap();
         assert_eq!((status, reply["error"]["param"].as_str()), (400, Some(field)), "{reply}");
+        assert!(!reply["error"]["message"].as_str().unwrap().contains("struct"), "{reply}");
     }
-    let (status, _) = admin(&server, "/v1/load_lora_adapter", json!({ "lora_name": "a" })).await;
-    assert_eq!(status, 400);
+    let (status, reply) = admin(&server, "/v1/load_lora_adapter", json!({ "lora_name": "a" })).await;
+    let reply: Value = serde_json::from_str(&reply).unwrap();
+    assert_eq!((status, &reply["error"]["param"]), (400, &json!("lora_path")));
     let body = json!({ "lora_name": "a", "lora_path": "/x" });
     for path in ["/v1/load_lora_adapter", "/v1/unload_lora_adapter"] {
         let stranger = server.post(path, &body).bearer_auth("toor").send().await.unwrap();

@@ -1,6 +1,6 @@
 //! `/v1/completions`, and the tokens beneath it.
 
-use crate::server::{BASE, Server};
+use crate::server::{BASE, Options, Server};
 use serde_json::{Value, json};
 use tributary_api::types::CompletionReply;
 
@@ -84,6 +84,68 @@ async fn tokens_are_counted_as_they_are_charged() {
     assert_eq!(text, json!({ "prompt": "héllo €" }));
     let reply = server.ok(PATH, json!({ "model": BASE, "prompt": tokens["tokens"], "max_tokens": 1 })).await;
     assert_eq!(reply["usage"]["prompt_tokens"], tokens["count"]);
+}
+
+/// Control tokens were once left out of the text, so that encoding it gave others.
+#[tokio::test]
+async fn control_tokens_come_back_as_they_went() {
+    let server = Server::plain().await;
+    let prompt = "<|im_start|>user\nhé<|im_end|>";
+    let tokens = server.ok("/tokenize", json!({ "prompt": prompt })).await["tokens"].clone();
+    assert_eq!((&tokens[0], &tokens[9]), (&json!(257), &json!(258)));
+    let text = server.ok("/detokenize", json!({ "tokens": tokens })).await;
+    assert_eq!(text, json!({ "prompt": prompt }));
+    let last = server.ok("/detokenize", json!({ "tokens": [259] })).await;
+    assert_eq!(last, json!({ "prompt": "<|pad|>" }));
+}
+
+#[tokio::test]
+async fn tokens_are_those_of_a_model_that_is_there() {
+    let server = Server::plain().await;
+    for (path, body) in [("/tokenize", json!({ "prompt": "x" })), ("/detokenize", json!({ "tokens": [97] }))]
+    {
+        for (model, status) in
+            [(json!(BASE), 200), (Value::Null, 200), (json!("nobody"), 404), (json!(""), 400)]
+        {
+            let mut body = body.clone();
+            body["model"] = model;
+            let response = server.post(path, &body).send().await.unwrap();
+            assert_eq!(response.status(), status, "{path} {body}");
+            if status != 200 {
+                let error = response.json::<Value>().await.unwrap()["error"].clone();
+                assert_eq!(error["param"], "model", "{error}");
+            }
+        }
+    }
+}
+
+/// The field was once ignored.
+#[tokio::test]
+async fn a_text_is_opened_unless_that_is_turned_off() {
+    let server = Server::start(Options { opens: true, ..Options::default() }).await;
+    let count = async |prompt: Value, more: Value| {
+        let mut body = json!({ "model": BASE, "prompt": prompt, "max_tokens": 1 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let reply = server.ok(PATH, body.clone()).await;
+        let text = prompt.is_string().then(|| server.ok("/tokenize", body));
+        let counted = match text {
+            Some(counting) => counting.await["count"].clone(),
+            None => reply["usage"]["prompt_tokens"].clone(),
+        };
+        assert_eq!(reply["usage"]["prompt_tokens"], counted);
+        counted.as_u64().unwrap()
+    };
+    let (on, off) = (json!({ "add_special_tokens": true }), json!({ "add_special_tokens": false }));
+    assert_eq!(count(json!("ab"), json!({})).await, 3);
+    assert_eq!((count(json!("ab"), on.clone()).await, count(json!("ab"), off.clone()).await), (3, 2));
+    assert_eq!((count(json!([97, 98]), on).await, count(json!(["ab", "c"]), off).await), (2, 3));
+    // A conversation has what its template gives it.
+    let chat = json!({ "model": BASE, "messages": [{ "role": "user", "content": "x" }], "add_special_tokens": true });
+    for path in ["/v1/chat/completions", "/tokenize"] {
+        let response = server.post(path, &chat).send().await.unwrap();
+        assert_eq!(response.status(), 400, "{path}");
+        assert_eq!(response.json::<Value>().await.unwrap()["error"]["param"], "add_special_tokens");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use tributary_api::ApiConfig;
 
 const HALF: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\nX-Rest: ";
 const WHOLE: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
+const MODELS: &[u8] = b"GET /v1/models HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 async fn connect(server: &Server, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
@@ -47,11 +48,34 @@ async fn more_connections_than_places_wait() {
     let server = patient_for(Duration::from_secs(2), 2).await;
     let (_one, _two) = (connect(&server, HALF).await, connect(&server, HALF).await);
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let mut third = connect(&server, WHOLE).await;
+    let mut third = connect(&server, MODELS).await;
     let mut byte = [0];
     let early = timeout(Duration::from_millis(500), third.read(&mut byte)).await;
     assert!(early.is_err(), "no place is free");
     assert!(rest(third).await.contains("200 OK"));
+}
+
+/// A full node once looked like a dead one.
+#[tokio::test]
+async fn a_full_node_is_seen_to_live() {
+    let server = patient_for(Duration::from_secs(60), 1).await;
+    let held = connect(&server, HALF).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // More than there are places at the door, and none that is kept.
+    for _ in 0..40 {
+        let answer = rest(connect(&server, WHOLE).await).await;
+        assert!(answer.contains("200 OK") && answer.contains("connection: close"), "{answer}");
+    }
+    let waiting: Vec<TcpStream> = futures::future::join_all((0..64).map(|_| connect(&server, MODELS))).await;
+    // Silence at the door ends soon, whatever time others have.
+    let silent = futures::future::join_all((0..20).map(|_| connect(&server, b""))).await;
+    assert!(rest(connect(&server, WHOLE).await).await.contains("200 OK"));
+    let late = rest(connect(&server, MODELS).await).await;
+    assert!(late.contains("503 Service Unavailable") && late.contains("retry-after: 1"), "{late}");
+    drop((held, silent));
+    for stream in waiting {
+        assert!(rest(stream).await.contains("200 OK"));
+    }
 }
 
 /// Two clients that asked for much and read nothing once kept everybody out for as long as they liked.
@@ -71,6 +95,6 @@ async fn who_reads_nothing_is_hung_up_on() {
             break;
         }
     }
-    let next = rest(connect(&server, b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await);
+    let next = rest(connect(&server, MODELS).await);
     assert!(next.await.contains("200 OK"), "the place is free again");
 }

@@ -4,7 +4,7 @@ use crate::server::{BASE, Options, Server};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tributary_api::types::EmbeddingsReply;
+use tributary_api::{ApiConfig, ApiKey, types::EmbeddingsReply};
 use tributary_embed::Embedder;
 use tributary_testkit::{BERT_HIDDEN, TinyBert};
 
@@ -78,6 +78,7 @@ async fn what_cannot_be_embedded_is_named() {
         (json!({ "truncate_prompt_tokens": 0 }), "truncate_prompt_tokens"),
         (json!({ "truncate_prompt_tokens": -5 }), "truncate_prompt_tokens"),
         (json!({ "never_heard_of": 1 }), "never_heard_of"),
+        (json!({ "add_special_tokens": false }), "add_special_tokens"),
     ] {
         let mut body = json!({ "model": MODEL, "input": "sea" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -91,9 +92,31 @@ async fn what_cannot_be_embedded_is_named() {
         let body = json!({ "model": model, "input": "sea" });
         assert_eq!(server.post(PATH, &body).send().await.unwrap().status(), 404);
     }
+}
+
+/// It once read as if only the model's name were wrong.
+#[tokio::test]
+async fn a_node_without_embeddings_says_so() {
     let without = Server::plain().await;
-    assert_eq!(
-        without.post(PATH, &json!({ "model": MODEL, "input": "sea" })).send().await.unwrap().status(),
-        404
-    );
+    let response = without.post(PATH, &json!({ "model": MODEL, "input": "sea" })).send().await.unwrap();
+    assert_eq!(response.status(), 404);
+    let error = response.json::<Value>().await.unwrap()["error"].clone();
+    assert_eq!((&error["code"], &error["param"]), (&json!("no_embeddings"), &Value::Null));
+    assert!(error["message"].as_str().unwrap().contains("--embeddings"), "{error}");
+}
+
+#[tokio::test]
+async fn a_keys_tokens_bound_embeddings_too() {
+    let folder = TinyBert::new(4).unwrap().folder;
+    let embedder = Some((MODEL.to_owned(), Arc::new(Embedder::open(folder.path()).unwrap())));
+    let config = ApiConfig { api_keys: ApiKey::parse_file("few tpm=10").unwrap(), ..ApiConfig::default() };
+    let server = Server::start(Options { api: config, embedder, ..Options::default() }).await;
+    let ask = async |input: Value| {
+        let body = json!({ "model": MODEL, "input": input, "truncate_prompt_tokens": 7 });
+        server.post(PATH, &body).bearer_auth("few").send().await.unwrap().status().as_u16()
+    };
+    // Four tokens each. What was refused costs nothing.
+    let three = json!(["the river", "the river", "the river"]);
+    assert_eq!((ask(three).await, ask(json!("the river")).await), (400, 200));
+    assert_eq!((ask(json!("the river")).await, ask(json!("the river")).await), (200, 429));
 }

@@ -104,4 +104,11 @@ async fn adapters_in_memory_are_told_of() {
         assert!(lines[0].contains(part), "{}", lines[0]);
     }
     assert!(!lines[0].contains("rank=\"0\""), "{}", lines[0]);
+    let text = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+    let named = |line: &&str| line.starts_with("vllm:") || line.starts_with("tributary:");
+    let series: Vec<&str> = text.lines().filter(named).collect();
+    assert!(series.len() >= 5, "{text}");
+    for line in series {
+        assert_eq!(line.matches("model_name=\"tiny\"").count(), 1, "{line}");
+    }
 }

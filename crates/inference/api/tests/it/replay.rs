@@ -128,6 +128,10 @@ async fn what_is_no_request_is_said_so() {
         fault(r#"{"model": "m", "prompt": "a", "never_heard_of": 1}"#, 0).await,
         ApiError::Unsupported(_)
     ));
+    // As many as an operator may allow.
+    let many = json!({"model": "m", "prompt": vec!["a"; 20], "n": 2}).to_string();
+    assert_eq!(replay(&text, 100, many.as_bytes(), 39).await.unwrap().request.sampling.choice, 39);
+    assert!(matches!(fault(&many, 40).await, ApiError::Invalid { .. }));
     let long = json!({"model": "m", "prompt": "x".repeat(100)}).to_string();
     assert!(matches!(fault(&long, 0).await, ApiError::TooLong(_)));
 }

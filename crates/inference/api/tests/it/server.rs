@@ -9,7 +9,7 @@ use tributary_adapters::{
     Artifact, CONFIG_FILE, FetchPolicy, Fetcher, FileRoots, Geometry, ResidencyConfig, Source, TENSORS_FILE,
 };
 use tributary_api::{
-    Api, ApiConfig, ApiParts, FreeGate, Gate, StaticResolver, TextModel, serve, types::ModelCard,
+    Api, ApiConfig, ApiParts, FreeGate, Gate, MetricsHook, StaticResolver, TextModel, serve, types::ModelCard,
 };
 use tributary_cpu::CpuBackend;
 use tributary_embed::Embedder;
@@ -28,6 +28,8 @@ pub(crate) struct Options {
     /// Time the model takes to load.
     pub(crate) loading: Duration,
     pub(crate) metrics: bool,
+    /// Whether the model has a token that opens texts.
+    pub(crate) opens: bool,
     pub(crate) embedder: Option<(String, Arc<Embedder>)>,
 }
 
@@ -40,6 +42,7 @@ impl Default for Options {
             adapters: Vec::new(),
             loading: Duration::ZERO,
             metrics: false,
+            opens: false,
             embedder: None,
         }
     }
@@ -70,6 +73,9 @@ impl Server {
     /// As soon as it listens.
     pub(crate) async fn loading(options: Options) -> Self {
         let folders = [model_folder(7).unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        if options.opens {
+            open_texts(folders[0].path());
+        }
         let model = Model::open(folders[0].path()).unwrap();
         let engine = engine(folders[0].path(), &model, &options);
         let policy = FetchPolicy { files: FileRoots::Any, private_hosts: true, ..FetchPolicy::default() };
@@ -80,7 +86,7 @@ impl Server {
         for (name, artifact) in &options.adapters {
             resolver = resolver.with_adapter(*name, publish(&folders[1].path().join(name), artifact));
         }
-        let hook: tributary_api::MetricsHook = Arc::new(|| "up 1\n".to_owned());
+        let hook = MetricsHook { model: BASE.into(), render: Arc::new(|| "up 1\n".to_owned()) };
         let api = Api::new(ApiParts {
             engine: engine.clone(),
             store: store.clone(),
@@ -158,6 +164,18 @@ pub(crate) fn publish(folder: &Path, artifact: &Artifact) -> Source {
     std::fs::write(folder.join(CONFIG_FILE), artifact.config()).unwrap();
     std::fs::write(folder.join(TENSORS_FILE), artifact.tensors()).unwrap();
     Source { hash: artifact.hash(), uri: format!("file://{}", folder.display()) }
+}
+
+/// Gives a model a token that opens texts.
+fn open_texts(folder: &Path) {
+    for (file, field, value) in
+        [("config.json", "bos_token_id", json!(256)), ("tokenizer_config.json", "add_bos_token", json!(true))]
+    {
+        let path = folder.join(file);
+        let mut settings: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        settings[field] = value;
+        std::fs::write(path, settings.to_string()).unwrap();
+    }
 }
 
 pub(crate) fn adapter(seed: u64) -> Artifact {

@@ -10,7 +10,7 @@ mod step;
 mod weights;
 
 use crate::{
-    CpuError, Path,
+    Affinity, CpuError, Path,
     blocks::BLOCK,
     float_mode,
     kernels::Kernels,
@@ -34,10 +34,12 @@ use tributary_weights::{Config, Hashes, Weights};
 pub(crate) use weights::PackedWeights;
 
 /// How much of the machine to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Threads, the engine's own included.
     pub threads: usize,
+    /// Which CPUs they run on.
+    pub affinity: Affinity,
     /// A path to use instead of the fastest one.
     pub path: Option<Path>,
     /// Positions the cache holds over all sequences. Memory is taken as they are first used.
@@ -53,7 +55,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, path: None, cache_tokens: 32_768, context: 8_192, step_tokens: 512, rows: 64 }
+        Self {
+            threads,
+            affinity: Affinity::System,
+            path: None,
+            cache_tokens: 32_768,
+            context: 8_192,
+            step_tokens: 512,
+            rows: 64,
+        }
     }
 }
 
@@ -128,7 +138,7 @@ impl CpuBackend {
         let weights = PackedWeights::new(weights, packed.as_ref())?;
         let memory = (cache.page_bytes(), weights.memory());
         let limits = limits(&config, options, context, pages, memory)?;
-        let pool = Pool::new(options.threads)?;
+        let pool = Pool::new(options.threads, &options.affinity)?;
         let workspace = Workspace::new(&config, limits.step_tokens as usize, pool.threads());
         let geometry = geometry(&config);
         let kept =
@@ -136,7 +146,7 @@ impl CpuBackend {
         let kept = kept.transpose()?.map(Arc::new);
         let model = Model { weights: Arc::new(weights), config, table, kernels, geometry };
         let name = format!("cpu-{}", kernels.path());
-        tracing::info!(backend = %name, threads = pool.threads(), profile = %identity.profile, "inference backend ready");
+        tracing::info!(backend = %name, threads = pool.threads(), cpus = %options.affinity, profile = %identity.profile, "inference backend ready");
         let owners = vec![0; cache.pages()];
         Ok(Self { name, limits, identity, model, cache, pool, workspace, owners, kept, health: Health::Ok })
     }

@@ -143,8 +143,15 @@ pub(crate) fn dora(config: &Config, seed: u64, rank: u32, projections: &[Project
 pub(crate) const HASHES: Hashes = Hashes { weights: B256::ZERO, tokenizer: B256::ZERO };
 
 pub(crate) fn backend(config: &Config, weights: &Weights, path: Path, threads: usize) -> CpuBackend {
-    let options =
-        Options { threads, path: Some(path), cache_tokens: 4096, context: 256, step_tokens: 256, rows: 32 };
+    let options = Options {
+        threads,
+        path: Some(path),
+        cache_tokens: 4096,
+        context: 256,
+        step_tokens: 256,
+        rows: 32,
+        ..Options::default()
+    };
     CpuBackend::new(config.clone(), weights.clone(), &HASHES, &options).unwrap()
 }
 

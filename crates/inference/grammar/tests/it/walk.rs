@@ -45,7 +45,11 @@ pub(crate) fn walk(shape: &Shape, seed: u64, most: usize) -> Option<String> {
 
 /// Whether a text is one that the grammar allows, whole.
 pub(crate) fn accepts(shape: &Shape, text: &str) -> bool {
-    let mut grammar = start(shape).unwrap();
+    allows(start(shape).unwrap(), text)
+}
+
+/// The same of a grammar at its beginning.
+pub(crate) fn allows(mut grammar: Box<dyn TokenConstraint>, text: &str) -> bool {
     let mut mask = TokenMask::default();
     let tokens = TOKENIZER.encode(text).unwrap();
     for (at, token) in tokens.iter().enumerate() {
