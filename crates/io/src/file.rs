@@ -1,14 +1,15 @@
-//! Files that somebody else chose. They are opened first and looked at then, so that what was looked at is what is read.
+//! Files that somebody else chose. They are looked at, opened, and looked at again, so that what was looked at is what is read. The first
+//! look is for what must not even be opened: a device that acts on it, a pipe whose writer is let go by it.
 
 use rustix::{
     fs::{Mode, OFlags, open, openat},
     io::retry_on_intr,
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// A pipe that nobody writes to is opened all the same, a terminal does not become this process's.
@@ -44,17 +45,32 @@ pub enum FileError {
 
 /// All of a regular file that has `limit` bytes at most. Links are followed.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    refuse_irregular(path)?;
     let file = retry_on_intr(|| open(path, READ, Mode::empty())).map_err(io::Error::from)?;
     read_opened(file, limit)
 }
 
 /// [`read`] of a file beneath a folder. Links are followed where they lead to something beneath it, too.
 pub fn read_beneath(root: &Path, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let path = path.canonicalize()?;
     let outside = || FileError::Outside(root.to_owned());
-    let root = root.canonicalize().map_err(|_| outside())?;
-    let inside = path.strip_prefix(&root).map_err(|_| outside())?;
-    read_opened(open_beneath(&root, inside)?, limit)
+    let real_root = root.canonicalize().map_err(|_| outside())?;
+    let path =
+        path.canonicalize().map_err(|error| match is_below(path, root) || is_below(path, &real_root) {
+            true => FileError::Io(error),
+            false => outside(),
+        })?;
+    let inside = path.strip_prefix(&real_root).map_err(|_| outside())?;
+    refuse_irregular(&path)?;
+    read_opened(open_beneath(&real_root, inside)?, limit)
+}
+
+/// Whether a path that leads nowhere says by its names alone that it is beneath a folder: of others it is not told what is there.
+fn is_below(path: &Path, root: &Path) -> bool {
+    path.starts_with(root) && !path.components().any(|part| part == Component::ParentDir)
+}
+
+fn refuse_irregular(path: &Path) -> Result<(), FileError> {
+    if fs::metadata(path)?.is_file() { Ok(()) } else { Err(FileError::Irregular) }
 }
 
 /// Goes down from the root name by name. A path that has been resolved goes through no links, unless it was changed since.
@@ -94,7 +110,6 @@ fn read_opened(file: OwnedFd, limit: u64) -> Result<Vec<u8>, FileError> {
 mod tests {
     use super::*;
     use std::{
-        fs,
         os::unix::fs::symlink,
         process::Command,
         sync::{
@@ -173,6 +188,12 @@ mod tests {
         let file = elsewhere.path().join("file");
         assert!(matches!(read_beneath(root.path(), &file, 9), Err(FileError::Outside(_))));
         assert!(matches!(read_beneath(&at("absent"), &file, 9), Err(FileError::Outside(_))));
+        // What there is elsewhere is nobody's business.
+        let absent = read_beneath(root.path(), &elsewhere.path().join("absent"), 9);
+        assert!(matches!(absent, Err(FileError::Outside(_))), "{absent:?}");
+        let absent = read_beneath(root.path(), &at("../absent"), 9);
+        assert!(matches!(absent, Err(FileError::Outside(_))), "{absent:?}");
+        assert!(matches!(read_beneath(root.path(), &at("absent"), 9), Err(FileError::Io(_))));
         assert!(matches!(read_beneath(root.path(), root.path(), 9), Err(FileError::Irregular)));
         pipe(&at("pipe"));
         let piped = at_once(|| read_beneath(root.path(), &at("pipe"), 9));

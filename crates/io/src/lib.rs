@@ -5,6 +5,6 @@ mod accept;
 mod file;
 mod unread;
 
-pub use accept::accept;
+pub use accept::{accept, expect_reading};
 pub use file::{FileError, read, read_beneath};
 pub use unread::Unread;

@@ -104,12 +104,12 @@ pub(crate) struct InferenceArgs {
     #[arg(long = "inference.gpu-adapter-memory", default_value_t = 2048)]
     pub(crate) gpu_adapter_memory: u64,
 
-    /// Threads that compute; 0: as many as there are cores.
+    /// Threads that compute; 0: as many as `--inference.cpus` names, or as there are CPUs.
     #[arg(long = "inference.threads", default_value_t = 0)]
     pub(crate) threads: usize,
 
-    /// CPUs that they keep to: numbers and ranges, as `0-3,8`, a thread on each; `cores`, one on each core, which helps where two CPUs are one core's; `none`: as the
-    /// system sees fit.
+    /// CPUs that they keep to: numbers and ranges, as `0-3,8`, a thread on each; `cores`, one on each core, which helps where two CPUs are one core's;
+    /// `none`: as the system sees fit.
     #[arg(long = "inference.cpus", value_name = "CPUS", default_value_t = Affinity::System)]
     pub(crate) cpus: Affinity,
 

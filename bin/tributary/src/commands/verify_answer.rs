@@ -140,8 +140,8 @@ impl VerifyAnswerCommand {
             claim.request.stop.max_tokens = max;
         } else if let Some(name) = missing {
             bail!(
-                "the answer is of the adapter `{name}`, which has not been given: it is not on chain, so its name is all that is known of it. Name its \
-                 folder with --adapter (or the base model's file with --model, if `{name}` is what the node calls that)"
+                "the answer is of the adapter `{name}`, which has not been given: the reply says that it is not on chain, so its name is all that is known \
+                 of it. Name its folder with --adapter (or the base model's file with --model, if `{name}` is what the node calls that)"
             );
         }
         let tokens = claim.output.len();
@@ -238,7 +238,7 @@ impl VerifyAnswerCommand {
         artifacts.into_iter().zip(weights).map(part).collect()
     }
 
-    /// The adapter of an answer, by name, if it was neither given nor is on chain: somebody loaded it into the node that answered.
+    /// The adapter of an answer, by name, if it was neither given nor is said to be on chain: somebody loaded it into the node that answered.
     fn missing_adapter(&self, asked: &Replay, said: &Said, base: &[String]) -> Option<String> {
         let on_chain = said.adapter_id.get() != 0 || said.model_id.is_some_and(|id| id.get() != 0);
         let given = !self.adapters.is_empty() || !asked.adapters.is_empty();

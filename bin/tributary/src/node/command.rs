@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::Args;
 use eyre::{Report, Result, ensure};
-use tracing::info;
+use tracing::{info, warn};
 use tributary_rpc::{NoWorker, TributaryApi};
 
 use super::{
@@ -149,7 +149,9 @@ impl NodeCommand {
         if let Some(worker) = worker {
             worker.stop(DRAIN).await;
         }
-        servers.stop().await;
+        if tokio::time::timeout(DRAIN, servers.stop()).await.is_err() {
+            warn!(target: "tributary", "Requests are still under way: they are cut off");
+        }
         outcome.and(chain.close())
     }
 }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
 };
 
-use eyre::{Result, ensure};
+use eyre::{Result, bail, ensure};
 use tracing::warn;
 use tributary_da::DaChoice;
 
@@ -39,18 +39,40 @@ impl NodeCommand {
         self
     }
 
-    /// A dev node shows metrics without having been asked to: where another node does so on the usual port already, on a free one.
+    /// A dev node shows metrics without having been asked to: where another node does so on the usual port already, or this one listens
+    /// there for something else, on a free one.
     pub(super) fn yield_port_of_metrics(&mut self) {
         let asked = self.given.contains("metrics");
-        if let Some(socket) = self.metrics.metrics.as_mut().filter(|socket| !asked && is_taken(**socket)) {
-            warn!(target: "tributary", usual = %socket, "Another process has the usual port of metrics: taking a free one (--metrics names one)");
+        let others = self.listens();
+        let is_wanted = |socket: &SocketAddr| {
+            others.iter().any(|(flag, other)| *flag != "metrics" && meet(*other, *socket))
+        };
+        let usual = self
+            .metrics
+            .metrics
+            .as_mut()
+            .filter(|socket| !asked && (is_taken(**socket) || is_wanted(socket)));
+        if let Some(socket) = usual {
+            warn!(target: "tributary", usual = %socket, "The usual port of metrics is taken: taking a free one (--metrics names one)");
             socket.set_port(0);
         }
     }
 
-    /// Every port that another process has, told at once and before anything is begun.
+    /// Every port that another process has, told at once and before anything is begun, and one that was named twice.
     pub(super) fn refuse_taken_ports(&self) -> Result<()> {
-        let taken = self.listens().into_iter().filter(|(_, address)| is_taken(*address));
+        let listens = self.listens();
+        for (at, (flag, address)) in listens.iter().enumerate() {
+            let twin = listens[..at].iter().find(|(other, there)| {
+                meet(*there, *address) && !([*other, *flag] == ["http.port", "ws.port"] && there == address)
+            });
+            if let Some((other, _)) = twin {
+                bail!(
+                    "--{other} and --{flag} both listen on port {}: choose another for one of them",
+                    address.port()
+                );
+            }
+        }
+        let taken = listens.into_iter().filter(|(_, address)| is_taken(*address));
         let taken: Vec<_> = taken.map(|(flag, address)| format!("{address} (--{flag})")).collect();
         ensure!(
             taken.is_empty(),
@@ -78,6 +100,12 @@ impl NodeCommand {
         let served = served.map(|(_, flag, address, port)| (flag, SocketAddr::from((address, port))));
         served.chain(metrics.metrics.map(|socket| ("metrics", socket))).collect()
     }
+}
+
+/// Whether two listeners want the same port of the same address, or of all.
+fn meet(one: SocketAddr, other: SocketAddr) -> bool {
+    let same = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && same
 }
 
 fn is_taken(address: SocketAddr) -> bool {
@@ -131,10 +159,24 @@ mod tests {
         assert_eq!(asked.metrics.metrics, Some(usual));
         assert!(asked.refuse_taken_ports().is_err());
         drop(listener);
-        let mut first = node("--dev");
-        first.metrics.metrics = Some(usual);
-        first.yield_port_of_metrics();
-        assert_eq!(first.metrics.metrics, Some(usual));
+        let mut own = node(&format!("--dev --http --http.port {}", usual.port()));
+        own.metrics.metrics = Some(usual);
+        own.yield_port_of_metrics();
+        assert_eq!(own.metrics.metrics.unwrap().port(), 0, "asked for by --http.port");
+    }
+
+    #[test]
+    fn a_port_that_was_named_twice_is_refused() {
+        let refused = |words: &str| node(words).refuse_taken_ports().unwrap_err().to_string();
+        let twice = refused("--dev --http --http.port 47 --api --api.port 47 --da.memstore-port 0");
+        assert!(twice.starts_with("--http.port and --api.port both listen on port 47"), "{twice}");
+        let all = refused("--dev --http --http.addr 0.0.0.0 --http.port 47 --ws --ws.port 47");
+        assert!(all.starts_with("--http.port and --ws.port both"), "{all}");
+        let (listener, address) = taken();
+        let both = format!("--dev --http --http.port {0} --ws --ws.port {0}", address.port());
+        let other = refused(&both);
+        assert!(other.starts_with("in use by another process"), "one port speaks both: {other}");
+        drop(listener);
     }
 
     #[test]

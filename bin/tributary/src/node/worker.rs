@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tracing::{info, warn};
 use tributary_adapters::{FetchPolicy, FileRoots, Memory, ResidencyConfig};
 use tributary_api::{ApiConfig, ApiKey, MetricsHook, TextModel};
-use tributary_cpu::{Affinity, CpuBackend, Options, page_size};
+use tributary_cpu::{Affinity, CpuBackend, CpuError, Options, page_size};
 use tributary_cuda::{CudaDevice, CudaError, Device, Options as GpuOptions, Starter};
 use tributary_da::{
     DaBackend, DaChoice, ProxyClient, ProxyConfig,
@@ -77,14 +77,14 @@ impl RunningWorker {
             move || backends(&args, path, model, memory)
         })
         .await?
-        .map_err(|error| eyre::eyre!("the model cannot be served: {error}"))?;
+        .map_err(|error| eyre::eyre!("the model cannot be served: {error:#}"))?;
         let engine = Engine::several(Some(Memory::new(memory)), engine_config(node), vocabulary, factories)?;
         let profile = engine
             .ready()
             .await
             .map_err(|error| match engine.status() {
                 Status::Failed(reason) => eyre::eyre!("the model cannot be served: {reason}"),
-                _ => eyre::eyre!("the model cannot be served: {error}"),
+                _ => eyre::eyre!("the model cannot be served: {error:#}"),
             })?
             .identity
             .profile;
@@ -190,9 +190,9 @@ fn backends(
     path: PathBuf,
     mut model: Model,
     memory: usize,
-) -> Result<Vec<BackendFactory>, CudaError> {
+) -> Result<Vec<BackendFactory>> {
     let starters = starters(args, &mut model)?;
-    let cpu = Arc::new(Mutex::new(Cpu::new(args, path, model, memory)));
+    let cpu = Arc::new(Mutex::new(Cpu::new(args, path, model, memory)?));
     let factory = |mut starter: Starter| {
         let cpu = Arc::clone(&cpu);
         Box::new(move || match starter.backend()? {
@@ -214,29 +214,37 @@ struct Cpu {
     loaded: Option<Model>,
     /// Whether GPUs served first: whoever looks at the node should see that they do no more.
     stands_in: bool,
+    has_served: bool,
 }
 
 impl Cpu {
-    fn new(args: &InferenceArgs, path: PathBuf, model: Model, memory: usize) -> Self {
+    fn new(args: &InferenceArgs, path: PathBuf, model: Model, memory: usize) -> Result<Self, CpuError> {
         let (page, tokens) = page_size(&model.config);
         let pages = memory::cap(args.kv_memory).min(memory) / page.max(1);
-        let mut options = Options {
+        let options = Options {
             cache_tokens: pages.max(1).saturating_mul(tokens),
+            threads: if args.threads == 0 { args.cpus.threads()? } else { args.threads },
             affinity: args.cpus.clone(),
             ..Options::default()
         };
-        match (args.threads, &args.cpus) {
-            (0, Affinity::Cpus(cpus)) => options.threads = cpus.len(),
-            (0, _) => {}
-            (threads, _) => options.threads = threads,
-        }
         let packed = cache_dir().map(|cache| cache.join("packed"));
         let stands_in = model.weights.layers.is_empty();
         let loaded = (!stands_in).then_some(model);
-        Self { path, options, packed, loaded, stands_in }
+        Ok(Self { path, options, packed, loaded, stands_in, has_served: false })
+    }
+
+    /// CPUs that were taken from the process since it began are no reason to serve no more.
+    fn give_up_lost_cpus(&mut self) {
+        if self.has_served
+            && let Err(error) = self.options.affinity.check(self.options.threads)
+        {
+            warn!(target: "tributary", %error, "--inference.cpus can no longer be had: the system chooses");
+            self.options.affinity = Affinity::System;
+        }
     }
 
     fn backend(&mut self) -> Result<Box<dyn InferenceBackend>, BackendError> {
+        self.give_up_lost_cpus();
         let model = match self.loaded.take() {
             Some(model) => model,
             None => Model::open(&self.path).map_err(|error| BackendError::Start(error.to_string()))?,
@@ -247,6 +255,7 @@ impl Cpu {
             None => CpuBackend::new(config, weights, hashes, &self.options),
         };
         let backend = backend.map_err(|error| BackendError::Start(error.to_string()))?;
+        self.has_served = true;
         Ok(Box::new(if self.stands_in { backend.standing_in(STANDS_IN) } else { backend }))
     }
 }

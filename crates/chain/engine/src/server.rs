@@ -109,7 +109,8 @@ impl AuthServer {
             .max_request_body_size(MAX_REQUEST)
             .max_response_body_size(MAX_RESPONSE)
             .build();
-        let listener = Listener::bind(config.address, config.stall_timeout).await.map_err(listen)?;
+        let listener =
+            Listener::bind(config.address, MAX_CONNECTIONS, config.stall_timeout).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let service = jsonrpsee::server::Server::builder()
             .set_config(limits)

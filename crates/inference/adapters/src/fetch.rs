@@ -113,7 +113,7 @@ impl Fetcher {
         let policy = Arc::clone(&self.policy);
         let url = url.clone();
         blocking(move || {
-            let folder = policy.files.resolve(&local_path(&url)?)?;
+            let folder = local_path(&url)?;
             let artifact =
                 Artifact::gather(&policy.bounds, |name, limit| policy.files.read(&folder.join(name), limit))?;
             artifact.verify(hash)?;

@@ -14,17 +14,6 @@ pub enum FileRoots {
 }
 
 impl FileRoots {
-    /// Where a path leads, links resolved, if that is open.
-    pub(crate) fn resolve(&self, path: &Path) -> Result<PathBuf, AdapterError> {
-        let Self::Under(roots) = self else { return resolved(path) };
-        if roots.is_empty() {
-            return Err(closed(path));
-        }
-        let path = resolved(path)?;
-        let inside = |root: &PathBuf| root.canonicalize().is_ok_and(|root| path.starts_with(root));
-        if roots.iter().any(inside) { Ok(path) } else { Err(closed(&path)) }
-    }
-
     /// All of a file that is open and has `limit` bytes at most.
     pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, AdapterError> {
         let Self::Under(roots) = self else { return read(path, limit) };
@@ -41,10 +30,6 @@ impl FileRoots {
 /// All of a regular file that has `limit` bytes at most.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, AdapterError> {
     tributary_io::read(path, limit).map_err(|error| unreadable(path, error))
-}
-
-fn resolved(path: &Path) -> Result<PathBuf, AdapterError> {
-    path.canonicalize().map_err(|error| AdapterError::io(path, &error))
 }
 
 fn unreadable(path: &Path, error: FileError) -> AdapterError {

@@ -152,9 +152,13 @@ impl KeyUse {
         self.key.priority
     }
 
-    /// Tokens a minute.
-    pub(crate) const fn tokens_per_minute(&self) -> Option<u32> {
-        self.key.tokens_per_minute
+    /// Tokens of answer for a request that does not say how many it wants: half of what is left beside its prompts, so that others find
+    /// something, too, but no less than an eighth of a minute's, for which it waits. None without a limit.
+    pub(crate) fn share(&self, prompts: u64) -> Option<u64> {
+        let limit = u64::from(self.key.tokens_per_minute?);
+        let left = self.tokens.as_ref()?.lock().level(Instant::now()) as u64;
+        let least = limit / 8;
+        Some((left.saturating_sub(prompts) / 2).max(least).min(limit.saturating_sub(prompts)))
     }
 
     fn take_tokens(&self, count: u64) -> Result<(), Shortage> {

@@ -11,12 +11,7 @@ use crate::{
     seats::{Seat, Seats},
     service::Api,
 };
-use axum::{
-    Router,
-    body::Body,
-    extract::ConnectInfo,
-    response::{IntoResponse, Response},
-};
+use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -26,7 +21,7 @@ use hyper_util::{
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
-use tributary_io::{Unread, accept};
+use tributary_io::{Unread, accept, expect_reading};
 
 /// Time to receive a head at the door.
 const DOOR_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,6 +32,7 @@ pub async fn serve(
     api: Api,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    expect_reading(&listener)?;
     let seats = Seats::new(api.config());
     let (header_timeout, unread_timeout) = (api.config().header_timeout, api.config().unread_timeout);
     let (router, open) = (api.router(), GracefulShutdown::new());
@@ -82,9 +78,7 @@ async fn answer(
     mut request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Result<Response, Infallible> {
-    if let Err(error) = seat.admit(request.uri().path()).await {
-        return Ok(error.into_response());
-    }
     request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(seat);
     router.oneshot(request.map(Body::new)).await
 }

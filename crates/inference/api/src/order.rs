@@ -191,16 +191,15 @@ impl Order<'_> {
         self.prompts.iter().map(|prompt| prompt.len() as u64).sum()
     }
 
-    /// Tokens of each answer that a minute of the caller's key has room for. None where there is no such limit, or where the request says
-    /// itself how many there may be.
+    /// Tokens of each answer that the caller's key has now. None where it has no limit, or where the request says itself how many there
+    /// may be.
     fn share(&self, n: u32) -> Option<u32> {
-        let limit = self.caller.key.as_ref()?.tokens_per_minute()?;
         if self.fields.max_completion_tokens.or(self.fields.max_tokens).is_some() {
             return None;
         }
         let answers = u64::from(n) * self.prompts.len() as u64;
-        let left = u64::from(limit).saturating_sub(self.prompt_tokens()) / answers.max(1);
-        Some(u32::try_from(left).unwrap_or(u32::MAX).max(1))
+        let share = self.caller.key.as_ref()?.share(self.prompt_tokens())? / answers.max(1);
+        Some(u32::try_from(share).unwrap_or(u32::MAX).max(1))
     }
 
     /// Sets aside what the request comes to at most.
@@ -211,7 +210,7 @@ impl Order<'_> {
             Shortage::Ever(limit) if prompts < u64::from(limit) => {
                 let message = format!(
                     "the request may come to {prompts} tokens of prompt and {answers} of answer, the API key has {limit} a minute: \
-                     lower `max_tokens`"
+                     ask for fewer by `max_tokens`"
                 );
                 ApiError::invalid("max_tokens", message)
             }

@@ -39,6 +39,9 @@ pub trait Resolver: Send + Sync {
     /// The model of a name: the base's, an adapter's, or `adapter:<id>`.
     async fn resolve(&self, name: &str) -> Result<ResolvedModel, ResolveError>;
 
+    /// Whether there is a model of that name, which need not be ready to answer.
+    async fn exists(&self, name: &str) -> Result<bool, ResolveError>;
+
     /// What `/v1/models` lists.
     async fn list(&self) -> Vec<ModelCard>;
 }
@@ -76,6 +79,10 @@ impl Resolver for StaticResolver {
             Some(source) => Ok(model(vec![(source.clone(), 1.0)])),
             None => Err(ResolveError::NotFound(name.to_owned())),
         }
+    }
+
+    async fn exists(&self, name: &str) -> Result<bool, ResolveError> {
+        Ok(name == self.base.id || self.adapters.contains_key(name))
     }
 
     async fn list(&self) -> Vec<ModelCard> {

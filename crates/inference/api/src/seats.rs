@@ -20,6 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const AT_THE_DOOR: usize = 16;
 /// Connections that wait for a place, having said what for.
 const WAITING: usize = 64;
+/// How long they do. While they wait nobody reads on, so nobody sees that a client with a long body is gone.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The places.
 #[derive(Clone, Debug)]
@@ -44,7 +46,7 @@ impl Seats {
             places: Arc::new(Semaphore::new(config.connections.clamp(1, Semaphore::MAX_PERMITS))),
             door: Arc::new(Semaphore::new(AT_THE_DOOR)),
             waiting: Arc::new(Semaphore::new(WAITING)),
-            patience: config.request_timeout,
+            patience: config.request_timeout.min(PATIENCE),
         }
     }
 

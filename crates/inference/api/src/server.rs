@@ -8,6 +8,7 @@ use crate::{
         chat_completions, completions, detokenize, embeddings, health, list_models, load_adapter, metrics,
         show_model, tokenize, unload_adapter, version,
     },
+    seats::Seat,
     service::Api,
 };
 use axum::{
@@ -18,6 +19,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderName, HeaderValue, Method, header};
+use std::sync::Arc;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{Any, CorsLayer},
@@ -57,10 +59,21 @@ impl Api {
                 tracing::error!("A handler panicked");
                 ApiError::Internal("internal error".into()).into_response()
             }))
+            .layer(middleware::from_fn(seated))
             .layer(cors(self.config()))
             .layer(middleware::from_fn_with_state(self.clone(), observe))
             .with_state(self.clone())
     }
+}
+
+/// Has a call wait for its connection's place. Who calls without a listener has one.
+async fn seated(request: Request, next: Next) -> Response {
+    if let Some(seat) = request.extensions().get::<Arc<Seat>>().cloned()
+        && let Err(error) = seat.admit(request.uri().path()).await
+    {
+        return error.into_response();
+    }
+    next.run(request).await
 }
 
 /// Gives every call an id and counts it.

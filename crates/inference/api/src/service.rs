@@ -97,10 +97,21 @@ impl Api {
         self.parts.engine.info().ok_or_else(|| ApiError::Unavailable("the model is being loaded".into()))
     }
 
-    pub(crate) async fn resolve(&self, name: &str) -> Result<ResolvedModel> {
+    fn check_name(&self, name: &str) -> Result<()> {
         if name.is_empty() || name.len() > self.config().name_bytes {
             return Err(ApiError::invalid("model", "`model` must name a model"));
         }
+        Ok(())
+    }
+
+    /// Whether there is a model of that name.
+    pub(crate) async fn exists(&self, name: &str) -> Result<bool> {
+        self.check_name(name)?;
+        Ok(self.loaded.find(name).is_some() || self.parts.resolver.exists(name).await?)
+    }
+
+    pub(crate) async fn resolve(&self, name: &str) -> Result<ResolvedModel> {
+        self.check_name(name)?;
         self.info()?;
         let model = match self.loaded.find(name) {
             Some(loaded) => loaded,

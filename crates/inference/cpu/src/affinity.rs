@@ -4,7 +4,7 @@
 //! another idles; where the machine does nothing else, it need not move anything at all. So an operator may say.
 
 use crate::CpuError;
-use std::{fmt, fs, io, str::FromStr};
+use std::{collections::BTreeSet, fmt, fs, io, num::NonZero, str::FromStr, thread};
 
 /// Number of a CPU at most, as the system's own set of them has it.
 const CPUS: usize = libc::CPU_SETSIZE as usize;
@@ -22,6 +22,21 @@ pub enum Affinity {
 }
 
 impl Affinity {
+    /// How many threads it is a choice for: as many as CPUs are named, or one for each core; as many as there are CPUs where the system
+    /// chooses.
+    pub fn threads(&self) -> Result<usize, CpuError> {
+        Ok(match self {
+            Self::System => available(),
+            Self::Cores => cores(&allowed(process())?, core_of).min(available()),
+            Self::Cpus(cpus) => cpus.len(),
+        })
+    }
+
+    /// Whether so many threads can have their CPUs as things stand.
+    pub fn check(&self, threads: usize) -> Result<(), CpuError> {
+        self.place(threads).map(drop)
+    }
+
     /// The CPU of each of some threads; none where the system chooses.
     pub(crate) fn place(&self, threads: usize) -> Result<Vec<usize>, CpuError> {
         let cpus = match self {
@@ -91,6 +106,16 @@ fn number(text: &str) -> Result<usize, String> {
     if cpu < CPUS { Ok(cpu) } else { Err(format!("CPU {cpu}: numbers go to {}", CPUS - 1)) }
 }
 
+/// CPUs that the system lets the process make use of, its share of their time included.
+fn available() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// How many cores some CPUs are.
+fn cores(cpus: &[usize], core_of: impl Fn(usize) -> usize) -> usize {
+    cpus.iter().map(|cpu| core_of(*cpu)).collect::<BTreeSet<_>>().len()
+}
+
 /// CPUs ordered so that each core has had one before any has a second.
 fn one_of_each_core_first(cpus: &[usize], core_of: impl Fn(usize) -> usize) -> Vec<usize> {
     let mut met: Vec<usize> = Vec::new();
@@ -129,7 +154,7 @@ fn allowed(thread: libc::pid_t) -> Result<Vec<usize>, CpuError> {
     Ok((0..CPUS).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &set) }).collect())
 }
 
-/// Keeps the calling thread on a CPU. Where the system no longer lets it, it stays free: slower, not wrong.
+/// Keeps the calling thread on a CPU. Where the system no longer lets it, it runs where it did: slower, not wrong.
 pub(crate) fn bind(cpu: usize) {
     // SAFETY: as in [`allowed`].
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
@@ -175,6 +200,16 @@ mod tests {
             [0, 1, 2, 3, 4, 5, 6, 7]
         );
         assert_eq!(one_of_each_core_first(&[2, 3, 5], |cpu| cpu / 2), [2, 5, 3]);
+        assert_eq!(cores(&[2, 3, 5], |cpu| cpu / 2), 2);
+    }
+
+    #[test]
+    fn there_are_as_many_threads_as_cores_or_as_are_named() {
+        let cores = Affinity::Cores.threads().unwrap();
+        assert!((1..=available()).contains(&cores));
+        Affinity::Cores.check(cores).unwrap();
+        assert_eq!(Affinity::Cpus(vec![5, 3]).threads(), Ok(2));
+        assert_eq!(Affinity::System.threads(), Ok(available()));
     }
 
     #[test]
@@ -190,7 +225,7 @@ mod tests {
     #[test]
     fn a_bound_thread_may_run_nowhere_else() {
         let last = *allowed(process()).unwrap().last().unwrap();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             bind(last);
             assert_eq!(here(), Ok(vec![last]));
         })

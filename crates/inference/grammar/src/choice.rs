@@ -52,11 +52,13 @@ impl Choices {
 pub(crate) struct Chosen {
     choices: Arc<Choices>,
     span: Span,
+    /// By a token that says so: whose request ignores such tokens may be drawn one all the same.
+    ended: bool,
 }
 
 impl Chosen {
     pub(crate) fn new(choices: &Arc<Choices>) -> Self {
-        Self { choices: Arc::clone(choices), span: choices.all() }
+        Self { choices: Arc::clone(choices), span: choices.all(), ended: false }
     }
 
     fn trie(&self) -> &TokTrie {
@@ -77,6 +79,10 @@ impl TokenConstraint for Chosen {
     }
 
     fn commit(&mut self, token: u32) -> Result<(), String> {
+        if self.choices.is_complete(self.span) && self.trie().eos_tokens().contains(&token) {
+            self.ended = true;
+            return Ok(());
+        }
         let said = self.trie().decode_raw(&[token]);
         let span = said.iter().try_fold(self.span, |span, byte| self.choices.narrow(span, *byte));
         self.span = span.ok_or("no choice goes on with this token")?;
@@ -84,7 +90,7 @@ impl TokenConstraint for Chosen {
     }
 
     fn is_finished(&self) -> bool {
-        self.span.from + 1 == self.span.to && self.choices.is_complete(self.span)
+        self.ended || self.span.from + 1 == self.span.to && self.choices.is_complete(self.span)
     }
 }
 
@@ -171,12 +177,16 @@ mod tests {
             assert_eq!(mine, theirs, "{:?}", chosen.span);
             let allowed: Vec<u32> = (0..vocab).filter(|token| mine.contains(*token)).collect();
             let token = allowed[noise.random_range(0..allowed.len())];
-            if token == end {
-                return;
+            let was_over = chosen.is_finished();
+            if !was_over {
+                grammar.consume_token(token).unwrap();
             }
             chosen.commit(token).unwrap();
-            grammar.consume_token(token).unwrap();
             assert_eq!(chosen.is_finished(), grammar.is_stopped(), "{:?}", chosen.span);
+            if token == end {
+                assert!(chosen.is_finished());
+                return;
+            }
         }
     }
 

@@ -51,16 +51,21 @@ impl ChainResolver {
         }
     }
 
+    /// What the chain says of a name: this base, or an adapter of it that is in service.
+    fn served(&self, name: &str) -> Result<Option<(u64, IModels::Model)>, ChainError> {
+        let (Some(base), Some(model)) = (self.base.id()?, self.find(name)?) else { return Ok(None) };
+        let head = self.registry.chain().head().number;
+        let serves =
+            model.id == base || model.baseId == base && !self.registry.model_retired(model.id, head)?;
+        Ok(serves.then_some((base, model)))
+    }
+
     async fn adapter(
         &self,
         name: &str,
         base: u64,
         model: IModels::Model,
     ) -> Result<ResolvedModel, ResolveError> {
-        let head = self.registry.chain().head().number;
-        if model.baseId != base || self.registry.model_retired(model.id, head).map_err(unavailable)? {
-            return Err(ResolveError::NotFound(name.to_owned()));
-        }
         let sources: Vec<Source> =
             model.sources.iter().map(|s| Source { datanet: s.datanetId, epoch: s.epoch }).collect();
         self.corpus.pin(&sources).await.map_err(|error| match &error {
@@ -117,17 +122,19 @@ fn unavailable(error: ChainError) -> ResolveError {
 #[async_trait]
 impl Resolver for ChainResolver {
     async fn resolve(&self, name: &str) -> Result<ResolvedModel, ResolveError> {
-        let base = self.base.id().map_err(unavailable)?;
         if name == self.base.local.name {
-            return Ok(self.base_only(name, base));
+            return Ok(self.base_only(name, self.base.id().map_err(unavailable)?));
         }
         let not_found = || ResolveError::NotFound(name.to_owned());
-        let model = self.find(name).map_err(unavailable)?.ok_or_else(not_found)?;
-        let base = base.ok_or_else(not_found)?;
+        let (base, model) = self.served(name).map_err(unavailable)?.ok_or_else(not_found)?;
         if model.id == base {
             return Ok(self.base_only(name, Some(base)));
         }
         self.adapter(name, base, model).await
+    }
+
+    async fn exists(&self, name: &str) -> Result<bool, ResolveError> {
+        Ok(name == self.base.local.name || self.served(name).map_err(unavailable)?.is_some())
     }
 
     async fn list(&self) -> Vec<ModelCard> {

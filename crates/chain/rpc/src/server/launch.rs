@@ -167,7 +167,8 @@ async fn serve(
         .layer(BodyLayer::new(limits));
     let methods = BatchLayer::prepare(&methods)?;
     let rpc_middleware = RpcServiceBuilder::new().layer(MeterLayer::new(&methods, flag)).layer(BatchLayer);
-    let listener = Listener::bind(address, limits.stall_timeout).await.map_err(listen)?;
+    let listener =
+        Listener::bind(address, limits.max_connections, limits.stall_timeout).await.map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;
     let service = jsonrpsee::server::Server::builder()
         .set_config(server_config(transport, limits))

@@ -1,5 +1,5 @@
-//! The listening socket and its connections: served over HTTP/1.1 and as WebSockets, and ended if their peers take nothing of what is
-//! sent to them.
+//! The listening socket and its connections: so many at a time, served over HTTP/1.1 and as WebSockets, and ended if their peers ask
+//! for nothing, or take nothing of what is sent to them.
 //!
 //! jsonrpsee's own server takes no streams but the system's, and speaks HTTP/2, too: there a peer leaves answers lying by opening no
 //! window for them, and nothing waits to be written that a clock could be set for.
@@ -12,7 +12,7 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::{
     core::BoxError,
     server::{HttpBody, HttpRequest, HttpResponse, PingConfig, ServerHandle, StopHandle, stop_channel},
@@ -20,34 +20,45 @@ use jsonrpsee::{
 use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Notify,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tower::{Service, ServiceExt};
-use tributary_io::{Unread, accept};
+use tributary_io::{Unread, accept, expect_reading};
 
 /// Messages that wait in one WebSocket connection's queue; whoever writes more of them waits himself.
 pub(super) const QUEUE: u32 = 64;
 
 /// How long the first request of a connection may take to come.
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
+/// How long any later one may, as in geth.
+const IDLE: Duration = Duration::from_secs(120);
+/// Open connections for each request that may be under way at a time: what is limited otherwise is requests, and an idle connection
+/// has none.
+const CONNECTIONS_PER_REQUEST: usize = 8;
+/// How long requests that are under way when the server stops may take.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
     stall_timeout: Duration,
+    places: Arc<Semaphore>,
 }
 
 impl Listener {
-    /// Listens. A peer that takes nothing of what was sent to it for a time loses its connection: what was to be sent is kept for so long,
-    /// and a server that writes to such a peer cannot notice it otherwise. The same for one that acknowledges nothing, which the system
-    /// sees, even where nothing is left here to be written.
-    pub async fn bind(address: SocketAddr, stall_timeout: Duration) -> io::Result<Self> {
+    /// Listens, for `requests` at a time. A peer that takes nothing of what was sent to it for a time loses its connection: what was to be
+    /// sent is kept for so long, and a server that writes to such a peer cannot notice it otherwise. The same for one that acknowledges
+    /// nothing, which the system sees, even where nothing is left here to be written.
+    pub async fn bind(address: SocketAddr, requests: u32, stall_timeout: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         #[cfg(target_os = "linux")]
         socket2::SockRef::from(&listener).set_tcp_user_timeout(Some(stall_timeout))?;
-        Ok(Self { listener, stall_timeout })
+        expect_reading(&listener)?;
+        let places = (requests as usize).saturating_mul(CONNECTIONS_PER_REQUEST);
+        let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        Ok(Self { listener, stall_timeout, places })
     }
 
     /// Where it listens.
@@ -71,16 +82,29 @@ impl Listener {
                     accepted = accept(&self.listener) => accepted,
                     () = &mut stopped => break,
                 };
+                let Some(place) = self.place() else { continue };
                 let connection =
                     connection(stream, self.stall_timeout, service(stop.clone()), stop.clone().shutdown());
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(target: "rpc", %peer, %error, "Connection ended");
                     }
+                    drop(place);
                 });
             }
+            // Before whoever waits for the end hears of it.
+            drop(self);
         });
         handle
+    }
+
+    /// A place for one more connection; where there is none, it is closed, so that descriptors are left for the chain's own files.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        if place.is_none() {
+            tracing::debug!(target: "rpc", "Connection refused: too many are open");
+        }
+        place
     }
 }
 
@@ -105,14 +129,17 @@ where
         first.notify_one();
         service.clone().oneshot(request.map(HttpBody::new))
     });
-    let mut served = pin!(http1::Builder::new().serve_connection(stream, answer).with_upgrades());
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE);
+    let mut served = pin!(http.serve_connection(stream, answer).with_upgrades());
     tokio::select! {
         ended = &mut served => return Ok(ended?),
         () = stopped => {}
         () = silence(&asked) => return Err("no request came".into()),
     }
     served.as_mut().graceful_shutdown();
-    Ok(served.await?)
+    // Whoever is in the middle of a request would hold the server open for as long as he likes.
+    Ok(timeout(LAST_ANSWERS, served).await.map_err(|_| "cut off by the stop")??)
 }
 
 /// Resolves if no first request comes in time.

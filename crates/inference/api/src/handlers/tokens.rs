@@ -1,6 +1,7 @@
 use crate::{
     error::{ApiError, Result},
     extract::Call,
+    resolve::ResolveError,
     service::Api,
     types::{DetokenizeReply, DetokenizeRequest, TokenizeReply, TokenizeRequest},
 };
@@ -46,7 +47,7 @@ pub(crate) async fn detokenize(
 /// All models have the same tokens, but one that is not there is somebody's mistake.
 async fn check_model(api: &Api, name: Option<&str>) -> Result<()> {
     match name {
-        Some(name) => api.resolve(name).await.map(drop),
-        None => Ok(()),
+        Some(name) if !api.exists(name).await? => Err(ResolveError::NotFound(name.to_owned()).into()),
+        _ => Ok(()),
     }
 }

@@ -32,6 +32,12 @@ impl Bucket {
         Ok(())
     }
 
+    /// What there is.
+    pub(super) fn level(&mut self, now: Instant) -> f64 {
+        self.fill(now);
+        self.level
+    }
+
     /// Puts back what was taken and not used; below nothing, takes what was used beyond it.
     pub(super) fn put_back(&mut self, amount: f64, now: Instant) {
         self.fill(now);

@@ -128,12 +128,24 @@ async fn what_no_minute_has_room_for_is_refused_for_good() {
         assert!(error["message"].as_str().unwrap().contains("40 a minute"), "{error}");
     }
     assert_eq!(ask(&server, COMPLETION, json!({ "max_tokens": 32 })).await.status(), StatusCode::OK);
-    // Where none is named, the answer is no longer than the minute has room for.
-    let server = limited_to(100).await;
-    let reply = ask(&server, CHAT, json!({ "max_tokens": null })).await;
-    assert_eq!(reply.status(), StatusCode::OK);
-    let usage = reply.json::<Value>().await.unwrap()["usage"].clone();
-    assert_eq!(usage["total_tokens"], 100, "{usage}");
+}
+
+/// Such a request once set the whole minute aside, and found no room unless it was the first.
+#[tokio::test]
+async fn who_names_no_bound_leaves_others_something() {
+    let server = limited_to(400).await;
+    let open = json!({ "max_tokens": null });
+    let (one, other) = tokio::join!(ask(&server, CHAT, open.clone()), ask(&server, CHAT, open));
+    let mut longest = 0;
+    for reply in [one, other] {
+        assert_eq!(reply.status(), StatusCode::OK);
+        let usage = reply.json::<Value>().await.unwrap()["usage"].clone();
+        let answer = usage["completion_tokens"].as_u64().unwrap();
+        // The part of a minute that is the least, and half of all there is.
+        assert!((50..=200).contains(&answer), "{usage}");
+        longest = longest.max(answer);
+    }
+    assert!(longest > 150, "{longest}");
 }
 
 #[tokio::test]

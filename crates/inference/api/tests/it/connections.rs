@@ -72,6 +72,7 @@ async fn a_full_node_is_seen_to_live() {
     assert!(rest(connect(&server, WHOLE).await).await.contains("200 OK"));
     let late = rest(connect(&server, MODELS).await).await;
     assert!(late.contains("503 Service Unavailable") && late.contains("retry-after: 1"), "{late}");
+    assert!(late.contains("x-request-id: req-"), "{late}");
     drop((held, silent));
     for stream in waiting {
         assert!(rest(stream).await.contains("200 OK"));
