@@ -92,6 +92,30 @@ def full_disk(binary: str, work: pathlib.Path):
     print(f"  … and block {number} is there after a restart ({len(sealed)} lines about blocks)", flush=True)
 
 
+def told_to_stop(binary: str, work: pathlib.Path):
+    """SIGTERM in the middle of an answer, while somebody else is in the middle of a request: the answer is finished, nobody is waited for."""
+    node = Node(binary, work, "--payments", "off")
+    node.start()
+    half = socket.create_connection(("127.0.0.1", node.http))
+    half.sendall(b"POST / HT")
+    api = f"http://127.0.0.1:{node.api}/v1"
+    model = requests.get(f"{api}/models", timeout=10).json()["data"][0]["id"]
+    body = {"model": model, "prompt": "Once", "max_tokens": 300, "ignore_eos": True, "stream": True}
+    try:
+        answer = requests.post(f"{api}/completions", json=body, stream=True, timeout=PATIENCE)
+        lines = (line for line in answer.iter_lines() if line)
+        next(lines)
+        node.process.terminate()
+        rest = list(lines)
+        assert rest[-1] == b"data: [DONE]" and len(rest) > 100, f"the answer was cut: {rest[-2:]}"
+        code = node.process.wait(PATIENCE)
+        assert code == 0, f"exit {code}"
+        print(f"  told to stop in the middle of an answer: {len(rest)} more chunks came, then exit 0", flush=True)
+    finally:
+        half.close()
+        node.kill()
+
+
 def da_fails(binary: str, work: pathlib.Path):
     """A demo whose answers are given while nobody answers for DA; it comes late, and then it is slow: the batch waits and gets there."""
     other = Node(binary, work / "other")
@@ -169,7 +193,7 @@ def main() -> int:
         node = Node(binary, work)
         node.start()
         node.kill()
-        for case in (ports_in_use, another_chain, not_what_they_seem, full_disk, da_fails, strangers):
+        for case in (ports_in_use, another_chain, not_what_they_seem, full_disk, told_to_stop, da_fails, strangers):
             case(binary, work)
     return 0
 

@@ -109,6 +109,9 @@ fn told(failure: &eyre::Report) -> String {
     text
 }
 
+/// How long threads that still compute something are waited for at the end.
+const LAST_THREADS: std::time::Duration = std::time::Duration::from_secs(1);
+
 fn run(cli: Cli) -> Result<std::process::ExitCode> {
     // A node's log is its output; a command's output is its answer.
     let is_node = matches!(cli.command, Command::Dev(_) | Command::Node(_));
@@ -119,7 +122,7 @@ fn run(cli: Cli) -> Result<std::process::ExitCode> {
     }
     cli.log.init(!is_node)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         match cli.command {
             Command::Dev(command) => command.run().await,
             Command::Node(command) => command.run().await,
@@ -140,7 +143,10 @@ fn run(cli: Cli) -> Result<std::process::ExitCode> {
             Command::Db(command) => command.run(),
         }?;
         Ok(std::process::ExitCode::SUCCESS)
-    })
+    });
+    // A call that nobody waits for any more may be computed for minutes. What had to be written is.
+    runtime.shutdown_timeout(LAST_THREADS);
+    code
 }
 
 #[cfg(test)]

@@ -17,8 +17,29 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A part that ran this long starts again at once.
 const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
-/// Runs `part` until it ends well or `stop` is cancelled.
+/// Runs `part` until it ends well or `stop` is cancelled, which ends it wherever it is.
 pub async fn supervise<F, Fut, E>(name: &'static str, stop: CancellationToken, mut part: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let cut = stop.clone();
+    let cut_short = move || {
+        let (run, cut) = (part(), cut.clone());
+        async move {
+            tokio::select! {
+                biased;
+                () = cut.cancelled() => Ok(()),
+                outcome = run => outcome,
+            }
+        }
+    };
+    supervise_to_its_end(name, stop, cut_short).await;
+}
+
+/// The same for a part that ends by itself when `stop` is cancelled, having finished what it has to.
+pub(crate) async fn supervise_to_its_end<F, Fut, E>(name: &'static str, stop: CancellationToken, mut part: F)
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<(), E>>,
@@ -27,13 +48,7 @@ where
     let mut pause = FIRST_PAUSE;
     loop {
         let started = Instant::now();
-        let run = AssertUnwindSafe(part()).catch_unwind();
-        let outcome = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            outcome = run => outcome,
-        };
-        match outcome {
+        match AssertUnwindSafe(part()).catch_unwind().await {
             Ok(Ok(())) => {
                 info!(target: "tributary::worker", part = name, "stopped");
                 return;
@@ -51,6 +66,7 @@ where
             pause = FIRST_PAUSE;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
@@ -70,7 +86,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::{CancellationToken, supervise};
+    use super::{CancellationToken, supervise, supervise_to_its_end};
 
     #[tokio::test(start_paused = true)]
     async fn a_part_that_panics_or_fails_starts_again() {
@@ -94,5 +110,22 @@ mod tests {
         }));
         stop.cancel();
         running.await.expect("supervisor ends");
+    }
+    /// Replies under way were once cut off with the part that wrote them.
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_has_something_to_finish_does() {
+        let (stop, runs) = (CancellationToken::new(), AtomicUsize::new(0));
+        let part = || async {
+            stop.cancelled().await;
+            tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            runs.fetch_add(1, Ordering::Relaxed);
+            Err("not again")
+        };
+        let stopping = async {
+            tokio::task::yield_now().await;
+            stop.cancel();
+        };
+        tokio::join!(supervise_to_its_end("test", stop.clone(), part), stopping);
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
     }
 }

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy_primitives::B256;
 use alloy_signer_local::PrivateKeySigner;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -25,7 +26,7 @@ use crate::{
     serve::{BaseModel, ChainResolver, LocalBase, PaidGate, PaymentPolicy},
     status::Status,
     store::{Store, StoreError},
-    supervisor::supervise,
+    supervisor::{supervise, supervise_to_its_end},
 };
 
 /// News that a slow subscriber may miss.
@@ -204,11 +205,18 @@ async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) {
             return;
         }
     };
-    supervise("api", stop.clone(), || {
-        let (listener, api, stop) = (listener.try_clone(), api.clone(), stop.clone());
+    let held = Arc::new(Mutex::new(Some(listener)));
+    supervise_to_its_end("api", stop.clone(), || {
+        let (held, api, stop) = (Arc::clone(&held), api.clone(), stop.clone());
         async move {
-            let listener = TcpListener::from_std(listener?)?;
-            tributary_api::serve(listener, api, stop.cancelled_owned()).await
+            let listener = held.lock().as_ref().map(|listener| listener.try_clone()).transpose()?;
+            let Some(listener) = listener else { return Ok(()) };
+            let stopped = async move {
+                stop.cancelled().await;
+                // Whoever comes now is refused rather than left waiting.
+                held.lock().take();
+            };
+            tributary_api::serve(TcpListener::from_std(listener)?, api, stopped).await
         }
     })
     .await;

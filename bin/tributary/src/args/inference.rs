@@ -44,8 +44,8 @@ pub(crate) struct InferenceArgs {
 
     /// Connections at the same time. Of more, 64 wait and the others are told to come again; `/health` and `/metrics` are answered in any
     /// case.
-    #[arg(long = "api.max-connections", default_value_t = 1000)]
-    pub(crate) api_connections: usize,
+    #[arg(long = "api.max-connections", default_value_t = 1000, value_parser = value_parser!(u32).range(1..))]
+    pub(crate) api_connections: u32,
 
     /// Time to receive a request's head, the pause before it included.
     #[arg(long = "api.header-timeout", default_value = "10s", value_parser = parse_duration)]
@@ -105,8 +105,8 @@ pub(crate) struct InferenceArgs {
     pub(crate) gpu_adapter_memory: u64,
 
     /// Threads that compute; 0: as many as `--inference.cpus` names, or as there are CPUs.
-    #[arg(long = "inference.threads", default_value_t = 0)]
-    pub(crate) threads: usize,
+    #[arg(long = "inference.threads", default_value_t = 0, value_parser = value_parser!(u16).range(..=1024))]
+    pub(crate) threads: u16,
 
     /// CPUs that they keep to: numbers and ranges, as `0-3,8`, a thread on each; `cores`, one on each core, which helps where two CPUs are one core's;
     /// `none`: as the system sees fit.

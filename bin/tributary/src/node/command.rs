@@ -146,12 +146,25 @@ impl NodeCommand {
         };
         info!(target: "tributary", "Stopping");
         chain.stop_sequencing();
-        if let Some(worker) = worker {
-            worker.stop(DRAIN).await;
-        }
-        if tokio::time::timeout(DRAIN, servers.stop()).await.is_err() {
-            warn!(target: "tributary", "Requests are still under way: they are cut off");
+        tokio::select! {
+            () = drain(worker, servers) => {}
+            _ = signals::stop_requested() => warn!(target: "tributary", "Told to stop again: nobody is waited for"),
         }
         outcome.and(chain.close())
     }
+}
+
+/// Lets what is under way be answered, for a while.
+async fn drain(worker: Option<RunningWorker>, servers: Servers) {
+    let worker = async {
+        if let Some(worker) = worker {
+            worker.stop(DRAIN).await;
+        }
+    };
+    let servers = async {
+        if tokio::time::timeout(DRAIN, servers.stop()).await.is_err() {
+            warn!(target: "tributary", "Requests are still under way: they are cut off");
+        }
+    };
+    tokio::join!(worker, servers);
 }

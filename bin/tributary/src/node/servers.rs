@@ -81,15 +81,18 @@ impl Servers {
         &self.rpc
     }
 
-    /// First the rollup node, so that the chain stands still.
+    /// The rollup node before the peers, so that the chain stands still; nobody is let in any more meanwhile.
     pub(super) async fn stop(self) {
-        if let Some(auth) = self.auth {
-            auth.stop().await;
-        }
-        if let Some(network) = self.network {
-            network.stop().await;
-        }
-        self.rpc.stop().await;
+        let (auth, network) = (self.auth, self.network);
+        let chain = async {
+            if let Some(auth) = auth {
+                auth.stop().await;
+            }
+            if let Some(network) = network {
+                network.stop().await;
+            }
+        };
+        tokio::join!(chain, self.rpc.stop());
     }
 }
 

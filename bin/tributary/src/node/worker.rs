@@ -223,7 +223,7 @@ impl Cpu {
         let pages = memory::cap(args.kv_memory).min(memory) / page.max(1);
         let options = Options {
             cache_tokens: pages.max(1).saturating_mul(tokens),
-            threads: if args.threads == 0 { args.cpus.threads()? } else { args.threads },
+            threads: if args.threads == 0 { args.cpus.threads()? } else { usize::from(args.threads) },
             affinity: args.cpus.clone(),
             ..Options::default()
         };
@@ -278,6 +278,11 @@ fn starters(args: &InferenceArgs, model: &mut Model) -> Result<Vec<Starter>, Cud
 
 /// A dev node trusts its user's files and network; others open what the operator names.
 fn fetch_policy(node: &NodeCommand, dev: bool) -> FetchPolicy {
+    for root in &node.inference.file_roots {
+        if !root.is_dir() {
+            warn!(target: "tributary", root = %root.display(), "--inference.file-root names no folder: nothing is read there");
+        }
+    }
     let files = match (&*node.inference.file_roots, dev) {
         ([], true) => FileRoots::Any,
         (roots, _) => FileRoots::Under(roots.to_vec()),
@@ -291,7 +296,7 @@ fn api_config(node: &NodeCommand) -> Result<ApiConfig> {
     Ok(ApiConfig {
         api_keys: args.api_keys.as_deref().map(api_keys).transpose()?.unwrap_or_default(),
         admin_key: args.admin_key.as_deref().map(admin_key).transpose()?,
-        connections: args.api_connections,
+        connections: args.api_connections as usize,
         header_timeout: args.api_header_timeout,
         request_timeout: args.api_request_timeout,
         body_bytes: args.api_max_body,

@@ -19,11 +19,12 @@ use http::{
 use jsonrpsee::{
     Methods,
     core::{RegisterMethodError, middleware::RpcServiceBuilder},
-    server::{HttpBody, HttpRequest, HttpResponse, ServerConfig, ServerHandle},
+    server::{BatchRequestConfig, HttpBody, HttpRequest, HttpResponse, ServerConfig, ServerHandle},
 };
 use tower::{Layer, Service};
 use tributary_rpc::{
     BatchLayer, BodyLayer, Listener, MeterLayer, Modules, Namespace, Namespaces, ServerError, ServerLimits,
+    SubscriptionIds,
 };
 
 use crate::{Engine, EngineApiServer, JwtSecret, head::HeadApiServer};
@@ -108,6 +109,8 @@ impl AuthServer {
             .max_connections(MAX_CONNECTIONS)
             .max_request_body_size(MAX_REQUEST)
             .max_response_body_size(MAX_RESPONSE)
+            .set_batch_request_config(BatchRequestConfig::Limit(ServerLimits::default().max_batch_size))
+            .set_id_provider(SubscriptionIds)
             .build();
         let listener =
             Listener::bind(config.address, MAX_CONNECTIONS, config.stall_timeout).await.map_err(listen)?;
@@ -115,11 +118,12 @@ impl AuthServer {
         let service = jsonrpsee::server::Server::builder()
             .set_config(limits)
             .set_http_middleware(tower::ServiceBuilder::new().layer(AuthLayer(config.secret)).layer(bodies))
-            .set_rpc_middleware(
-                RpcServiceBuilder::new().layer(MeterLayer::new(&methods, "auth")).layer(BatchLayer),
-            )
             .to_service_builder();
-        let server = listener.serve(move |stop| service.clone().build(methods.clone(), stop));
+        let layers = RpcServiceBuilder::new().layer(MeterLayer::new(&methods, "auth")).layer(BatchLayer);
+        let server = listener.serve(move |stop, backlog| {
+            let layers = layers.clone().layer(backlog);
+            service.clone().set_rpc_middleware(layers).build(methods.clone(), stop)
+        });
         tracing::info!(target: "engine", url = %address, "RPC auth server started");
         Ok(Self { address, server })
     }

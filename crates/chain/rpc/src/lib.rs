@@ -32,7 +32,10 @@ pub use eth::{
 };
 pub use net::{NetApiServer, NoPeers, Peers};
 pub use parity::{TraceApiServer, TraceFilterRequest};
-pub use server::{BatchLayer, BodyLayer, Listener, MeterLayer, Modules, RpcHandle, ServerError};
+pub use server::{
+    BacklogLayer, BatchLayer, BodyLayer, Listener, MeterLayer, Modules, RpcHandle, ServerError,
+    SubscriptionIds,
+};
 pub use tributary::{
     ModelKey, NoWorker, TributaryApi, TributaryError, TributaryEvents, TributaryQuery, TributaryRpcClient,
     TributaryRpcServer,

@@ -101,11 +101,14 @@ impl Api {
             return Err(bad("a composition has 8 adapters at most"));
         }
         let mut composition = Vec::with_capacity(adapters.len());
-        for WeightedAdapter { name, weight } in adapters {
+        for (at, WeightedAdapter { name, weight }) in adapters.iter().enumerate() {
             if !weight.is_finite() || weight.abs() > MAX_WEIGHT {
                 return Err(bad("a weight is between -100 and 100"));
             }
-            let part = self.resolve(name).await?;
+            let part = self.resolve(name).await.map_err(|error| match error {
+                ApiError::ModelNotFound(name) => ApiError::PartNotFound { name, at },
+                error => error,
+            })?;
             if part.composition.is_empty() {
                 return Err(bad("a composition consists of adapters"));
             }

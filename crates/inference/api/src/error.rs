@@ -37,11 +37,14 @@ pub enum ApiError {
     /// The body exceeds its bound.
     #[error("the request body exceeds {0} bytes")]
     BodyTooLarge(usize),
+    /// The body took too long to arrive.
+    #[error("the request's body took too long to arrive")]
+    LateBody,
     /// No API key, or one that is not known.
     #[error("a valid API key is required")]
     Unauthorized,
-    /// Only an administrator may, and none is set.
-    #[error("adapters are loaded and unloaded by an administrator only; this server has none")]
+    /// Only an administrator may, if there is one.
+    #[error("adapters are loaded and unloaded by an administrator only, with the key of `--api.admin-key`")]
     Forbidden,
     /// No such path.
     #[error("no such endpoint")]
@@ -52,6 +55,14 @@ pub enum ApiError {
     /// No model of that name is served here or registered.
     #[error("the model `{0}` does not exist")]
     ModelNotFound(String),
+    /// No adapter of that name, for a composition.
+    #[error("the model `{name}` does not exist")]
+    PartNotFound {
+        /// The name.
+        name: String,
+        /// Which of the composition's.
+        at: usize,
+    },
     /// No adapter of that name was loaded, so none can be unloaded.
     #[error("no adapter `{0}` was loaded")]
     AdapterNotLoaded(String),
@@ -125,11 +136,14 @@ impl ApiError {
                 StatusCode::BAD_REQUEST
             }
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LateBody => StatusCode::REQUEST_TIMEOUT,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NoEndpoint | Self::ModelNotFound(_) | Self::AdapterNotLoaded(_) | Self::NoEmbeddings => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NoEndpoint
+            | Self::ModelNotFound(_)
+            | Self::PartNotFound { .. }
+            | Self::AdapterNotLoaded(_)
+            | Self::NoEmbeddings => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::DataUnavailable(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Payment { .. } => StatusCode::PAYMENT_REQUIRED,
@@ -157,11 +171,14 @@ impl ApiError {
             Self::Unsupported(_) => Some("unsupported_parameter"),
             Self::TooLong(_) => Some("context_length_exceeded"),
             Self::BodyTooLarge(_) => Some("body_too_large"),
+            Self::LateBody => Some("request_timeout"),
             Self::Unauthorized => Some("invalid_api_key"),
             Self::Forbidden => Some("forbidden"),
             Self::NoEndpoint => Some("unknown_url"),
             Self::Method => Some("method_not_allowed"),
-            Self::ModelNotFound(_) | Self::AdapterNotLoaded(_) => Some("model_not_found"),
+            Self::ModelNotFound(_) | Self::PartNotFound { .. } | Self::AdapterNotLoaded(_) => {
+                Some("model_not_found")
+            }
             Self::NoEmbeddings => Some("no_embeddings"),
             Self::DataUnavailable(_) => Some("data_unavailable"),
             Self::Payment { code, .. } => Some(code),
@@ -178,6 +195,7 @@ impl ApiError {
             Self::Invalid { param, .. } => param.as_deref().map(str::to_owned),
             Self::Unsupported(field) => Some(field.clone()),
             Self::ModelNotFound(_) => Some("model".into()),
+            Self::PartNotFound { at, .. } => Some(format!("adapters[{at}].name")),
             Self::AdapterNotLoaded(_) => Some("lora_name".into()),
             _ => None,
         }

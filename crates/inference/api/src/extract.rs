@@ -47,8 +47,10 @@ impl<T: Body> FromRequest<Api> for Call<T> {
     }
 }
 
+/// All of a body, within a time: one that came a byte now and then would keep its connection's place.
 async fn read(request: Request, api: &Api) -> Result<Bytes> {
-    Bytes::from_request(request, api).await.map_err(|rejection| match rejection.status() {
+    let body = tokio::time::timeout(api.config().body_timeout, Bytes::from_request(request, api)).await;
+    body.map_err(|_| ApiError::LateBody)?.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge(api.config().body_bytes),
         _ => ApiError::Invalid { message: rejection.body_text(), param: None },
     })
@@ -116,6 +118,7 @@ impl FromRequestParts<Api> for Admin {
         let Some(admin) = &api.config().admin_key else { return Err(ApiError::Forbidden) };
         match bearer(&parts.headers) {
             Some(key) if admin.is(key) => Ok(Self),
+            Some(key) if api.keys.find(key).is_some() => Err(ApiError::Forbidden),
             _ => Err(ApiError::Unauthorized),
         }
     }

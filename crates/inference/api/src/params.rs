@@ -4,7 +4,7 @@ use crate::{
     config::ApiConfig,
     error::{ApiError, Result},
     text::TextModel,
-    types::{SamplingFields, Stop},
+    types::{ChatMessage, SamplingFields, Stop},
 };
 use serde_json::{Map, Value};
 use tributary_engine::{PPM, SamplingParams, StopRules};
@@ -51,6 +51,15 @@ pub(crate) fn refuse_unknown(rest: &Map<String, Value>) -> Result<()> {
         if !known && !off {
             return Err(ApiError::Unsupported(field.chars().take(64).collect()));
         }
+    }
+    Ok(())
+}
+
+/// How many messages a conversation has.
+pub(crate) fn check_messages(messages: &[ChatMessage], config: &ApiConfig) -> Result<()> {
+    if messages.is_empty() || messages.len() > config.messages {
+        let message = format!("a conversation has between 1 and {} messages", config.messages);
+        return Err(ApiError::invalid("messages", message));
     }
     Ok(())
 }

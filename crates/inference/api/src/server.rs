@@ -22,8 +22,7 @@ use http::{HeaderName, HeaderValue, Method, header};
 use std::sync::Arc;
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{Any, CorsLayer},
-    timeout::RequestBodyTimeoutLayer,
+    cors::{AllowHeaders, Any, CorsLayer},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -54,7 +53,6 @@ impl Api {
             .fallback(async || ApiError::NoEndpoint)
             .method_not_allowed_fallback(async || ApiError::Method)
             .layer(DefaultBodyLimit::max(self.config().body_bytes))
-            .layer(RequestBodyTimeoutLayer::new(self.config().body_timeout))
             .layer(CatchPanicLayer::custom(|_| {
                 tracing::error!("A handler panicked");
                 ApiError::Internal("internal error".into()).into_response()
@@ -121,7 +119,8 @@ fn known_path(path: &str) -> &'static str {
 fn cors(config: &ApiConfig) -> CorsLayer {
     let layer = CorsLayer::new()
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers(Any)
+        // Not `*`, which browsers do not take for `authorization`.
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([REQUEST_ID, header::RETRY_AFTER]);
     if config.cors.iter().any(|origin| origin == "*") {
         return layer.allow_origin(Any);

@@ -38,7 +38,10 @@ pub(crate) fn shape(fields: &ShapeFields) -> Result<Option<Asked>> {
     asked.extend(fields.guided_grammar.clone().map(|text| ("guided_grammar", Shape::Lark(text))));
     if let Some(outputs) = &fields.structured_outputs {
         const FIELD: &str = "structured_outputs";
-        refuse_unknown(&outputs.rest)?;
+        refuse_unknown(&outputs.rest).map_err(|error| match error {
+            ApiError::Unsupported(field) => ApiError::Unsupported(format!("{FIELD}.{field}")),
+            error => error,
+        })?;
         if let Some(schema) = &outputs.json {
             asked.push((FIELD, json_schema(FIELD, schema)?));
         }

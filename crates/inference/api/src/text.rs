@@ -61,8 +61,10 @@ impl TextModel {
             return Err(ApiError::invalid("messages", "the model has no chat template"));
         };
         let knows = self.knows_tools();
-        let mut messages =
-            messages.iter().map(|message| flatten(message, knows)).collect::<Result<Vec<_>>>()?;
+        let mut messages = (0..)
+            .zip(messages)
+            .map(|(at, message)| flatten(at, message, knows))
+            .collect::<Result<Vec<_>>>()?;
         if !tools.is_empty() && !knows {
             tell_of(tools, &mut messages);
         }
@@ -113,21 +115,34 @@ fn tell_of(tools: &[Value], messages: &mut Vec<Map<String, Value>>) {
 }
 
 /// A message as templates know it: content is one string, the arguments of calls are objects.
-fn flatten(message: &ChatMessage, knows_tools: bool) -> Result<Map<String, Value>> {
+fn flatten(at: usize, message: &ChatMessage, knows_tools: bool) -> Result<Map<String, Value>> {
     let calls = message.tool_calls.as_deref().unwrap_or_default();
     let mut text = match &message.content {
         None if message.role != "assistant" => {
-            let message = format!("a {} message needs content", message.role);
-            return Err(ApiError::invalid("messages", message));
+            let role: String = message.role.chars().take(64).collect();
+            let (message, param) =
+                (format!("a {role} message needs content"), format!("messages[{at}].content"));
+            return Err(ApiError::Invalid { message, param: Some(param.into()) });
         }
         None => String::new(),
         Some(Content::Text(text)) => text.clone(),
         Some(Content::Parts(parts)) => {
             let mut text = String::new();
-            for part in parts {
-                match &part.text {
-                    Some(more) if part.kind == "text" => text.push_str(more),
-                    _ => return Err(ApiError::Unsupported(format!("messages.content.{}", part.kind))),
+            for (part, one) in parts.iter().enumerate() {
+                let path = format!("messages[{at}].content[{part}]");
+                match (one.kind.as_str(), &one.text) {
+                    ("text", Some(more)) => text.push_str(more),
+                    ("text", None) => {
+                        let param = Some(format!("{path}.text").into());
+                        return Err(ApiError::Invalid {
+                            message: "a part of text needs `text`".into(),
+                            param,
+                        });
+                    }
+                    (kind, _) => {
+                        let kind: String = kind.chars().take(64).collect();
+                        return Err(ApiError::Unsupported(format!("{path}.{kind}")));
+                    }
                 }
             }
             text

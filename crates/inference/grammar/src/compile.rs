@@ -118,9 +118,13 @@ impl Grammars {
             .create_parser_from_init_ext(grammar, quiet, InferenceCapabilities::default(), limits(shape))
             .map_err(|error| invalid(shape, error))?;
         let matcher = Matcher::new(Ok(parser));
-        match matcher.get_error() {
-            Some(error) => Err(invalid(shape, error)),
-            None => Ok(matcher),
+        if let Some(error) = matcher.get_error() {
+            return Err(invalid(shape, error));
+        }
+        // Where no text fits, or too much is possible at once, nothing could be said: better now than in the middle of an answer.
+        match matcher.deep_clone().compute_mask_or_eos() {
+            Ok(_) => Ok(matcher),
+            Err(error) => Err(invalid(shape, error)),
         }
     }
 }
@@ -170,9 +174,15 @@ fn check_calls(Calls { functions, or, .. }: &Calls) -> Result<(), GrammarError> 
     }
 }
 
+/// How the parser says that no token may come first.
+const NO_TEXT: &str = "NoExtensionBias";
+
 /// Why a shape is none. Where in its Lark concerns only who wrote that.
 fn invalid(shape: &Shape, error: impl fmt::Display) -> GrammarError {
     let text = short(error);
+    if text.contains(NO_TEXT) {
+        return GrammarError::Invalid("there is no text that fits it".into());
+    }
     let place = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'(');
     let reason = match text.strip_prefix("at ").and_then(|rest| rest.split_once("): ")) {
         Some((at, reason)) if place(at) && !matches!(shape, Shape::Lark(_)) => reason,

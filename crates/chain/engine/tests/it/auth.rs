@@ -42,6 +42,9 @@ async fn websocket_is_let_in_by_its_handshake() {
         client.request("engine_exchangeCapabilities", rpc_params![Vec::<String>::new()]).await.unwrap();
     assert!(capabilities.contains(&"engine_newPayloadV4".to_owned()));
     assert!(!capabilities.contains(&"engine_exchangeCapabilities".to_owned()));
+    // Go's client reads no number there.
+    let id: Value = client.request("eth_subscribe", rpc_params!["newHeads"]).await.unwrap();
+    assert!(id.as_str().is_some_and(|id| id.starts_with("0x")), "{id}");
 }
 
 /// op-node has one endpoint of this client.

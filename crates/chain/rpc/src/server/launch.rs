@@ -112,11 +112,12 @@ impl RpcHandle {
 
     /// Stops accepting, and waits until open requests are answered.
     pub async fn stop(self) {
-        for server in self.servers {
+        let stop = async |server: ServerHandle| {
             if server.stop().is_ok() {
                 server.stopped().await;
             }
-        }
+        };
+        futures::future::join_all(self.servers.into_iter().map(stop)).await;
     }
 
     async fn start(
@@ -173,9 +174,12 @@ async fn serve(
     let service = jsonrpsee::server::Server::builder()
         .set_config(server_config(transport, limits))
         .set_http_middleware(middleware)
-        .set_rpc_middleware(rpc_middleware)
         .to_service_builder();
-    Ok((bound, listener.serve(move |stop| service.clone().build(methods.clone(), stop))))
+    let serve = move |stop, backlog| {
+        let layers = rpc_middleware.clone().layer(backlog);
+        service.clone().set_rpc_middleware(layers).build(methods.clone(), stop)
+    };
+    Ok((bound, listener.serve(serve)))
 }
 
 fn server_config(transport: Transport, limits: &ServerLimits) -> ServerConfig {
@@ -202,7 +206,7 @@ fn server_config(transport: Transport, limits: &ServerLimits) -> ServerConfig {
 
 /// Subscription ids as geth has them: random, in hex.
 #[derive(Clone, Copy, Debug)]
-struct SubscriptionIds;
+pub struct SubscriptionIds;
 
 impl jsonrpsee::core::traits::IdProvider for SubscriptionIds {
     fn next_id(&self) -> jsonrpsee::types::SubscriptionId<'static> {

@@ -4,9 +4,10 @@
 //! jsonrpsee's own server takes no streams but the system's, and speaks HTTP/2, too: there a peer leaves answers lying by opening no
 //! window for them, and nothing waits to be written that a clock could be set for.
 
+use super::backlog::{Backlog, BacklogLayer, Backlogs, Listened};
 use crate::ServerLimits;
-use futures::future::pending;
-use http::Request;
+use futures::{TryFutureExt, future::pending};
+use http::{HeaderValue, Request, StatusCode, header::CONNECTION};
 use hyper::{
     body::{Body, Bytes, Incoming},
     server::conn::http1,
@@ -66,8 +67,8 @@ impl Listener {
         self.listener.local_addr()
     }
 
-    /// Serves each connection by a service of its own until the handle says stop, or is dropped.
-    pub fn serve<S, B>(self, service: impl Fn(StopHandle) -> S + Send + 'static) -> ServerHandle
+    /// Serves each connection by a service of its own until the handle says stop, or is dropped. The layer goes right around the methods.
+    pub fn serve<S, B>(self, service: impl Fn(StopHandle, BacklogLayer) -> S + Send + 'static) -> ServerHandle
     where
         S: Service<HttpRequest, Response = HttpResponse<B>, Error = BoxError> + Clone + Send + 'static,
         S::Future: Send,
@@ -77,14 +78,17 @@ impl Listener {
         let (stop, handle) = stop_channel();
         tokio::spawn(async move {
             let mut stopped = pin!(stop.clone().shutdown());
+            let backlogs: Arc<Backlogs> = Arc::default();
             loop {
                 let (stream, peer) = tokio::select! {
                     accepted = accept(&self.listener) => accepted,
                     () = &mut stopped => break,
                 };
                 let Some(place) = self.place() else { continue };
+                let backlog = Backlog::new(&backlogs);
+                let service = service(stop.clone(), BacklogLayer(Arc::clone(&backlog)));
                 let connection =
-                    connection(stream, self.stall_timeout, service(stop.clone()), stop.clone().shutdown());
+                    connection(stream, self.stall_timeout, backlog, service, stop.clone().shutdown());
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
                         tracing::debug!(target: "rpc", %peer, %error, "Connection ended");
@@ -112,6 +116,7 @@ impl Listener {
 async fn connection<S, B>(
     stream: TcpStream,
     stall_timeout: Duration,
+    backlog: Arc<Backlog>,
     service: S,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), BoxError>
@@ -122,15 +127,16 @@ where
     B::Error: Into<BoxError>,
 {
     stream.set_nodelay(true)?;
-    let stream = TokioIo::new(Unread::new(stream, stall_timeout));
+    let stream = TokioIo::new(Listened::new(Unread::new(stream, stall_timeout), backlog));
     let asked = Arc::new(Notify::new());
     let first = Arc::clone(&asked);
     let answer = service_fn(move |request: Request<Incoming>| {
         first.notify_one();
-        service.clone().oneshot(request.map(HttpBody::new))
+        service.clone().oneshot(request.map(HttpBody::new)).map_ok(last_if_refused)
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(IDLE);
+    // Who has said all that he wants to say may still want to hear the answer.
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE).half_close(true);
     let mut served = pin!(http.serve_connection(stream, answer).with_upgrades());
     tokio::select! {
         ended = &mut served => return Ok(ended?),
@@ -140,6 +146,14 @@ where
     served.as_mut().graceful_shutdown();
     // Whoever is in the middle of a request would hold the server open for as long as he likes.
     Ok(timeout(LAST_ANSWERS, served).await.map_err(|_| "cut off by the stop")??)
+}
+
+/// Whoever is refused does not keep his connection: it would take somebody else's place.
+fn last_if_refused<B>(mut answer: HttpResponse<B>) -> HttpResponse<B> {
+    if matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS) {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 /// Resolves if no first request comes in time.

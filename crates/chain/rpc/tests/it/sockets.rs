@@ -332,6 +332,19 @@ async fn a_websocket_peer_that_does_not_read_is_let_go() {
     }
 }
 
+/// More than are listened to at a time, and more than may wait unread.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_at_once_on_one_websocket_are_all_answered() {
+    let node = Node::start().await;
+    let url = format!("ws://{}", node.handle.ws_address().unwrap());
+    let many = jsonrpsee::ws_client::WsClientBuilder::default().max_concurrent_requests(10_000);
+    let client = many.build(&url).await.unwrap();
+    let code = rpc_params!["0x4200000000000000000000000000000000000015", "latest"];
+    let calls = (0..5_000).map(|_| client.request::<Value, _>("eth_getCode", code.clone()));
+    let answers = tokio::time::timeout(6 * PATIENCE, futures::future::join_all(calls)).await.unwrap();
+    assert!(answers.into_iter().all(|answer| answer.unwrap().as_str().unwrap().len() > 100));
+}
+
 fn over_http(body: &Value) -> Vec<u8> {
     let body = body.to_string();
     let length = body.len();

@@ -22,10 +22,7 @@ pub(crate) async fn chat_completions(
     Call { caller, body }: Call<ChatRequest>,
 ) -> Result<Response> {
     params::refuse_unknown(&body.rest)?;
-    if body.messages.is_empty() || body.messages.len() > api.config().messages {
-        let message = format!("a conversation has between 1 and {} messages", api.config().messages);
-        return Err(ApiError::invalid("messages", message));
-    }
+    params::check_messages(&body.messages, api.config())?;
     let (logprobs, streams) = (logprobs(&body, &api)?, body.stream.unwrap_or(false));
     let (toolbox, shape) = tools_and_shape(&body, api.text())?;
     let model = api.compose(api.resolve(&body.model).await?, body.adapters.as_deref()).await?;

@@ -1,11 +1,13 @@
 use crate::{
     error::{ApiError, Result},
     extract::Call,
+    params,
     resolve::ResolveError,
     service::Api,
     types::{DetokenizeReply, DetokenizeRequest, TokenizeReply, TokenizeRequest},
 };
 use axum::{Json, extract::State};
+use serde_json::{Map, Value};
 
 /// `POST /tokenize`: exactly the tokens that the two generating endpoints would count.
 pub(crate) async fn tokenize(
@@ -13,12 +15,11 @@ pub(crate) async fn tokenize(
     Call { body, .. }: Call<TokenizeRequest>,
 ) -> Result<Json<TokenizeReply>> {
     check_model(&api, body.model.as_deref()).await?;
+    refuse_changing(&body.rest)?;
     let tokens = match (body.prompt, body.messages) {
         (Some(text), None) => api.text().encode(text, body.add_special_tokens.unwrap_or(true)).await?,
         (None, Some(messages)) => {
-            if messages.len() > api.config().messages {
-                return Err(ApiError::invalid("messages", "too many messages"));
-            }
+            params::check_messages(&messages, api.config())?;
             if body.add_special_tokens == Some(true) {
                 return Err(ApiError::Unsupported("add_special_tokens".into()));
             }
@@ -28,7 +29,9 @@ pub(crate) async fn tokenize(
         _ => return Err(ApiError::invalid("prompt", "give either `prompt` or `messages`")),
     };
     let max_model_len = api.info()?.limits.context;
-    Ok(Json(TokenizeReply { count: tokens.len(), max_model_len, tokens }))
+    let shown = body.return_token_strs.unwrap_or(false);
+    let token_strs = shown.then(|| tokens.iter().map(|token| api.text().piece(*token)).collect());
+    Ok(Json(TokenizeReply { count: tokens.len(), max_model_len, tokens, token_strs }))
 }
 
 /// `POST /detokenize`: whatever the tokens stand for, control tokens too.
@@ -50,4 +53,17 @@ async fn check_model(api: &Api, name: Option<&str>) -> Result<()> {
         Some(name) if !api.exists(name).await? => Err(ResolveError::NotFound(name.to_owned()).into()),
         _ => Ok(()),
     }
+}
+
+/// Refuses what would change the tokens and is not honoured; anything else that a request has is of no matter here.
+fn refuse_changing(rest: &Map<String, Value>) -> Result<()> {
+    const CHANGING: [&str; 4] =
+        ["continue_final_message", "chat_template", "chat_template_kwargs", "documents"];
+    params::refuse_unknown(
+        &rest
+            .iter()
+            .filter(|(field, _)| CHANGING.contains(&field.as_str()))
+            .map(|(field, value)| (field.clone(), value.clone()))
+            .collect(),
+    )
 }

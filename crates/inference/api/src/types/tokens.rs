@@ -1,6 +1,6 @@
 use super::ChatMessage;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// `POST /tokenize`: a text, or a conversation as the model would see it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,12 @@ pub struct TokenizeRequest {
     /// Open the assistant's turn, as `/v1/chat/completions` does; true when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add_generation_prompt: Option<bool>,
+    /// Show the tokens' texts, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_token_strs: Option<bool>,
+    /// Everything else; what would change the tokens is refused.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// Its tokens.
@@ -34,6 +40,9 @@ pub struct TokenizeReply {
     pub max_model_len: u32,
     /// The ids.
     pub tokens: Vec<u32>,
+    /// Their texts, if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_strs: Option<Vec<String>>,
 }
 
 /// `POST /detokenize`.

@@ -298,11 +298,10 @@ async fn a_request_composes_adapters() {
         assert_eq!(response.json::<Value>().await.unwrap()["error"]["param"], "adapters");
     }
     let mut unknown = body(BASE);
-    unknown["adapters"] = json!([{ "name": "nobody" }]);
-    assert_eq!(
-        server.post("/v1/completions", &unknown).send().await.unwrap().status(),
-        StatusCode::NOT_FOUND
-    );
+    unknown["adapters"] = json!([{ "name": "poet" }, { "name": "nobody" }]);
+    let response = server.post("/v1/completions", &unknown).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert_eq!(response.json::<Value>().await.unwrap()["error"]["param"], "adapters[1].name");
 }
 
 #[tokio::test]

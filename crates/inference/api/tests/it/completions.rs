@@ -149,6 +149,26 @@ async fn a_text_is_opened_unless_that_is_turned_off() {
 }
 
 #[tokio::test]
+async fn tokens_are_shown_and_what_would_change_them_is_refused() {
+    let server = Server::plain().await;
+    let shown =
+        server.ok("/tokenize", json!({ "prompt": "ab", "return_token_strs": true, "max_tokens": 5 })).await;
+    assert_eq!(shown["token_strs"], json!(["a", "b"]));
+    assert!(server.ok("/tokenize", json!({ "prompt": "ab" })).await.get("token_strs").is_none());
+    for (more, param) in [
+        (json!({ "continue_final_message": true }), "continue_final_message"),
+        (json!({ "chat_template": "x" }), "chat_template"),
+        (json!({ "messages": [] }), "messages"),
+    ] {
+        let mut body = json!({ "messages": [{ "role": "user", "content": "x" }] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let response = server.post("/tokenize", &body).send().await.unwrap();
+        assert_eq!(response.status(), 400, "{body}");
+        assert_eq!(response.json::<Value>().await.unwrap()["error"]["param"], param);
+    }
+}
+
+#[tokio::test]
 async fn a_prompt_is_repeated_and_told_how_probable_it_was() {
     let server = Server::plain().await;
     let ask = async |more: Value| {

@@ -79,6 +79,29 @@ async fn a_full_node_is_seen_to_live() {
     }
 }
 
+/// Its connection's place was kept for as long as a byte came now and then.
+#[tokio::test]
+async fn a_body_in_drips_is_answered_and_hung_up_on() {
+    let api = ApiConfig { body_timeout: Duration::from_millis(500), ..ApiConfig::default() };
+    let server = Server::start(Options { api, ..Options::default() }).await;
+    let head = b"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{";
+    let (answers, mut body) = connect(&server, head).await.into_split();
+    let drip = tokio::spawn(async move {
+        while body.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        body
+    });
+    let answer = timeout(Duration::from_secs(20), async {
+        let (mut answers, mut answer) = (answers, [0; 12]);
+        answers.read_exact(&mut answer).await.unwrap();
+        (answer, answers)
+    });
+    let (status, _answers) = answer.await.expect("it is answered");
+    assert_eq!(String::from_utf8_lossy(&status), "HTTP/1.1 408");
+    timeout(Duration::from_secs(20), drip).await.expect("the connection is closed").unwrap();
+}
+
 /// Two clients that asked for much and read nothing once kept everybody out for as long as they liked.
 #[tokio::test]
 async fn who_reads_nothing_is_hung_up_on() {

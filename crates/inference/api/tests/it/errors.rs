@@ -35,13 +35,13 @@ async fn fields_out_of_range_are_named() {
         (json!({ "top_logprobs": 3 }), "top_logprobs"),
         (json!({ "logprobs": true, "top_logprobs": 99 }), "top_logprobs"),
         (json!({ "messages": [] }), "messages"),
-        (json!({ "messages": [{ "role": "user" }] }), "messages"),
+        (json!({ "messages": [{ "role": "user" }] }), "messages[0].content"),
         (json!({ "tools": [{ "type": "function" }] }), "tools"),
         (json!({ "response_format": { "type": "json_schema" } }), "response_format"),
         (json!({ "model": "" }), "model"),
         (
             json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url" }] }] }),
-            "messages.content.image_url",
+            "messages[0].content[0].image_url",
         ),
     ];
     for (fields, param) in cases {

@@ -52,3 +52,18 @@ fn a_grammar_says_where_it_is_wrong() {
     assert!(told("start: \"a\"\nb: \"unterminated").contains("2("));
     assert!(told("start: /(unclosed/").contains("unclosed group"));
 }
+
+/// Found in the middle of the answer once, and named nobody's field.
+#[test]
+fn what_no_text_fits_is_refused_at_once() {
+    for shape in [
+        Shape::Regex("[^\\x00-\\U0010ffff]".into()),
+        Shape::JsonSchema(json!({"$ref": "#"})),
+        Shape::JsonSchema(
+            json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}),
+        ),
+        Shape::Lark("start: start".into()),
+    ] {
+        assert!(told(&shape).contains("no text that fits"), "{shape:?}: {}", told(&shape));
+    }
+}
