@@ -14,6 +14,7 @@ use jsonrpsee::{
     core::middleware::{Batch, BatchEntry, Notification, RpcServiceT},
     types::Request,
 };
+use parking_lot::Mutex;
 use std::{
     io::{self, IoSlice},
     pin::{Pin, pin},
@@ -25,7 +26,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::{Notify, futures::Notified},
+    sync::Notify,
 };
 use tower::Layer;
 
@@ -35,15 +36,17 @@ const UNREAD: usize = 16 << 20;
 const UNREAD_BY_ALL: usize = 256 << 20;
 /// … and for those that have none.
 const UNREAD_BY_ALL_AT_MOST: usize = 1 << 30;
+/// What is set aside for an answer while it is made.
+const LIKELY: usize = 64 << 10;
 /// Calls, or batches of them, under way on one connection while more are read from it.
 const CALLS: usize = 256;
 /// Bytes of their parameters.
 const PARAMETERS: usize = 16 << 20;
 
-/// What waits to be read on all connections of a server.
+/// What waits to be read on all connections of a server, and is set aside to be answered.
 #[derive(Debug, Default)]
 pub(super) struct Backlogs {
-    unread: AtomicUsize,
+    held: AtomicUsize,
     room: Notify,
 }
 
@@ -51,41 +54,56 @@ pub(super) struct Backlogs {
 #[derive(Debug)]
 pub(super) struct Backlog {
     all: Arc<Backlogs>,
-    unread: AtomicUsize,
+    counts: Mutex<Counts>,
     room: Notify,
-    calls: AtomicUsize,
-    parameters: AtomicUsize,
     reader: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Bytes of answers.
+    unread: usize,
+    /// Bytes set aside for answers that are being made.
+    reserved: usize,
+    calls: usize,
+    /// Bytes of their parameters.
+    parameters: usize,
+}
+
+impl Counts {
+    const fn held(&self) -> usize {
+        self.unread + self.reserved
+    }
 }
 
 impl Backlog {
     pub(super) fn new(all: &Arc<Backlogs>) -> Arc<Self> {
-        Arc::new(Self {
-            all: Arc::clone(all),
-            unread: AtomicUsize::new(0),
-            room: Notify::new(),
-            calls: AtomicUsize::new(0),
-            parameters: AtomicUsize::new(0),
-            reader: AtomicWaker::new(),
-        })
+        let (all, counts) = (Arc::clone(all), Mutex::default());
+        Arc::new(Self { all, counts, room: Notify::new(), reader: AtomicWaker::new() })
     }
 
-    fn has_room(&self) -> bool {
-        let all = self.all.unread.load(Ordering::SeqCst);
-        match self.unread.load(Ordering::SeqCst) {
+    /// Sets room aside if there is any left, however much the answer may come to.
+    fn try_reserve(&self, bytes: usize) -> bool {
+        let mut counts = self.counts.lock();
+        let all = self.all.held.load(Ordering::SeqCst);
+        let is_open = match counts.held() {
             0 => all < UNREAD_BY_ALL_AT_MOST,
-            unread => unread < UNREAD && all < UNREAD_BY_ALL,
+            held => held < UNREAD && all < UNREAD_BY_ALL,
+        };
+        if is_open {
+            counts.reserved += bytes;
+            self.all.held.fetch_add(bytes, Ordering::SeqCst);
         }
+        is_open
     }
 
-    /// Waits until there is room for one more answer.
-    async fn room(&self) {
+    /// Waits until there is room for one more answer, and sets it aside.
+    async fn reserve(&self, bytes: usize) {
         loop {
             let (mut here, mut anywhere) = (pin!(self.room.notified()), pin!(self.all.room.notified()));
-            let listen = |notified: Pin<&mut Notified<'_>>| notified.enable();
-            listen(here.as_mut());
-            listen(anywhere.as_mut());
-            if self.has_room() {
+            here.as_mut().enable();
+            anywhere.as_mut().enable();
+            if self.try_reserve(bytes) {
                 return;
             }
             tokio::select! {
@@ -96,18 +114,28 @@ impl Backlog {
     }
 
     fn answered(&self, bytes: usize) {
-        self.unread.fetch_add(bytes, Ordering::SeqCst);
-        self.all.unread.fetch_add(bytes, Ordering::SeqCst);
+        self.counts.lock().unread += bytes;
+        self.all.held.fetch_add(bytes, Ordering::SeqCst);
     }
 
     /// So many bytes were written. Some are of no answer: of heads, frames and what is told to subscribers.
     fn written(&self, bytes: usize) {
-        let taken = |unread: usize| Some(unread.saturating_sub(bytes));
-        let before = self.unread.fetch_update(Ordering::SeqCst, Ordering::SeqCst, taken).unwrap_or_default();
-        let bytes = bytes.min(before);
-        let all = self.all.unread.fetch_sub(bytes, Ordering::SeqCst);
-        let falls_below = |bound: usize, before: usize| before >= bound && before - bytes < bound;
-        if falls_below(UNREAD, before) || falls_below(1, before) {
+        self.give_back(|counts| {
+            let taken = bytes.min(counts.unread);
+            counts.unread -= taken;
+            taken
+        });
+    }
+
+    /// Tells who waits where there is room again.
+    fn give_back(&self, take: impl FnOnce(&mut Counts) -> usize) {
+        let mut counts = self.counts.lock();
+        let bytes = take(&mut counts);
+        let held = counts.held();
+        drop(counts);
+        let all = self.all.held.fetch_sub(bytes, Ordering::SeqCst) - bytes;
+        let falls_below = |bound: usize, now: usize| now < bound && now + bytes >= bound;
+        if falls_below(UNREAD, held) || falls_below(1, held) {
             self.room.notify_waiters();
         }
         if falls_below(UNREAD_BY_ALL, all) || falls_below(UNREAD_BY_ALL_AT_MOST, all) {
@@ -116,35 +144,52 @@ impl Backlog {
     }
 
     fn is_listened_to(&self) -> bool {
-        self.calls.load(Ordering::SeqCst) < CALLS && self.parameters.load(Ordering::SeqCst) < PARAMETERS
+        let counts = self.counts.lock();
+        counts.calls < CALLS && counts.parameters < PARAMETERS
     }
 }
 
 impl Drop for Backlog {
     fn drop(&mut self) {
-        let unread = *self.unread.get_mut();
-        self.written(unread);
+        self.written(usize::MAX);
     }
 }
 
-/// A call under way, its answer not yet handed over.
+/// A call, or a batch, under way, its answer not yet handed over.
 struct UnderWay {
     backlog: Arc<Backlog>,
     parameters: usize,
+    reserved: usize,
 }
 
 impl UnderWay {
     fn new(backlog: &Arc<Backlog>, parameters: usize) -> Self {
-        backlog.calls.fetch_add(1, Ordering::SeqCst);
-        backlog.parameters.fetch_add(parameters, Ordering::SeqCst);
-        Self { backlog: Arc::clone(backlog), parameters }
+        let mut counts = backlog.counts.lock();
+        counts.calls += 1;
+        counts.parameters += parameters;
+        drop(counts);
+        Self { backlog: Arc::clone(backlog), parameters, reserved: 0 }
+    }
+
+    /// Its answer, when there is room.
+    async fn answer(mut self, calls: usize, answer: impl Future<Output = MethodResponse>) -> MethodResponse {
+        let likely = calls.saturating_mul(LIKELY).min(UNREAD);
+        self.backlog.reserve(likely).await;
+        self.reserved = likely;
+        let answer = answer.await;
+        self.backlog.answered(answer.as_ref().len());
+        answer
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.backlog.calls.fetch_sub(1, Ordering::SeqCst);
-        self.backlog.parameters.fetch_sub(self.parameters, Ordering::SeqCst);
+        self.backlog.give_back(|counts| {
+            counts.calls -= 1;
+            counts.parameters -= self.parameters;
+            counts.reserved -= self.reserved;
+            self.reserved
+        });
         self.backlog.reader.wake();
     }
 }
@@ -168,21 +213,6 @@ pub struct Backlogged<S> {
     backlog: Arc<Backlog>,
 }
 
-impl<S> Backlogged<S> {
-    /// An answer when there is room for it.
-    async fn answer(
-        backlog: Arc<Backlog>,
-        under_way: UnderWay,
-        answer: impl Future<Output = MethodResponse>,
-    ) -> MethodResponse {
-        backlog.room().await;
-        let answer = answer.await;
-        backlog.answered(answer.as_ref().len());
-        drop(under_way);
-        answer
-    }
-}
-
 fn bytes_of(request: &Request<'_>) -> usize {
     request.params.as_ref().map_or(0, |params| params.get().len())
 }
@@ -202,7 +232,7 @@ where
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let under_way = UnderWay::new(&self.backlog, bytes_of(&request));
         let inner = self.inner.clone();
-        Self::answer(Arc::clone(&self.backlog), under_way, async move { inner.call(request).await })
+        under_way.answer(1, async move { inner.call(request).await })
     }
 
     fn batch<'a>(&self, requests: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
@@ -211,8 +241,8 @@ where
             _ => 0,
         });
         let under_way = UnderWay::new(&self.backlog, bytes.sum());
-        let inner = self.inner.clone();
-        Self::answer(Arc::clone(&self.backlog), under_way, async move { inner.batch(requests).await })
+        let (inner, calls) = (self.inner.clone(), requests.len());
+        under_way.answer(calls, async move { inner.batch(requests).await })
     }
 
     fn notification<'a>(
@@ -288,22 +318,27 @@ mod tests {
     use super::*;
     use futures::FutureExt;
 
+    fn has_room(backlog: &Backlog) -> bool {
+        let has = backlog.try_reserve(0);
+        has && backlog.reserve(0).now_or_never().is_some()
+    }
+
     #[test]
     fn who_does_not_read_gets_no_more_and_others_do() {
         let all = Arc::default();
         let (deaf, other) = (Backlog::new(&all), Backlog::new(&all));
-        assert!(deaf.room().now_or_never().is_some());
+        assert!(has_room(&deaf));
         deaf.answered(UNREAD - 1);
-        assert!(deaf.has_room());
+        assert!(has_room(&deaf));
         deaf.answered(1);
-        assert!(!deaf.has_room() && other.has_room());
-        let mut waits = pin!(deaf.room());
+        assert!(!has_room(&deaf) && has_room(&other));
+        let mut waits = pin!(deaf.reserve(0));
         assert!(waits.as_mut().now_or_never().is_none());
         deaf.written(1);
         assert!(waits.now_or_never().is_some());
         // More is written than answers are.
         deaf.written(2 * UNREAD);
-        assert_eq!((deaf.unread.load(Ordering::SeqCst), all.unread.load(Ordering::SeqCst)), (0, 0));
+        assert_eq!((deaf.counts.lock().held(), all.held.load(Ordering::SeqCst)), (0, 0));
     }
 
     #[test]
@@ -313,16 +348,33 @@ mod tests {
         deaf.iter().for_each(|one| one.answered(UNREAD));
         let (slow, fast) = (Backlog::new(&all), Backlog::new(&all));
         slow.answered(1);
-        assert!(!slow.has_room() && fast.has_room());
-        let mut waits = Box::pin(slow.room());
+        assert!(!has_room(&slow) && has_room(&fast));
+        let mut waits = Box::pin(slow.reserve(0));
         assert!(waits.as_mut().now_or_never().is_none());
         drop(deaf);
         assert!(waits.now_or_never().is_some());
         let much = Backlog::new(&all);
         much.answered(UNREAD_BY_ALL_AT_MOST);
-        assert!(!fast.has_room());
+        assert!(!has_room(&fast));
         drop((much, slow));
-        assert_eq!(all.unread.load(Ordering::SeqCst), 0);
+        assert_eq!(all.held.load(Ordering::SeqCst), 0);
+    }
+
+    /// Hundreds of batches that began when nothing was unread yet were all answered, gigabytes together.
+    #[test]
+    fn answers_that_are_being_made_count_and_those_given_up_do_not() {
+        let backlog = Backlog::new(&Arc::default());
+        let answer = |calls| Box::pin(UnderWay::new(&backlog, 1).answer(calls, std::future::pending()));
+        let mut batch = answer(1000);
+        assert!(batch.as_mut().now_or_never().is_none());
+        assert!(!has_room(&backlog));
+        drop(batch);
+        let mut calls: Vec<_> = (0..CALLS).map(|_| answer(1)).collect();
+        assert!(calls.iter_mut().all(|call| call.as_mut().now_or_never().is_none()));
+        assert!(!has_room(&backlog) && backlog.counts.lock().reserved == UNREAD);
+        drop(calls);
+        let counts = backlog.counts.lock();
+        assert_eq!((counts.held(), counts.calls, counts.parameters), (0, 0, 0));
     }
 
     #[tokio::test]
