@@ -20,6 +20,7 @@ use report::Row;
 use rig::Rig;
 use served::Served;
 use std::path::PathBuf;
+use tributary_cpu::{Affinity, Options};
 use tributary_engine::EngineConfig;
 
 /// Measures serving, beside llama.cpp and beside what the machine can do at most.
@@ -42,6 +43,9 @@ struct Args {
     taught: PathBuf,
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// CPUs that they keep to, as `--inference.cpus` of the node
+    #[arg(long, default_value_t = Affinity::System)]
+    cpus: Affinity,
     /// How often everything is measured
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -91,7 +95,8 @@ fn main() -> Result<()> {
 fn rows(args: &Args) -> Result<Vec<Row>> {
     let wanted = |case| args.cases.is_empty() || args.cases.contains(&case);
     let (model, folder, threads, rounds) = (&args.model, &args.folder, args.threads, args.rounds);
-    let served = |config| Served::open(model, threads, config, &lora::kept(folder));
+    let options = Options { threads, affinity: args.cpus.clone(), ..Options::default() };
+    let served = |config| Served::open(model, &options, config, &lora::kept(folder));
     let amount = Amount { registered: args.registered, requests: args.requests, rounds };
     let mut rows = Vec::new();
     if wanted(Case::Memory) {
@@ -103,13 +108,13 @@ fn rows(args: &Args) -> Result<Vec<Row>> {
             Some(python) => Some(Peer::start(python, &script, model, folder, threads)?),
             None => None,
         };
-        let (mut rig, mut bare) = (Rig::open(model, threads)?, Rig::open(model, threads)?);
+        let (mut rig, mut bare) = (Rig::open(model, &options)?, Rig::open(model, &options)?);
         rows.extend(kernels::rows(&mut rig, &mut bare, peer.as_mut(), rounds)?);
     }
     // Prompts are to be computed here, also those that were asked before.
     let forgetful = EngineConfig { prefix_cache: false, ..EngineConfig::default() };
     if wanted(Case::Adapters) {
-        let bandwidth = Rig::open(model, threads)?.bandwidth()?;
+        let bandwidth = Rig::open(model, &options)?.bandwidth()?;
         rows.extend(registered::throughput(&served(forgetful)?, folder, amount, bandwidth)?);
     }
     if wanted(Case::FirstToken) {
@@ -120,7 +125,7 @@ fn rows(args: &Args) -> Result<Vec<Row>> {
         rows.extend(quotes::speculation(&served(forgetful)?, &plain, folder, &args.taught, rounds)?);
     }
     if wanted(Case::Prefix) {
-        let mut rig = Rig::open(model, threads)?;
+        let mut rig = Rig::open(model, &options)?;
         rows.extend(quotes::prefix(&served(EngineConfig::default())?, &mut rig, folder, rounds)?);
     }
     if let (true, Some(program)) = (wanted(Case::Node), &args.tributary) {

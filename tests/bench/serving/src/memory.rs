@@ -8,6 +8,7 @@ use crate::{
 use eyre::{Result, ensure, eyre};
 use std::{path::Path, process::Command, sync::Arc, time::Duration};
 use tributary_api::{Api, ApiConfig, ApiParts, FreeGate, StaticResolver, TextModel, types::ModelCard};
+use tributary_cpu::Options;
 use tributary_engine::EngineConfig;
 
 /// Runs [`measure`] in a process that does nothing else; its row.
@@ -38,7 +39,8 @@ pub(crate) fn row(model: &Path, folder: &Path, threads: usize, registered: usize
 
 /// Prints the proportional set size of an idle server, what registering adapters adds, and the weights' size.
 pub(crate) fn measure(model: &Path, folder: &Path, threads: usize, registered: usize) -> Result<()> {
-    let served = Served::open(model, threads, EngineConfig::default(), &lora::kept(folder))?;
+    let options = Options { threads, ..Options::default() };
+    let served = Served::open(model, &options, EngineConfig::default(), &lora::kept(folder))?;
     let folders = Folders::make(folder, &served.model.geometry, 8, registered, 128)?;
     let parts = |resolver| {
         Ok::<_, eyre::Report>(Api::new(ApiParts {

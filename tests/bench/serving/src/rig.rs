@@ -25,11 +25,10 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    pub(crate) fn open(model: &Path, threads: usize) -> Result<Self> {
+    pub(crate) fn open(model: &Path, options: &Options) -> Result<Self> {
         let model = Model::open(model)?;
         let config = model.config.clone();
-        let options = Options { threads, ..Options::default() };
-        let backend = CpuBackend::new(model.config, model.weights, &model.hashes, &options)?;
+        let backend = CpuBackend::new(model.config, model.weights, &model.hashes, options)?;
         let preparer = backend.preparer();
         Ok(Self { backend, preparer, config, out: StepOutput::default(), logits: Vec::new() })
     }

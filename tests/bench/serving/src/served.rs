@@ -55,19 +55,19 @@ pub(crate) struct Answer {
 
 impl Served {
     /// The backend keeps what it prepares in `kept`, as a node's does.
-    pub(crate) fn open(path: &Path, threads: usize, config: EngineConfig, kept: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, options: &Options, config: EngineConfig, kept: &Path) -> Result<Self> {
         let model = Model::open(path)?;
         let tokenizer = Arc::clone(&model.tokenizer);
         let geometry = Geometry::from(&model.config);
         let parts = Parts { geometry, tokenizer, chat: model.chat.clone() };
-        let (path, kept, mut first) = (path.to_owned(), kept.to_owned(), Some(model));
+        let (path, kept, options, mut first) =
+            (path.to_owned(), kept.to_owned(), options.clone(), Some(model));
         let factory = Box::new(move || {
             let start = |error: &dyn std::fmt::Display| BackendError::Start(error.to_string());
             let model = match first.take() {
                 Some(model) => model,
                 None => Model::open(&path).map_err(|error| start(&error))?,
             };
-            let options = Options { threads, ..Options::default() };
             let backend = CpuBackend::cached(model.config, model.weights, &model.hashes, &options, &kept)
                 .map_err(|error| start(&error))?;
             Ok(Box::new(backend) as Box<dyn InferenceBackend>)
