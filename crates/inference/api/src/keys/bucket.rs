@@ -38,7 +38,7 @@ impl Bucket {
         self.level
     }
 
-    /// Puts back what was taken and not used; below nothing, takes what was used beyond it.
+    /// Puts back what was taken and not used; a negative amount takes what was used beyond it.
     pub(super) fn put_back(&mut self, amount: f64, now: Instant) {
         self.fill(now);
         self.level = (self.level + amount).min(self.limit);

@@ -26,7 +26,7 @@ const FORMATS: [(GgmlDType, GgmlDType); 5] = [
     (GgmlDType::Q4K, GgmlDType::Q5_0),
     (GgmlDType::Q6K, GgmlDType::Q8_0),
 ];
-/// Bound of a format's excess over so few tokens, in percent: they alone are worth one. Over whole texts it is below 1, by `tests/bench/formats.sh`.
+/// Bound of a format's excess over so few tokens, in percent: they alone are worth one. Whole texts are for `tests/bench/formats.sh`.
 const SPARSE_BOUND: f64 = 2.0;
 
 fn check(with_lora: bool) {
