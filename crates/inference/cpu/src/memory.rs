@@ -55,6 +55,7 @@ impl Arena {
     }
 
     /// The first byte.
+    #[inline]
     pub(crate) fn start(&self) -> *mut u8 {
         let base = self.base.as_ptr();
         if self.len >= HUGE {

@@ -281,6 +281,7 @@ impl Packed {
     }
 
     /// The first byte of a tile.
+    #[inline]
     pub(crate) fn tile(&self, index: usize) -> *const u8 {
         debug_assert!(index < self.shape.tiles());
         // SAFETY: `build` checked that all tiles lie in the arena.

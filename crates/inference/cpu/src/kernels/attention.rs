@@ -6,6 +6,7 @@
 
 use super::{
     QBlock, elementwise,
+    fetch::Fetch,
     matmul::{self, dots},
 };
 use crate::{
@@ -88,7 +89,7 @@ unsafe fn run<S: Simd, const R: usize>(
         let scale = S::splat(job.scale);
         for (page, keys) in job.pages[..pages].iter().enumerate() {
             fetch::<S>(job, *keys, job.pages[..pages].get(page + 1).copied());
-            let sums = dots::<S, matmul::Key, R>(&shape, *keys, &queries, 0);
+            let sums = dots::<S, matmul::Key, R>(&shape, *keys, &queries, Fetch::NOTHING);
             for (r, sum) in sums.into_iter().enumerate() {
                 S::store(scores.add(r * stride + page * LANES), S::mul(sum, scale));
             }

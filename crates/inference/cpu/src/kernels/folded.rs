@@ -1,6 +1,6 @@
 //! An adapter's A of at most eight rows, folded: sixteen lanes work on two segments of the same rows at a time.
 
-use super::{Matmul, QBlock, matmul::put};
+use super::{Ahead, Matmul, QBlock, fetch, matmul::put};
 use crate::{
     packed::SEGMENT,
     simd::{LANES, Simd},
@@ -43,11 +43,9 @@ unsafe fn step<S: Simd, const T: usize>(job: &Matmul<'_>, tokens: &[u32; T]) {
                 let beside = if b + SEGMENT < shape.blocks { b + SEGMENT } else { b };
                 let stored = first / 2 + b - first;
                 let codes = tile.add(stored * code_bytes);
-                if let Some(next) = job.next {
+                if let Ahead::Then(next) = job.ahead {
                     let next = next.wrapping_add(stored * (code_bytes + LANES * 2));
-                    for line in 0..9 {
-                        S::prefetch(next.wrapping_add(line * 64));
-                    }
+                    fetch::lines(next, code_bytes + LANES * 2, |line| S::prefetch_second(line));
                 }
                 let d = S::load_bf16(scales.add(stored * LANES));
                 for t in 0..T {
@@ -89,7 +87,7 @@ mod tests {
     use crate::{
         Path,
         blocks::{BLOCK, quantize_weights},
-        kernels::{Kernels, Matmul, Output, QBlock},
+        kernels::{Ahead, Kernels, Matmul, Output, QBlock},
         memory::Arena,
         packed::{Layout, Packed, Shape},
         reference,
@@ -140,7 +138,8 @@ mod tests {
                             tokens: &(0..tokens as u32).collect::<Vec<_>>(),
                             bias: None,
                             accumulate: false,
-                            next: (rank % 2 == 0).then(|| weights.tile(0)),
+                            ahead: if rank % 2 == 0 { Ahead::Then(weights.tile(0)) } else { Ahead::Nothing },
+                            later: &[],
                             out: Output { start: out.as_mut_ptr(), stride, whole },
                         };
                         // SAFETY: a row of `x` and of `out` for each token.

@@ -1,6 +1,9 @@
 //! Sections 4 and 5: dot products of weight tiles with quantised activations.
 
-use super::QBlock;
+use super::{
+    QBlock,
+    fetch::{self, Ahead, Fetch, Later, Span},
+};
 use crate::{
     packed::{Layout, Packed, SEGMENT, Scale, Shape},
     simd::{LANES, Simd},
@@ -30,8 +33,9 @@ pub(crate) struct Matmul<'a> {
     pub(crate) bias: Option<&'a [f32]>,
     /// Adds to what is there instead of replacing it.
     pub(crate) accumulate: bool,
-    /// What this thread will read after these weights, if it is known: fetched with the last tile.
-    pub(crate) next: Option<*const u8>,
+    pub(crate) ahead: Ahead,
+    /// What this thread will read after these weights, in order.
+    pub(crate) later: &'a [Span],
     pub(crate) out: Output,
 }
 
@@ -53,70 +57,62 @@ macro_rules! kinds {
 }
 kinds!(Four FourMin FourWide Five FiveWide Six Eight Float Key);
 
-/// How far ahead a lone token's weights are fetched, in bytes.
-const AHEAD: usize = 8 << 10;
-
 /// Tokens whose sums live in registers together. Two tiles by four tokens would fetch fewer activations, but is slower: it unpacks each
 /// tile twice as often.
-const WIDE: usize = 8;
+pub(crate) const WIDE: usize = 8;
 
 /// Tokens that are run through all tiles of a task before the next ones: both stay in the second cache.
-const STRETCH: usize = 64;
+pub(super) const STRETCH: usize = 64;
 
 /// # Safety
 ///
 /// `S`'s features are present, the job's layout is `K`'s, its pointers are valid and its outputs its own.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd, K: Kind>(job: &Matmul<'_>) {
-    if let ([token], true) = (job.tokens, matches!(K::LAYOUT, Layout::Float) && job.weights.shape.blocks == 1)
-    {
+    if let ([token], Layout::Float, 1) = (job.tokens, K::LAYOUT, job.weights.shape.blocks) {
         // SAFETY: as this function's.
-        return unsafe {
+        unsafe {
             match job.weights.shape.groups {
-                2 => narrow::<S, 2>(job, *token),
-                4 => narrow::<S, 4>(job, *token),
-                8 => narrow::<S, 8>(job, *token),
-                _ => {
-                    for tile in job.tiles.clone() {
-                        over::<S, K>(job, tile, job.tokens);
-                    }
-                }
+                2 => return narrow::<S, 2>(job, *token),
+                4 => return narrow::<S, 4>(job, *token),
+                8 => return narrow::<S, 8>(job, *token),
+                _ => {}
             }
-        };
+        }
     }
+    let mut later = Later::of(job);
     for tokens in job.tokens.chunks(STRETCH) {
         for tile in job.tiles.clone() {
             // SAFETY: as this function's.
-            unsafe { over::<S, K>(job, tile, tokens) };
+            unsafe { over::<S, K>(job, tile, tokens, &mut later) };
         }
     }
 }
 
 /// One tile over all tokens of a stretch.
 #[inline(always)]
-unsafe fn over<S: Simd, K: Kind>(job: &Matmul<'_>, tile: usize, mut tokens: &[u32]) {
-    // Alone, a token waits for memory: it fetches what comes a few blocks on. Of several the first ones fetch the next tile.
-    let mut ahead = match job.next {
-        Some(next) if tile + 1 == job.tiles.end => next.addr().wrapping_sub(job.weights.tile(tile).addr()),
-        _ if tokens.len() > 1 || job.next.is_some() => job.weights.shape.tile_bytes(),
-        _ => AHEAD,
+unsafe fn over<S: Simd, K: Kind>(job: &Matmul<'_>, tile: usize, mut tokens: &[u32], later: &mut Later<'_>) {
+    let (count, mut runs) = (tokens.len(), 0);
+    let mut fetch = || {
+        runs += 1;
+        later.beside(Fetch::of(job, tile, count, runs - 1), job)
     };
     // SAFETY: as `run`.
     unsafe {
         while let Some((these, rest)) = tokens.split_first_chunk::<WIDE>() {
-            step::<S, K, WIDE>(job, tile, these, ahead);
-            (tokens, ahead) = (rest, 0);
+            step::<S, K, WIDE>(job, tile, these, fetch());
+            tokens = rest;
         }
         if let Some((these, rest)) = tokens.split_first_chunk::<4>() {
-            step::<S, K, 4>(job, tile, these, ahead);
-            (tokens, ahead) = (rest, 0);
+            step::<S, K, 4>(job, tile, these, fetch());
+            tokens = rest;
         }
         if let Some((these, rest)) = tokens.split_first_chunk::<2>() {
-            step::<S, K, 2>(job, tile, these, ahead);
-            (tokens, ahead) = (rest, 0);
+            step::<S, K, 2>(job, tile, these, fetch());
+            tokens = rest;
         }
         if let Some((these, _)) = tokens.split_first_chunk::<1>() {
-            step::<S, K, 1>(job, tile, these, ahead);
+            step::<S, K, 1>(job, tile, these, fetch());
         }
     }
 }
@@ -124,27 +120,42 @@ unsafe fn over<S: Simd, K: Kind>(job: &Matmul<'_>, tile: usize, mut tokens: &[u3
 /// The B of an adapter of up to `G` · 4 ranks for one token: every tile is one block, and the activations stay in registers.
 #[inline(always)]
 unsafe fn narrow<S: Simd, const G: usize>(job: &Matmul<'_>, token: u32) {
-    let (shape, bytes) = (&job.weights.shape, job.weights.shape.tile_bytes());
+    if job.tiles.is_empty() {
+        return;
+    }
+    let (scales_at, bytes) = (G * 64, G * 64 + LANES * 2);
+    debug_assert_eq!(bytes, job.weights.shape.tile_bytes());
+    // Mostly a tile's sums are all there is to its place.
+    let plain = !job.accumulate && job.bias.is_none();
     // SAFETY: as `run`.
     unsafe {
         let x = &*job.x.add(token as usize * job.x_stride);
-        let words: [i32; G] = std::array::from_fn(|g| *std::ptr::from_ref(x).cast::<i32>().add(g));
+        let mut words = [0; G];
+        for (g, word) in words.iter_mut().enumerate() {
+            *word = *std::ptr::from_ref(x).cast::<i32>().add(g);
+        }
         let (scale, start) = (S::splat(x.scale), if S::WIDE_IS_OFFSET { x.offset } else { 0 });
+        let out = job.out.start.add(token as usize * job.out.stride);
+        let mut codes = job.weights.tile(job.tiles.start);
+        let mut next = if let Ahead::Then(next) = job.ahead { Some(next) } else { None };
         for tile in job.tiles.clone() {
-            if let Some(next) = job.next {
-                let next = next.wrapping_add((tile - job.tiles.start) * bytes);
-                for at in (0..bytes).step_by(64) {
-                    S::prefetch(next.wrapping_add(at));
-                }
+            if let Some(next) = &mut next {
+                fetch::lines(*next, bytes, |line| S::prefetch_second(line));
+                *next = next.wrapping_add(bytes);
             }
-            let codes = job.weights.tile(tile);
             let mut sum = S::splat_i(start);
-            for (g, word) in words.into_iter().enumerate() {
-                sum = S::dot_wide(sum, S::load_codes(codes.add(g * 64)), word);
+            for (g, word) in words.iter().enumerate() {
+                sum = S::dot_wide(sum, S::load_codes(codes.add(g * 64)), *word);
             }
-            let d = S::mul(scales::<S, Float>(codes.add(shape.scales_at()), 0), scale);
+            let d = S::mul(scales::<S, Float>(codes.add(scales_at), 0), scale);
             let zero = S::splat(0.0);
-            put::<S>(job, tile, token, S::add(zero, S::fma(d, S::to_f(sum), zero)));
+            let sum = S::add(zero, S::fma(d, S::to_f(sum), zero));
+            if plain && (tile + 1) * LANES <= job.weights.shape.rows {
+                S::store(out.add(tile * LANES), sum);
+            } else {
+                put::<S>(job, tile, token, sum);
+            }
+            codes = codes.add(bytes);
         }
     }
 }
@@ -155,12 +166,12 @@ unsafe fn step<S: Simd, K: Kind, const T: usize>(
     job: &Matmul<'_>,
     tile: usize,
     tokens: &[u32; T],
-    ahead: usize,
+    fetch: Fetch,
 ) {
     // SAFETY: as `run`: tokens index `x` and the output, the tile is one of the weight's.
     unsafe {
         let x = tokens.map(|token| job.x.add(token as usize * job.x_stride));
-        let sums = dots::<S, K, T>(&job.weights.shape, job.weights.tile(tile), &x, ahead);
+        let sums = dots::<S, K, T>(&job.weights.shape, job.weights.tile(tile), &x, fetch);
         for t in 0..T {
             put::<S>(job, tile, tokens[t], sums[t]);
         }
@@ -223,7 +234,7 @@ impl Sections {
     }
 }
 
-/// Section 4 for sixteen rows and `T` tokens. What lies `ahead` bytes on is fetched meanwhile, if not 0.
+/// Section 4 for sixteen rows and `T` tokens.
 ///
 /// # Safety
 ///
@@ -233,7 +244,7 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
     shape: &Shape,
     tile: *const u8,
     x: &[*const QBlock; T],
-    ahead: usize,
+    fetch: Fetch,
 ) -> [S::F; T] {
     // SAFETY: as this function's; block indices stay below the shape's.
     unsafe {
@@ -245,12 +256,7 @@ pub(super) unsafe fn dots<S: Simd, K: Kind, const T: usize>(
             let end = shape.blocks.min(b + SEGMENT);
             let mut segment = [S::splat(0.0); T];
             while b < end {
-                if ahead > 0 {
-                    let next = tile.add(b * stride).wrapping_add(ahead);
-                    for line in 0..stride.div_ceil(64) {
-                        S::prefetch(next.wrapping_add(line * 64));
-                    }
-                }
+                fetch.block::<S>(b, tile.add(b * stride), stride);
                 let i = integer::<S, K, T>(shape, &sections, b, x);
                 let d = scales::<S, K>(sections.scales, b);
                 for t in 0..T {
@@ -346,17 +352,19 @@ unsafe fn start<S: Simd, K: Kind, const T: usize>(b: usize, x: &[*const QBlock; 
         128 if !S::WIDE_IS_OFFSET => 0,
         offset => offset,
     };
-    std::array::from_fn(|t| {
-        // SAFETY: as `dots`.
-        unsafe {
-            let x = &*x[t].add(b);
-            S::splat_i(match offset {
+    // SAFETY: as `dots`.
+    unsafe {
+        let mut sums = [S::splat_i(0); T];
+        for (sum, x) in sums.iter_mut().zip(x) {
+            let x = &*x.add(b);
+            *sum = S::splat_i(match offset {
                 0 => 0,
                 128 => x.offset,
                 _ => -offset * (i32::from(x.sums[0]) + i32::from(x.sums[1])),
-            })
+            });
         }
-    })
+        sums
+    }
 }
 
 /// Q6_K: each half has a scale of its own, applied in integers.

@@ -3,6 +3,7 @@
 mod attention;
 mod elementwise;
 mod entry;
+mod fetch;
 mod folded;
 mod matmul;
 
@@ -10,7 +11,8 @@ use crate::CpuError;
 use std::fmt;
 
 pub(crate) use attention::{Attend, AttendRow};
-pub(crate) use matmul::{Matmul, Output};
+pub(crate) use fetch::{Ahead, Span};
+pub(crate) use matmul::{Matmul, Output, WIDE};
 
 use crate::{blocks::BLOCK, packed::Layout};
 

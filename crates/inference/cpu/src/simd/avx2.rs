@@ -59,6 +59,7 @@ impl Simd for Avx2 {
 
     methods! {
         fn prefetch(at: *const u8) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        fn prefetch_second(at: *const u8) { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
         fn splat(value: f32) -> F { (_mm256_set1_ps(value), _mm256_set1_ps(value)) }
         fn load(from: *const f32) -> F { (_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
         fn store(to: *mut f32, value: F) {

@@ -31,6 +31,7 @@ impl Simd for Avx512 {
 
     methods! {
         fn prefetch(at: *const u8) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        fn prefetch_second(at: *const u8) { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
         fn splat(value: f32) -> __m512 { _mm512_set1_ps(value) }
         fn load(from: *const f32) -> __m512 { _mm512_loadu_ps(from) }
         fn store(to: *mut f32, value: __m512) { _mm512_storeu_ps(to, value) }

@@ -41,6 +41,8 @@ pub(crate) trait Simd: Copy + 'static {
 
     /// A hint; any address is fine.
     unsafe fn prefetch(at: *const u8);
+    /// The same into the second cache: what comes later leaves the first one alone, and more can be under way.
+    unsafe fn prefetch_second(at: *const u8);
     unsafe fn splat(value: f32) -> Self::F;
     unsafe fn load(from: *const f32) -> Self::F;
     unsafe fn store(to: *mut f32, value: Self::F);

@@ -5,7 +5,7 @@ use crate::{
     backend::scale_rows,
     blocks::{self, BLOCK, Block, quantize_weights},
     dora,
-    kernels::{Attend, AttendRow, Kernels, Matmul, Output, QBlock},
+    kernels::{Ahead, Attend, AttendRow, Kernels, Matmul, Output, QBlock},
     kv::{Cache, PAGE},
     lora::quantized,
     packed::{HALF, Layout, Packed, Shape},
@@ -115,7 +115,8 @@ impl KernelOps {
             tokens: &tokens,
             bias,
             accumulate,
-            next: None,
+            ahead: Ahead::Nothing,
+            later: &[],
             out,
         };
         // SAFETY: `x` and `out` have a row for each token, by construction and the check above.
