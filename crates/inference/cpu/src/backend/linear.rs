@@ -5,6 +5,7 @@
 //!     ├─> adapters of few tokens: A ─> u ─> Q8(u) ─> B ─> δ ─────┴─> y += δ by what reads y next
 //!     └─> other adapters: A ─> u ─> Q8(u) ─────────────────────> B ─> y += δ, parts in request order
 //! ```
+//! The three on the left are one round of [tasks](super::tasks).
 //!
 //! What is left of the last arrow is one round of tasks; without other adapters that round is all. Then each place of the compositions is a
 //! round: its adapters change different tokens, so one task streams one adapter's B from end to end.
@@ -14,11 +15,12 @@ use super::{
     delta::Deltas,
     plan::{Group, Plan},
     shared::Shared,
+    tasks::{Adapters, batch, piece_of, run_jobs},
 };
 use crate::{
     CpuError,
     blocks::BLOCK,
-    kernels::{self, Ahead, Kernels, Matmul, Output, QBlock, Span},
+    kernels::{Kernels, Matmul, Output, QBlock},
     lora::{Change, Prepared},
     packed::Packed,
     pool::Pool,
@@ -26,9 +28,6 @@ use crate::{
 };
 use std::ops::Range;
 use tributary_adapters::Projection;
-
-/// Tasks handed out per thread: enough that a thread put aside is made up for.
-const TASKS_PER_THREAD: usize = 4;
 
 /// One base matrix and where its result goes.
 #[derive(Clone, Copy, Debug)]
@@ -126,16 +125,9 @@ impl Round<'_> {
             self.changes(linears, place, &mut shrinks);
             ends.push(shrinks.len());
         }
-        let others = Adapters {
-            round: self,
-            linears,
-            input,
-            shrinks: &shrinks,
-            each: batch(self.plan.beside.len(), pool.threads()),
-            batch: batch(shrinks.len(), pool.threads()),
-        };
+        let adapters = Adapters::new(self, linears, input, &shrinks, pool.threads());
         // SAFETY: outputs are disjoint: each base matrix has its own, each slot and token of `between` likewise.
-        unsafe { run_jobs(self.kernels, pool, &jobs, Some(&others))? };
+        unsafe { run_jobs(self.kernels, pool, &jobs, Some(&adapters))? };
         let mut start = 0;
         for end in ends {
             self.expand(pool, linears, &shrinks[start..end])?;
@@ -171,34 +163,30 @@ impl Round<'_> {
         }
     }
 
-    /// All that an adapter of few tokens adds: its A and B as they lie in memory, unless they were fetched.
-    fn beside(&self, linears: &[Linear<'_>], index: usize, input: Input, fetched: bool) {
+    /// All that an adapter of few tokens adds: its A and B as they lie in memory.
+    pub(super) fn beside(&self, linears: &[Linear<'_>], index: usize, input: Input) {
         let Group { adapter, tokens } = &self.plan.beside[index];
         let after = self.plan.beside.get(index + 1);
         let after = after.and_then(|group| changes(group.adapter, self.layer, linears).next());
         let mut all = changes(adapter, self.layer, linears).peekable();
         while let Some((slot, projection, change)) = all.next() {
             let shrink = Shrink { index: slot, slot, change, tokens };
-            let after = all.peek().or(after.as_ref()).map(|(.., next)| &next.a);
-            let ahead = |next: Option<&Packed>| if fetched { Ahead::Nothing } else { then(next) };
-            self.shrink(&shrink, ahead(Some(&change.b)), input);
+            self.shrink(&shrink, Some(change.b.tile(0)), input);
+            let next = all.peek().or(after.as_ref()).map(|(.., next)| next.a.tile(0));
             let out = self.deltas.output(projection);
             let input = self.between.input(slot);
             // SAFETY: no two tasks have the same token; the input is complete.
-            unsafe {
-                let job = whole(&change.b, input, tokens, None, out);
-                self.kernels.matmul(&Matmul { ahead: ahead(after), ..job });
-            }
+            unsafe { self.kernels.matmul(&Matmul { next, ..whole(&change.b, input, tokens, None, out) }) };
         }
     }
 
     /// u = A · x and Q8(u), padded with zeros to whole blocks.
-    fn shrink(&self, shrink: &Shrink<'_>, ahead: Ahead, input: Input) {
+    pub(super) fn shrink(&self, shrink: &Shrink<'_>, next: Option<*const u8>, input: Input) {
         let Shrink { slot, change, tokens, .. } = *shrink;
         let start = self.between.u.at(self.between.at(slot, 0));
         let out = Output { start, stride: self.between.stride, whole: true };
         // SAFETY: no two tasks have the same slot and token; the input is complete.
-        unsafe { self.kernels.matmul(&Matmul { ahead, ..whole(&change.a, input, tokens, None, out) }) };
+        unsafe { self.kernels.matmul(&Matmul { next, ..whole(&change.a, input, tokens, None, out) }) };
         let rank = change.a.shape.rows;
         let (written, padded) = (rank.next_multiple_of(LANES), rank.next_multiple_of(BLOCK));
         for token in tokens {
@@ -234,10 +222,10 @@ impl Round<'_> {
                 let linear = &linears[index];
                 let job = whole(&change.b, input, tokens, None, linear.out);
                 let job = Matmul { tiles: tiles.clone(), accumulate: true, ..job };
-                let ahead = then(changes.get((at + 1) / pieces).map(|next| &next.change.b));
+                let next = changes.get((at + 1) / pieces).map(|next| next.change.b.tile(0));
                 // SAFETY: tasks differ in the layer, the rows or the tokens of the output; inputs are complete.
                 unsafe {
-                    self.kernels.matmul(&Matmul { ahead, ..job.clone() });
+                    self.kernels.matmul(&Matmul { next, ..job.clone() });
                     if let Some(gain) = change.gain.as_deref() {
                         Scaling { gain, bias: linear.bias }.apply(&job, tiles);
                     }
@@ -247,81 +235,8 @@ impl Round<'_> {
     }
 }
 
-/// Tasks beside the base matrices: adapters of few tokens from end to end, and every other adapter's A.
-struct Adapters<'a> {
-    round: &'a Round<'a>,
-    linears: &'a [Linear<'a>],
-    input: Input,
-    shrinks: &'a [Shrink<'a>],
-    /// How many adapters of few tokens are one task, and how many of the others' A.
-    each: usize,
-    batch: usize,
-}
-
-impl Adapters<'_> {
-    fn count(&self) -> usize {
-        self.round.plan.beside.len().div_ceil(self.each) + self.shrinks.len().div_ceil(self.batch)
-    }
-
-    /// What a task is made of: adapters of few tokens, or A's of others.
-    fn of(&self, task: usize) -> (Range<usize>, Range<usize>) {
-        let part = |task: usize, each: usize, all: usize| all.min(task * each)..all.min((task + 1) * each);
-        let beside = self.round.plan.beside.len();
-        match task.checked_sub(beside.div_ceil(self.each)) {
-            None => (part(task, self.each, beside), 0..0),
-            Some(task) => (0..0, part(task, self.batch, self.shrinks.len())),
-        }
-    }
-
-    fn run(&self, task: usize, fetched: bool) {
-        let (beside, shrinks) = self.of(task);
-        beside.for_each(|index| self.round.beside(self.linears, index, self.input, fetched));
-        for index in shrinks {
-            let next = self.shrinks.get(index + 1).map(|next| &next.change.a);
-            let ahead = if fetched { Ahead::Nothing } else { then(next) };
-            self.round.shrink(&self.shrinks[index], ahead, self.input);
-        }
-    }
-
-    /// What a task reads, in its order.
-    fn reads(&self, task: usize, spans: &mut Vec<Span>) {
-        let mut add = |start: *const u8, bytes: usize| match spans.last_mut() {
-            // The matrices of an adapter's layer mostly lie one behind the other.
-            Some(last) if last.start.wrapping_add(last.bytes) == start => last.bytes += bytes,
-            _ => spans.push(Span { start, bytes }),
-        };
-        let (beside, shrinks) = self.of(task);
-        for group in &self.round.plan.beside[beside] {
-            for (.., Change { a, b, .. }) in changes(group.adapter, self.round.layer, self.linears) {
-                add(a.tile(0), a.shape.bytes() + b.shape.bytes());
-            }
-        }
-        for Shrink { change: Change { a, .. }, .. } in &self.shrinks[shrinks] {
-            add(a.tile(0), a.shape.bytes());
-        }
-    }
-
-    /// What tasks read, if it is worth fetching while a piece of a base matrix runs: where memory has nothing to do meanwhile, and the
-    /// second cache has room. Whether it is.
-    fn fetched(&self, tasks: Range<usize>, spans: &mut Vec<Span>) -> bool {
-        let mut own = Vec::new();
-        if self.round.plan.all.len() > kernels::WIDE {
-            tasks.for_each(|task| self.reads(task, &mut own));
-        }
-        let worth = !own.is_empty() && own.iter().map(|span| span.bytes).sum::<usize>() <= ROOM;
-        if worth {
-            spans.append(&mut own);
-        }
-        worth
-    }
-}
-
-fn then(next: Option<&Packed>) -> Ahead {
-    next.map_or(Ahead::Nothing, |next| Ahead::Then(next.tile(0)))
-}
-
 /// What an adapter changes of layers that run together: which of them, and how.
-fn changes<'a>(
+pub(super) fn changes<'a>(
     adapter: &'a Prepared,
     layer: usize,
     linears: &'a [Linear<'_>],
@@ -335,26 +250,19 @@ fn changes<'a>(
 
 /// One adapter's change of one layer for some tokens.
 #[derive(Clone, Copy, Debug)]
-struct Shrink<'a> {
+pub(super) struct Shrink<'a> {
     /// Which of the layers that run together.
     index: usize,
     /// Where its intermediate result goes.
     slot: usize,
-    change: &'a Change,
+    pub(super) change: &'a Change,
     tokens: &'a [u32],
-}
-
-/// How many changes are one task: between tasks the processor cannot look ahead.
-fn batch(changes: usize, threads: usize) -> usize {
-    (changes / (threads * TASKS_PER_THREAD)).max(1)
 }
 
 /// Tokens of a task of one adapter.
 const CHUNK: usize = 64;
 /// Bytes of B from which it is worth another round of tasks to divide it.
 const HEAVY: usize = 64 << 10;
-/// Bytes of adapters that are fetched while a piece of a base matrix runs: with what streams through, a part of any second cache.
-const ROOM: usize = 256 << 10;
 
 /// What DoRA does to a layer's rows once δ is added.
 #[derive(Clone, Copy, Debug)]
@@ -406,82 +314,10 @@ fn whole<'a>(
         tokens,
         bias,
         accumulate: false,
-        ahead: Ahead::Stream,
+        next: None,
         later: &[],
         out,
     }
-}
-
-fn piece_of(tiles: usize, piece: usize, pieces: usize) -> Range<usize> {
-    tiles * piece / pieces..tiles * (piece + 1) / pieces
-}
-
-/// Runs jobs in pieces of about equal work, and between them what reads the adapters, of which each thread gets its share: the pieces
-/// compute, so they fetch what the tasks after them read.
-///
-/// # Safety
-///
-/// The pointers of the jobs are valid, their outputs disjoint and touched by nobody else.
-unsafe fn run_jobs(
-    kernels: Kernels,
-    pool: &mut Pool,
-    jobs: &[Matmul<'_>],
-    others: Option<&Adapters<'_>>,
-) -> Result<(), CpuError> {
-    let cost = |job: &Matmul<'_>| job.tiles.len() * job.weights.shape.blocks * job.tokens.len().max(1);
-    let total: usize = jobs.iter().map(cost).sum();
-    let threads = pool.threads();
-    let wanted = threads * TASKS_PER_THREAD;
-    let mut pieces = Vec::with_capacity(wanted + jobs.len());
-    for (index, job) in jobs.iter().enumerate() {
-        let count = (cost(job) * wanted).div_ceil(total.max(1)).clamp(1, job.tiles.len().max(1));
-        pieces.extend((0..count).map(|piece| (index, piece_of(job.tiles.len(), piece, count))));
-    }
-    let (mut order, mut spans) = (Vec::with_capacity(pieces.len()), Vec::new());
-    for (piece, after) in deal(pieces.len(), others.map_or(0, Adapters::count), threads) {
-        let first = spans.len();
-        let fetched =
-            piece.is_some() && others.is_some_and(|others| others.fetched(after.clone(), &mut spans));
-        order.extend(piece.map(|piece| Task::Base(piece, first..spans.len())));
-        order.extend(
-            others
-                .into_iter()
-                .flat_map(|others| after.clone().map(move |task| Task::Adapters(others, task, fetched))),
-        );
-    }
-    pool.run(order.len(), &|task, _| match &order[task] {
-        Task::Base(piece, later) => {
-            let ((index, tiles), later) = (&pieces[*piece], &spans[later.clone()]);
-            // SAFETY: pieces of a job have disjoint rows; the rest is the caller's promise.
-            unsafe { kernels.matmul(&Matmul { tiles: tiles.clone(), later, ..jobs[*index].clone() }) };
-        }
-        Task::Adapters(others, task, fetched) => others.run(*task, *fetched),
-    })
-}
-
-/// What a thread takes.
-enum Task<'a> {
-    /// A piece of a base matrix, and which spans it fetches.
-    Base(usize, Range<usize>),
-    /// Adapters, and whether what they read was fetched.
-    Adapters(&'a Adapters<'a>, usize, bool),
-}
-
-/// Pieces of base matrices and the tasks that come after each, in an order of which the pool gives each thread an equal stretch. Where a thread
-/// has no piece, its tasks come after none.
-fn deal(pieces: usize, tasks: usize, threads: usize) -> Vec<(Option<usize>, Range<usize>)> {
-    let mut turns = Vec::with_capacity(pieces.max(threads));
-    for thread in 0..threads {
-        let (base, own) = (piece_of(pieces, thread, threads), piece_of(tasks, thread, threads));
-        if base.is_empty() {
-            turns.push((None, own.clone()));
-        }
-        for (at, piece) in base.clone().enumerate() {
-            let part = piece_of(own.len(), at, base.len());
-            turns.push((Some(piece), own.start + part.start..own.start + part.end));
-        }
-    }
-    turns
 }
 
 /// Matrices that share an input, over some tokens, without adapters.
@@ -517,26 +353,4 @@ pub(super) unsafe fn head(
 ) -> Result<(), CpuError> {
     // SAFETY: one job; the rest is the caller's promise.
     unsafe { run_jobs(kernels, pool, &[whole(weights, input, tokens, None, out)], None) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everything_is_dealt_once() {
-        for (pieces, tasks, threads) in
-            (0..12).flat_map(|a| (0..12).flat_map(move |b| (1..6).map(move |c| (a, b, c))))
-        {
-            let turns = deal(pieces, tasks, threads);
-            let dealt: Vec<usize> = turns.iter().filter_map(|(piece, _)| *piece).collect();
-            assert_eq!(dealt, (0..pieces).collect::<Vec<_>>());
-            let after: Vec<usize> = turns.into_iter().flat_map(|(_, after)| after).collect();
-            assert_eq!(
-                after,
-                (0..tasks).collect::<Vec<_>>(),
-                "{pieces} pieces, {tasks} tasks, {threads} threads"
-            );
-        }
-    }
 }

@@ -7,6 +7,7 @@ mod linear;
 mod plan;
 mod shared;
 mod step;
+mod tasks;
 mod weights;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! An adapter's A of at most eight rows, folded: sixteen lanes work on two segments of the same rows at a time.
 
-use super::{Ahead, Matmul, QBlock, fetch, matmul::put};
+use super::{Matmul, QBlock, fetch, matmul::put};
 use crate::{
     packed::SEGMENT,
     simd::{LANES, Simd},
@@ -43,7 +43,7 @@ unsafe fn step<S: Simd, const T: usize>(job: &Matmul<'_>, tokens: &[u32; T]) {
                 let beside = if b + SEGMENT < shape.blocks { b + SEGMENT } else { b };
                 let stored = first / 2 + b - first;
                 let codes = tile.add(stored * code_bytes);
-                if let Ahead::Then(next) = job.ahead {
+                if let Some(next) = job.next {
                     let next = next.wrapping_add(stored * (code_bytes + LANES * 2));
                     fetch::lines(next, code_bytes + LANES * 2, |line| S::prefetch_second(line));
                 }
@@ -87,7 +87,7 @@ mod tests {
     use crate::{
         Path,
         blocks::{BLOCK, quantize_weights},
-        kernels::{Ahead, Kernels, Matmul, Output, QBlock},
+        kernels::{Kernels, Matmul, Output, QBlock},
         memory::Arena,
         packed::{Layout, Packed, Shape},
         reference,
@@ -138,7 +138,7 @@ mod tests {
                             tokens: &(0..tokens as u32).collect::<Vec<_>>(),
                             bias: None,
                             accumulate: false,
-                            ahead: if rank % 2 == 0 { Ahead::Then(weights.tile(0)) } else { Ahead::Nothing },
+                            next: (rank % 2 == 0).then(|| weights.tile(0)),
                             later: &[],
                             out: Output { start: out.as_mut_ptr(), stride, whole },
                         };

@@ -2,7 +2,7 @@
 
 use super::{
     QBlock,
-    fetch::{self, Ahead, Fetch, Later, Span},
+    fetch::{self, Fetch, Later, Span},
 };
 use crate::{
     packed::{Layout, Packed, SEGMENT, Scale, Shape},
@@ -33,8 +33,10 @@ pub(crate) struct Matmul<'a> {
     pub(crate) bias: Option<&'a [f32]>,
     /// Adds to what is there instead of replacing it.
     pub(crate) accumulate: bool,
-    pub(crate) ahead: Ahead,
-    /// What this thread will read after these weights, in order.
+    /// What this thread will read right after these weights, if they are too short for the processor's own fetching, which begins anew with
+    /// each matrix.
+    pub(crate) next: Option<*const u8>,
+    /// What this thread will read in the tasks after this one, in order.
     pub(crate) later: &'a [Span],
     pub(crate) out: Output,
 }
@@ -59,7 +61,7 @@ kinds!(Four FourMin FourWide Five FiveWide Six Eight Float Key);
 
 /// Tokens whose sums live in registers together. Two tiles by four tokens would fetch fewer activations, but is slower: it unpacks each
 /// tile twice as often.
-pub(crate) const WIDE: usize = 8;
+pub(super) const WIDE: usize = 8;
 
 /// Tokens that are run through all tiles of a task before the next ones: both stay in the second cache.
 pub(super) const STRETCH: usize = 64;
@@ -80,8 +82,9 @@ pub(super) unsafe fn run<S: Simd, K: Kind>(job: &Matmul<'_>) {
             }
         }
     }
-    let mut later = Later::of(job);
-    for tokens in job.tokens.chunks(STRETCH) {
+    for (index, tokens) in job.tokens.chunks(STRETCH).enumerate() {
+        let last = (index + 1) * STRETCH >= job.tokens.len();
+        let mut later = Later::of(job, if last { tokens.len() } else { 0 });
         for tile in job.tiles.clone() {
             // SAFETY: as this function's.
             unsafe { over::<S, K>(job, tile, tokens, &mut later) };
@@ -92,11 +95,8 @@ pub(super) unsafe fn run<S: Simd, K: Kind>(job: &Matmul<'_>) {
 /// One tile over all tokens of a stretch.
 #[inline(always)]
 unsafe fn over<S: Simd, K: Kind>(job: &Matmul<'_>, tile: usize, mut tokens: &[u32], later: &mut Later<'_>) {
-    let (count, mut runs) = (tokens.len(), 0);
-    let mut fetch = || {
-        runs += 1;
-        later.beside(Fetch::of(job, tile, count, runs - 1), job)
-    };
+    let mut runs = Fetch::runs(job, tile, tokens.len());
+    let mut fetch = || later.add_to(runs.next().unwrap_or(Fetch::NOTHING), job);
     // SAFETY: as `run`.
     unsafe {
         while let Some((these, rest)) = tokens.split_first_chunk::<WIDE>() {
@@ -137,7 +137,7 @@ unsafe fn narrow<S: Simd, const G: usize>(job: &Matmul<'_>, token: u32) {
         let (scale, start) = (S::splat(x.scale), if S::WIDE_IS_OFFSET { x.offset } else { 0 });
         let out = job.out.start.add(token as usize * job.out.stride);
         let mut codes = job.weights.tile(job.tiles.start);
-        let mut next = if let Ahead::Then(next) = job.ahead { Some(next) } else { None };
+        let mut next = job.next;
         for tile in job.tiles.clone() {
             if let Some(next) = &mut next {
                 fetch::lines(*next, bytes, |line| S::prefetch_second(line));

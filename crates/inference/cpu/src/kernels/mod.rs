@@ -11,8 +11,8 @@ use crate::CpuError;
 use std::fmt;
 
 pub(crate) use attention::{Attend, AttendRow};
-pub(crate) use fetch::{Ahead, Span};
-pub(crate) use matmul::{Matmul, Output, WIDE};
+pub(crate) use fetch::Span;
+pub(crate) use matmul::{Matmul, Output};
 
 use crate::{blocks::BLOCK, packed::Layout};
 

@@ -23,6 +23,7 @@ impl Simd for Scalar {
 
     #[inline(always)]
     unsafe fn prefetch(_at: *const u8) {}
+    #[inline(always)]
     unsafe fn prefetch_second(_at: *const u8) {}
     #[inline(always)]
     unsafe fn splat(value: f32) -> F {

@@ -5,7 +5,7 @@ use crate::{
     backend::scale_rows,
     blocks::{self, BLOCK, Block, quantize_weights},
     dora,
-    kernels::{Ahead, Attend, AttendRow, Kernels, Matmul, Output, QBlock},
+    kernels::{Attend, AttendRow, Kernels, Matmul, Output, QBlock},
     kv::{Cache, PAGE},
     lora::quantized,
     packed::{HALF, Layout, Packed, Shape},
@@ -115,7 +115,7 @@ impl KernelOps {
             tokens: &tokens,
             bias,
             accumulate,
-            ahead: Ahead::Nothing,
+            next: None,
             later: &[],
             out,
         };
