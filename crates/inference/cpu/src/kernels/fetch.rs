@@ -98,7 +98,7 @@ pub(super) struct Later<'a> {
 impl<'a> Later<'a> {
     /// For a stretch of so many tokens: nothing up to [`WIDE`], which are not bound by arithmetic.
     pub(super) fn of(job: &Matmul<'a>, tokens: usize) -> Self {
-        let runs = job.tiles.len() * (tokens / WIDE + usize::from(tokens % WIDE > 0));
+        let runs = job.tiles.len() * tokens.div_ceil(WIDE);
         if tokens <= WIDE || runs < job.later.len() {
             return Self { spans: &[], done: 0, lines: 0 };
         }
