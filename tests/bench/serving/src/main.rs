@@ -87,22 +87,31 @@ fn main() -> Result<()> {
     if args.measure_memory {
         return memory::measure(&args.model, &args.folder, args.threads, args.registered);
     }
-    let rows = rows(&args)?;
+    let taught = args.taught.join("headwords.json");
+    ensure!(!args.wants(Case::Quotes) || taught.exists(), "{} is missing", taught.display());
+    // What was measured before a case failed is not lost.
+    let mut rows = Vec::new();
+    let measured = measure(&args, &mut rows);
     report::print(&rows);
-    Ok(())
+    measured
 }
 
-fn rows(args: &Args) -> Result<Vec<Row>> {
-    let wanted = |case| args.cases.is_empty() || args.cases.contains(&case);
+impl Args {
+    fn wants(&self, case: Case) -> bool {
+        self.cases.is_empty() || self.cases.contains(&case)
+    }
+}
+
+/// Adds the rows of the cases that are wanted.
+fn measure(args: &Args, rows: &mut Vec<Row>) -> Result<()> {
     let (model, folder, threads, rounds) = (&args.model, &args.folder, args.threads, args.rounds);
     let options = Options { threads, affinity: args.cpus.clone(), ..Options::default() };
     let served = |config| Served::open(model, &options, config, &lora::kept(folder));
     let amount = Amount { registered: args.registered, requests: args.requests, rounds };
-    let mut rows = Vec::new();
-    if wanted(Case::Memory) {
+    if args.wants(Case::Memory) {
         rows.push(memory::row(model, folder, threads, args.registered)?);
     }
-    if wanted(Case::Kernels) {
+    if args.wants(Case::Kernels) {
         let script = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/peer.py"));
         let mut peer = match &args.python {
             Some(python) => Some(Peer::start(python, &script, model, folder, threads)?),
@@ -113,23 +122,23 @@ fn rows(args: &Args) -> Result<Vec<Row>> {
     }
     // Prompts are to be computed here, also those that were asked before.
     let forgetful = EngineConfig { prefix_cache: false, ..EngineConfig::default() };
-    if wanted(Case::Adapters) {
+    if args.wants(Case::Adapters) {
         let bandwidth = Rig::open(model, &options)?.bandwidth()?;
         rows.extend(registered::throughput(&served(forgetful)?, folder, amount, bandwidth)?);
     }
-    if wanted(Case::FirstToken) {
+    if args.wants(Case::FirstToken) {
         rows.extend(registered::first_token(&served(forgetful)?, folder, amount)?);
     }
-    if wanted(Case::Quotes) {
+    if args.wants(Case::Quotes) {
         let plain = served(EngineConfig { draft_tokens: 0, ..forgetful })?;
         rows.extend(quotes::speculation(&served(forgetful)?, &plain, folder, &args.taught, rounds)?);
     }
-    if wanted(Case::Prefix) {
+    if args.wants(Case::Prefix) {
         let mut rig = Rig::open(model, &options)?;
         rows.extend(quotes::prefix(&served(EngineConfig::default())?, &mut rig, folder, rounds)?);
     }
-    if let (true, Some(program)) = (wanted(Case::Node), &args.tributary) {
+    if let (true, Some(program)) = (args.wants(Case::Node), &args.tributary) {
         rows.extend(node::row(&served(forgetful)?, program, folder, threads, rounds)?);
     }
-    Ok(rows)
+    Ok(())
 }
