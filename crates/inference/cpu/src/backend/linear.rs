@@ -5,9 +5,8 @@
 //!     ├─> adapters of few tokens: A ─> u ─> Q8(u) ─> B ─> δ ─────┴─> y += δ by what reads y next
 //!     └─> other adapters: A ─> u ─> Q8(u) ─────────────────────> B ─> y += δ, parts in request order
 //! ```
-//! The three on the left are one round of [tasks](super::tasks).
 //!
-//! What is left of the last arrow is one round of tasks; without other adapters that round is all. Then each place of the compositions is a
+//! What is left of the last arrow is one round of [tasks](super::tasks); without other adapters that round is all. Then each place of the compositions is a
 //! round: its adapters change different tokens, so one task streams one adapter's B from end to end.
 //! A DoRA adapter scales what comes out, and the bias follows: its tokens go through a biased matrix apart from the others.
 

@@ -64,7 +64,7 @@ kinds!(Four FourMin FourWide Five FiveWide Six Eight Float Key);
 pub(super) const WIDE: usize = 8;
 
 /// Tokens that are run through all tiles of a task before the next ones: both stay in the second cache.
-pub(super) const STRETCH: usize = 64;
+const STRETCH: usize = 64;
 
 /// # Safety
 ///
