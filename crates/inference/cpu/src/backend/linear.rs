@@ -97,7 +97,7 @@ unsafe impl Sync for Input {}
 unsafe impl Sync for Linear<'_> {}
 
 impl Round<'_> {
-    /// Runs matrices that share an input, with the adapters of the step's tokens.
+    /// Runs matrices that share an input, with the adapters of the step's tokens. `after` are those that come next.
     ///
     /// # Safety
     ///
@@ -107,6 +107,7 @@ impl Round<'_> {
         pool: &mut Pool,
         linears: &[Linear<'_>],
         input: Input,
+        after: &[&Packed],
     ) -> Result<(), CpuError> {
         let later: Vec<Option<[Vec<u32>; 2]>> =
             linears.iter().map(|linear| self.biased_later(linear)).collect();
@@ -126,7 +127,7 @@ impl Round<'_> {
         }
         let adapters = Adapters::new(self, linears, input, &shrinks, pool.threads());
         // SAFETY: outputs are disjoint: each base matrix has its own, each slot and token of `between` likewise.
-        unsafe { run_jobs(self.kernels, pool, &jobs, Some(&adapters))? };
+        unsafe { run_jobs(self.kernels, pool, &jobs, Some(&adapters), after)? };
         let mut start = 0;
         for end in ends {
             self.expand(pool, linears, &shrinks[start..end])?;
@@ -315,11 +316,12 @@ fn whole<'a>(
         accumulate: false,
         next: None,
         later: &[],
+        onward: None,
         out,
     }
 }
 
-/// Matrices that share an input, over some tokens, without adapters.
+/// Matrices that share an input, over some tokens, without adapters. `after` are those that come next.
 ///
 /// # Safety
 ///
@@ -330,11 +332,12 @@ pub(super) unsafe fn plain(
     matrices: &[(&Packed, Output)],
     input: Input,
     tokens: &[u32],
+    after: &[&Packed],
 ) -> Result<(), CpuError> {
     let jobs: Vec<Matmul<'_>> =
         matrices.iter().map(|(weights, out)| whole(weights, input, tokens, None, *out)).collect();
     // SAFETY: outputs are disjoint by the caller's promise, as is the rest.
-    unsafe { run_jobs(kernels, pool, &jobs, None) }
+    unsafe { run_jobs(kernels, pool, &jobs, None, after) }
 }
 
 /// The head over some tokens' final vectors.
@@ -351,5 +354,5 @@ pub(super) unsafe fn head(
     out: Output,
 ) -> Result<(), CpuError> {
     // SAFETY: one job; the rest is the caller's promise.
-    unsafe { run_jobs(kernels, pool, &[whole(weights, input, tokens, None, out)], None) }
+    unsafe { run_jobs(kernels, pool, &[whole(weights, input, tokens, None, out)], None, &[]) }
 }

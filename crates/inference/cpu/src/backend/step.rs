@@ -19,6 +19,7 @@ use crate::{
     blocks::BLOCK,
     kernels::{Output, QBlock},
     kv::{Cache, PAGE},
+    packed::Packed,
     pool::Pool,
 };
 use tributary_adapters::Projection;
@@ -134,12 +135,15 @@ pub(super) fn matmul_pass(
             vec![(&layer.down, to(&w.y, config.hidden))],
         ]
     });
-    for round in rounds {
-        // SAFETY: buffers hold `tokens` tokens, outputs of a round are disjoint, and it is the only one running.
-        unsafe { linear::plain(model.kernels, pool, &round, input, &all)? };
+    let mut rounds = rounds.chain([vec![(model.weights.head(), head)]]).peekable();
+    while let Some(round) = rounds.next() {
+        let after: Vec<&Packed> = rounds.peek().into_iter().flatten().map(|(weights, _)| *weights).collect();
+        let tokens = if after.is_empty() { &all[..wanted] } else { &all };
+        // SAFETY: buffers hold `tokens` tokens, `logits` those of the head, outputs of a round are disjoint, and it is the only one
+        // running.
+        unsafe { linear::plain(model.kernels, pool, &round, input, tokens, &after)? };
     }
-    // SAFETY: as above, and `logits` holds `wanted` rows.
-    unsafe { linear::plain(model.kernels, pool, &[(model.weights.head(), head)], input, &all[..wanted]) }
+    Ok(())
 }
 
 struct Step<'a> {
@@ -208,7 +212,7 @@ impl Step<'_> {
             Linear { weights: &layer.k, bias: bias(1), projection: Projection::K, out: at(query) },
             Linear { weights: &layer.v, bias: bias(2), projection: Projection::V, out: at(query + key) },
         ];
-        self.linears(index, &linears)?;
+        self.linears(index, &linears, &[&layer.o])?;
         let heads = Heads {
             w: self.w,
             plan: self.plan,
@@ -219,7 +223,8 @@ impl Step<'_> {
         };
         heads.run(self.pool)?;
         let out = Output { start: self.w.y.at(0), stride: self.config.hidden, whole: false };
-        self.linears(index, &[Linear { weights: &layer.o, bias: None, projection: Projection::O, out }])
+        let linear = Linear { weights: &layer.o, bias: None, projection: Projection::O, out };
+        self.linears(index, &[linear], &[&layer.gate, &layer.up])
     }
 
     fn mlp(&mut self, index: usize, layer: &PackedLayer) -> Result<(), CpuError> {
@@ -230,13 +235,15 @@ impl Step<'_> {
             Linear { weights: &layer.gate, bias: None, projection: Projection::Gate, out: to(&self.w.gate) },
             Linear { weights: &layer.up, bias: None, projection: Projection::Up, out: to(&self.w.up) },
         ];
-        self.linears(index, &linears)?;
+        self.linears(index, &linears, &[&layer.down])?;
         self.activate(index)?;
         let out = Output { start: self.w.y.at(0), stride: self.config.hidden, whole: false };
-        self.linears(index, &[Linear { weights: &layer.down, bias: None, projection: Projection::Down, out }])
+        let linear = Linear { weights: &layer.down, bias: None, projection: Projection::Down, out };
+        self.linears(index, &[linear], &self.model.weights.after(index))
     }
 
-    fn linears(&mut self, index: usize, linears: &[Linear<'_>]) -> Result<(), CpuError> {
+    /// Linear layers that share an input; `after` are the matrices that are read next.
+    fn linears(&mut self, index: usize, linears: &[Linear<'_>], after: &[&Packed]) -> Result<(), CpuError> {
         let input = self.input();
         let round = Round {
             kernels: self.model.kernels,
@@ -246,7 +253,7 @@ impl Step<'_> {
             layer: index,
         };
         // SAFETY: buffers hold every token of the step, and this round is the only one running.
-        unsafe { round.run(self.pool, linears, input) }
+        unsafe { round.run(self.pool, linears, input, after) }
     }
 
     fn activate(&mut self, layer: usize) -> Result<(), CpuError> {

@@ -118,10 +118,11 @@ impl Spans {
 }
 
 enum Task<'a> {
-    /// A piece of a base matrix, and what is read after it.
+    /// A piece of a base matrix, what is read after it, and where the thread goes on with base matrices.
     Base {
         piece: usize,
         later: Vec<Span>,
+        onward: Option<usize>,
     },
     Adapters {
         all: &'a Adapters<'a>,
@@ -129,7 +130,30 @@ enum Task<'a> {
     },
 }
 
-/// Runs jobs in pieces of about equal work, and with them the adapters, of which each thread gets its share.
+/// Matrices in pieces of about equal work: which of them, and which of its tiles. They are given by their tiles and what one costs.
+fn cut(matrices: impl Iterator<Item = (usize, usize)> + Clone, wanted: usize) -> Vec<(usize, Range<usize>)> {
+    let cost = |(tiles, each): (usize, usize)| tiles * each;
+    let total: usize = matrices.clone().map(cost).sum();
+    let mut pieces = Vec::with_capacity(wanted + 4);
+    for (index, matrix) in matrices.enumerate() {
+        let (tiles, _) = matrix;
+        let count = (cost(matrix) * wanted).div_ceil(total.max(1)).clamp(1, tiles.max(1));
+        pieces.extend((0..count).map(|piece| (index, piece_of(tiles, piece, count))));
+    }
+    pieces
+}
+
+/// Where each thread begins to read some matrices.
+fn begins(matrices: &[&Packed], threads: usize) -> Vec<usize> {
+    let each = matrices.iter().map(|matrix| (matrix.shape.tiles(), matrix.shape.blocks));
+    let pieces = cut(each, threads * TASKS_PER_THREAD);
+    let own = |thread| pieces.get(piece_of(pieces.len(), thread, threads).start);
+    let begin = |(index, tiles): &(usize, Range<usize>)| matrices[*index].tile(tiles.start).addr();
+    (0..threads).filter_map(|thread| own(thread).map(begin)).collect()
+}
+
+/// Runs jobs in pieces of about equal work, and with them the adapters, of which each thread gets its share. `after` are the matrices of
+/// the next round.
 ///
 /// # Safety
 ///
@@ -139,32 +163,33 @@ pub(super) unsafe fn run_jobs(
     pool: &mut Pool,
     jobs: &[Matmul<'_>],
     adapters: Option<&Adapters<'_>>,
+    after: &[&Packed],
 ) -> Result<(), CpuError> {
-    let cost = |job: &Matmul<'_>| job.tiles.len() * job.weights.shape.blocks * job.tokens.len().max(1);
-    let total: usize = jobs.iter().map(cost).sum();
     let threads = pool.threads();
-    let wanted = threads * TASKS_PER_THREAD;
-    let mut pieces = Vec::with_capacity(wanted + jobs.len());
-    for (index, job) in jobs.iter().enumerate() {
-        let count = (cost(job) * wanted).div_ceil(total.max(1)).clamp(1, job.tiles.len().max(1));
-        pieces.extend((0..count).map(|piece| (index, piece_of(job.tiles.len(), piece, count))));
-    }
+    let each = |job: &Matmul<'_>| (job.tiles.len(), job.weights.shape.blocks * job.tokens.len().max(1));
+    let pieces = cut(jobs.iter().map(each), threads * TASKS_PER_THREAD);
+    let begins = begins(after, threads);
+    let onward = |piece| {
+        let last = |thread: &usize| piece_of(pieces.len(), *thread, threads).end == piece + 1;
+        (0..threads).find(last).and_then(|thread| begins.get(thread).copied())
+    };
     let count = adapters.map_or(0, Adapters::count);
     let mut order = Vec::with_capacity(pieces.len() + count);
     for (piece, after) in deal(pieces.len(), count, threads) {
         if let Some(piece) = piece {
             let later = adapters.map_or(Vec::new(), |adapters| adapters.reads(after.clone()));
-            order.push(Task::Base { piece, later });
+            order.push(Task::Base { piece, later, onward: onward(piece) });
         }
         if let Some(all) = adapters {
             order.extend(after.map(|task| Task::Adapters { all, task }));
         }
     }
     pool.run(order.len(), &|task, _| match &order[task] {
-        Task::Base { piece, later } => {
-            let (index, tiles) = &pieces[*piece];
+        Task::Base { piece, later, onward } => {
+            let (index, tiles) = pieces[*piece].clone();
+            let job = Matmul { tiles, later, onward: *onward, ..jobs[index].clone() };
             // SAFETY: pieces of a job have disjoint rows; the rest is the caller's promise.
-            unsafe { kernels.matmul(&Matmul { tiles: tiles.clone(), later, ..jobs[*index].clone() }) };
+            unsafe { kernels.matmul(&job) };
         }
         Task::Adapters { all, task } => all.run(*task),
     })

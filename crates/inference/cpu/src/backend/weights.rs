@@ -42,6 +42,13 @@ pub(crate) struct PackedWeights {
     streamed: usize,
 }
 
+impl PackedLayer {
+    /// What is multiplied with the layer's input.
+    pub(crate) const fn first(&self) -> [&Packed; 3] {
+        [&self.q, &self.k, &self.v]
+    }
+}
+
 struct Packer {
     arena: Arc<Arena>,
     offset: usize,
@@ -124,6 +131,11 @@ impl PackedWeights {
     /// What makes logits.
     pub(crate) fn head(&self) -> &Packed {
         self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// What is read after a layer: the next one, or the head.
+    pub(crate) fn after(&self, layer: usize) -> Vec<&Packed> {
+        self.layers.get(layer + 1).map_or_else(|| vec![self.head()], |next| next.first().to_vec())
     }
 
     /// Bytes in memory.

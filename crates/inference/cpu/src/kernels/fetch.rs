@@ -1,14 +1,16 @@
 //! What is fetched from memory while a job runs.
 //!
-//! A lone token waits for memory. A batch is bound by arithmetic, and memory has time for what the thread reads after the job.
+//! A lone token waits for memory; a batch is bound by arithmetic, and memory has time for what the thread reads after the job.
 //!
-//! | tokens | first run over a tile | second run | every run |
-//! |---|---|---|---|
-//! | 1 | some blocks ahead | | |
-//! | 2 to 8 | the next tile | | |
-//! | more | the next tile, from the second cache | the tile after it, into the second cache | a portion of what comes later, likewise |
+//! ```text
+//!      first run over a tile fetches          every run over a tile, of a batch
+//! ─────┬────────┬──────────────────────┬───   ────────────────┬───────────────────
+//!  now │ 2 KB ─> first cache  │ 24 KB ─> second │    adapters' matrices ─> second cache
+//! ```
 //!
-//! Of a short matrix the last tile fetches the matrix after it instead.
+//! The second cache has more lines under way than the first, so memory is asked for from there, and far enough ahead that a thread is not
+//! held up by where a round ends: what lies behind a job's last tile is taken to be where the thread [goes on](Matmul::onward). Of a short matrix
+//! the last tile fetches the matrix after it instead.
 
 use super::matmul::{Matmul, WIDE};
 use crate::simd::Simd;
@@ -16,8 +18,10 @@ use crate::simd::Simd;
 /// A cache line.
 const LINE: usize = 64;
 
-/// How far ahead a lone token's weights are fetched, in bytes.
-const AHEAD: usize = 8 << 10;
+/// How far ahead weights are fetched into the first cache, in bytes.
+const NEAR: usize = 2 << 10;
+/// And into the second, from memory.
+const FAR: usize = 24 << 10;
 
 /// A part of memory that will be read, by its address: it is only ever fetched.
 #[derive(Clone, Copy, Debug)]
@@ -32,27 +36,33 @@ pub(super) struct Fetch {
     /// So many bytes on from the tile itself, into the first cache, or the second.
     near: usize,
     far: usize,
+    /// Where the job's weights end, and how far from there what the thread reads next is.
+    end: usize,
+    jump: usize,
     /// Something else, so many lines with each block, into the second.
     other: *const u8,
     lines: usize,
 }
 
 impl Fetch {
-    pub(super) const NOTHING: Self = Self { near: 0, far: 0, other: std::ptr::null(), lines: 0 };
+    pub(super) const NOTHING: Self =
+        Self { near: 0, far: 0, end: usize::MAX, jump: 0, other: std::ptr::null(), lines: 0 };
 
-    /// What the runs over a tile fetch of the weights to come: the table of this module.
+    /// What the first run over a tile fetches of the weights to come.
     #[inline(always)]
-    pub(super) fn runs(job: &Matmul<'_>, tile: usize, tokens: usize) -> impl Iterator<Item = Self> {
-        let shape = &job.weights.shape;
-        let first = match job.next {
+    pub(super) fn first(job: &Matmul<'_>, tile: usize) -> Self {
+        let bytes = job.weights.shape.tile_bytes();
+        match job.next {
             Some(other) if tile + 1 == job.tiles.end => {
-                Self { other, lines: (shape.tile_bytes() / shape.blocks).div_ceil(LINE), ..Self::NOTHING }
+                Self { other, lines: (bytes / job.weights.shape.blocks).div_ceil(LINE), ..Self::NOTHING }
             }
-            None if tokens == 1 => Self { near: AHEAD, ..Self::NOTHING },
-            _ => Self { near: shape.tile_bytes(), ..Self::NOTHING },
-        };
-        let far = if tokens > WIDE && job.next.is_none() { 2 * shape.tile_bytes() } else { 0 };
-        [first, Self { far, ..Self::NOTHING }].into_iter()
+            Some(_) => Self { near: bytes, ..Self::NOTHING },
+            None => {
+                let end = job.weights.tile(0).addr() + job.tiles.end * bytes;
+                let jump = job.onward.map_or(0, |onward| onward.wrapping_sub(end));
+                Self { near: NEAR, far: FAR, end, jump, ..Self::NOTHING }
+            }
+        }
     }
 
     /// What belongs to block `b`, `at` in a tile whose blocks take `stride` bytes each.
@@ -68,7 +78,9 @@ impl Fetch {
                 lines(at.wrapping_add(self.near), stride, |line| S::prefetch(line));
             }
             if self.far > 0 {
-                lines(at.wrapping_add(self.far), stride, |line| S::prefetch_second(line));
+                let far = at.wrapping_add(self.far);
+                let far = if far.addr() < self.end { far } else { far.wrapping_add(self.jump) };
+                lines(far, stride, |line| S::prefetch_second(line));
             }
             for line in b * self.lines..(b + 1) * self.lines {
                 S::prefetch_second(self.other.wrapping_add(line * LINE));
@@ -154,6 +166,7 @@ mod tests {
                     accumulate: false,
                     next: None,
                     later: &spans,
+                    onward: None,
                     out: Output { start: std::ptr::null_mut(), stride: 0, whole: false },
                 };
                 let (mut later, mut found) = (Later::of(&job, count), Vec::new());

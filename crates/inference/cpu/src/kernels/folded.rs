@@ -140,6 +140,7 @@ mod tests {
                             accumulate: false,
                             next: (rank % 2 == 0).then(|| weights.tile(0)),
                             later: &[],
+                            onward: None,
                             out: Output { start: out.as_mut_ptr(), stride, whole },
                         };
                         // SAFETY: a row of `x` and of `out` for each token.

@@ -38,6 +38,8 @@ pub(crate) struct Matmul<'a> {
     pub(crate) next: Option<*const u8>,
     /// What this thread will read in the tasks after this one, in order.
     pub(crate) later: &'a [Span],
+    /// Where this thread goes on reading weights after the last tile, if not right behind it: an address, only ever fetched.
+    pub(crate) onward: Option<usize>,
     pub(crate) out: Output,
 }
 
@@ -95,8 +97,8 @@ pub(super) unsafe fn run<S: Simd, K: Kind>(job: &Matmul<'_>) {
 /// One tile over all tokens of a stretch.
 #[inline(always)]
 unsafe fn over<S: Simd, K: Kind>(job: &Matmul<'_>, tile: usize, mut tokens: &[u32], later: &mut Later<'_>) {
-    let mut runs = Fetch::runs(job, tile, tokens.len());
-    let mut fetch = || later.add_to(runs.next().unwrap_or(Fetch::NOTHING), job);
+    let mut first = Some(Fetch::first(job, tile));
+    let mut fetch = || later.add_to(first.take().unwrap_or(Fetch::NOTHING), job);
     // SAFETY: as `run`.
     unsafe {
         while let Some((these, rest)) = tokens.split_first_chunk::<WIDE>() {

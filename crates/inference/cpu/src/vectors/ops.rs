@@ -117,6 +117,7 @@ impl KernelOps {
             accumulate,
             next: None,
             later: &[],
+            onward: None,
             out,
         };
         // SAFETY: `x` and `out` have a row for each token, by construction and the check above.
