@@ -31,6 +31,13 @@ pub(crate) struct PackedLayer {
     pub(crate) down: Packed,
 }
 
+impl PackedLayer {
+    /// What is multiplied with the layer's input.
+    pub(crate) const fn first(&self) -> [&Packed; 3] {
+        [&self.q, &self.k, &self.v]
+    }
+}
+
 /// A model's weights.
 #[derive(Debug)]
 pub(crate) struct PackedWeights {
@@ -40,13 +47,6 @@ pub(crate) struct PackedWeights {
     head: Option<Packed>,
     arena: Arc<Arena>,
     streamed: usize,
-}
-
-impl PackedLayer {
-    /// What is multiplied with the layer's input.
-    pub(crate) const fn first(&self) -> [&Packed; 3] {
-        [&self.q, &self.k, &self.v]
-    }
 }
 
 struct Packer {

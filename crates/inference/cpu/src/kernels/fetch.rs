@@ -1,16 +1,16 @@
 //! What is fetched from memory while a job runs.
 //!
-//! A lone token waits for memory; a batch is bound by arithmetic, and memory has time for what the thread reads after the job.
+//! A lone token waits for memory. A batch is bound by arithmetic, and memory has time for what the thread reads after the job.
 //!
-//! ```text
-//!      first run over a tile fetches          every run over a tile, of a batch
-//! ─────┬────────┬──────────────────────┬───   ────────────────┬───────────────────
-//!  now │ 2 KB ─> first cache  │ 24 KB ─> second │    adapters' matrices ─> second cache
-//! ```
+//! | run over a tile | fetches, with each block | into |
+//! |---|---|---|
+//! | the first | the weights [2 KB ahead](NEAR) | the first cache |
+//! | the first | the weights [24 KB ahead](FAR) | the second |
+//! | each, of a batch | a portion of what adapters [read later](Matmul::later) | the second |
 //!
-//! The second cache has more lines under way than the first, so memory is asked for from there, and far enough ahead that a thread is not
-//! held up by where a round ends: what lies behind a job's last tile is taken to be where the thread [goes on](Matmul::onward). Of a short matrix
-//! the last tile fetches the matrix after it instead.
+//! Memory is asked for from the second cache, because that has more lines under way than the first. What would lie behind a job's last tile
+//! is fetched from where the thread [goes on](Matmul::onward), so that memory is busy while rounds end and begin. Of a short matrix the last tile fetches
+//! the [matrix after it](Matmul::next) instead.
 
 use super::matmul::{Matmul, WIDE};
 use crate::simd::Simd;
