@@ -78,7 +78,8 @@ KERNEL(rms_norm, NormParams, NORM_THREADS) {
         UNROLL for (int width = 8; width > 0; width /= 2) sum = add_rn(sum, of_bits(exchange_xor(bits_of(sum), width)));
         if (lane == 0) {
             float v = add_rn(div_rn(sum, from_int((int)p.width)), p.eps);
-            inverse[0] = div_rn(1.0f, sqrt_rn(v));
+            // Squares that overflow would make zeros of every value: they are to be refused as if a value had.
+            inverse[0] = is_finite(v) ? div_rn(1.0f, sqrt_rn(v)) : of_bits(0x7fc00000u);
         }
     }
     sync_block();

@@ -36,7 +36,9 @@ KERNEL(fast_norm, NormParams, NORM_THREADS) {
     sync_block();
     float total = 0.0f;
     for (u32 warp = 0; warp < blockDim.x / 32; warp++) total = add_rn(total, sums[warp]);
-    float scale = div_rn(1.0f, sqrt_rn(add_rn(div_rn(total, from_int((int)p.width)), p.eps)));
+    float v = add_rn(div_rn(total, from_int((int)p.width)), p.eps);
+    // As in elementwise.cu: overflow is to be refused.
+    float scale = is_finite(v) ? div_rn(1.0f, sqrt_rn(v)) : of_bits(0x7fc00000u);
     bool finite = true;
     for (u32 block = threadIdx.x / 32; block < p.width / 32; block += blockDim.x / 32) {
         u32 c = block * 32 + lane;

@@ -93,6 +93,7 @@ DEVICE void mma_eight(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
 #endif
 
 DEVICE float of_brain(u16 a) { return of_bits((u32)a << 16); }
+DEVICE bool is_finite(float x) { return (bits_of(x) & 0x7f800000u) != 0x7f800000u; }
 DEVICE bool is_finite(u16 brain) { return (brain & 0x7f80u) != 0x7f80u; }
 
 // Sixteen bytes at once.

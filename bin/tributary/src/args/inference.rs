@@ -1,4 +1,4 @@
-//! `--api*`, `--model`, `--adapter`, `--payments`.
+//! `--api*`, `--model`, `--inference.*`, `--payments`.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -56,7 +56,7 @@ pub(crate) struct InferenceArgs {
     pub(crate) api_request_timeout: Duration,
 
     /// Bytes of a request.
-    #[arg(long = "api.max-body", default_value_t = 1 << 20)]
+    #[arg(long = "api.max-body", default_value_t = 1 << 20, value_parser = at_least_one)]
     pub(crate) api_max_body: usize,
 
     /// Tokens of a prompt, where the model's context is longer.
@@ -79,7 +79,7 @@ pub(crate) struct InferenceArgs {
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
     pub(crate) embeddings: Option<Option<PathBuf>>,
 
-    /// The base model: a GGUF file. Default: the one `tributary model pull` fetches.
+    /// The base model: a GGUF file or Hugging Face folder. Default: the one `tributary model pull` fetches.
     #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
 
@@ -132,7 +132,7 @@ pub(crate) struct InferenceArgs {
     pub(crate) file_roots: Vec<PathBuf>,
 
     /// Most requests decoded at a time, on each GPU of several.
-    #[arg(long = "inference.max-num-seqs", default_value_t = 16)]
+    #[arg(long = "inference.max-num-seqs", default_value_t = 16, value_parser = at_least_one)]
     pub(crate) max_num_seqs: usize,
 
     /// Whether requests are paid for.
@@ -162,6 +162,12 @@ impl InferenceArgs {
         );
         Ok(())
     }
+}
+
+/// A count of what there has to be some of.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let count = text.parse().map_err(|_| "not a whole number".to_owned())?;
+    if count == 0 { Err("must be 1 at least".into()) } else { Ok(count) }
 }
 
 #[cfg(test)]

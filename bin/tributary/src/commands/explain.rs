@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 use clap::Args;
-use eyre::{OptionExt, Result};
+use eyre::{Context, OptionExt, Result};
 use serde_json::{Value, json};
 
 use crate::{
@@ -28,7 +28,7 @@ impl ExplainCommand {
         let (client, channel) = match self.channel {
             Some(channel) => (self.wallet.reader().await?, channel),
             None => {
-                let client = self.wallet.client().await?;
+                let client = self.wallet.client().await.wrap_err("without --channel it is your own")?;
                 let channel =
                     channel_for(&client, None).await?.ok_or_eyre("name the channel with --channel")?;
                 (client, channel)

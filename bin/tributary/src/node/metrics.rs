@@ -30,6 +30,9 @@ pub(super) fn install() -> Result<PrometheusHandle> {
             "time_per_output_token_seconds",
             "inter_token_latency_seconds",
             "request_queue_time_seconds",
+            "request_prefill_time_seconds",
+            "request_decode_time_seconds",
+            "request_inference_time_seconds",
             "e2e_request_latency_seconds",
         ] {
             builder = builder.set_buckets_for_metric(Matcher::Full(format!("{prefix}:{name}")), &SECONDS)?;

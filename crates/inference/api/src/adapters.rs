@@ -51,7 +51,7 @@ impl Api {
             Ok(_) | Err(ResolveError::DataUnavailable(_)) => return Err(bad(taken)),
             Err(error) => return Err(error.into()),
         }
-        if !load_inplace && self.loaded.find(&name).is_some() {
+        if self.embeddings.name() == Some(&name) || !load_inplace && self.loaded.find(&name).is_some() {
             return Err(bad(taken));
         }
         let source = source(lora_path).await?;
@@ -64,8 +64,11 @@ impl Api {
         if !load_inplace && loaded.contains_key(&name) {
             return Err(bad(taken));
         }
-        let replaced = loaded.insert(name, source);
+        let replaced = loaded.insert(name.clone(), source);
         drop(loaded);
+        if let Some(model) = self.loaded.find(&name) {
+            self.names.learn(&model);
+        }
         if let Some(old) = replaced {
             self.forget(&old);
         }
@@ -114,7 +117,7 @@ impl Api {
             }
             for (source, own) in part.composition {
                 if composition.iter().any(|(known, _): &(Source, f32)| known.hash == source.hash) {
-                    return Err(bad("an adapter comes once in a composition"));
+                    return Err(bad(&format!("`{name}` is the same adapter as one before it")));
                 }
                 composition.push((source, own * *weight as f32));
             }

@@ -5,11 +5,10 @@ use crate::{
     keys::Tally,
     types::Prompt,
 };
+use parking_lot::Mutex;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
     time::Duration,
 };
 use tokio::sync::Semaphore;
@@ -19,20 +18,23 @@ use tributary_embed::{EmbedError, Embedder};
 const MAX_TEXTS: usize = 2048;
 /// Tokens of all of them.
 const MAX_TOKENS: usize = 1 << 16;
-/// Requests that wait.
+/// Requests under way.
 const MAX_WAITING: usize = 64;
+/// Of one tenant.
+const MAX_OF_ONE: usize = 16;
 
-/// The embedding model and who waits for it.
+/// The embedding model and who waits for it. Requests take turns by the text, so that a short one does not wait for a long one's end.
 #[derive(Debug)]
 pub(crate) struct EmbeddingDesk {
     model: Option<(String, Arc<Embedder>)>,
     turn: Semaphore,
-    waiting: AtomicUsize,
+    /// By tenant.
+    waiting: Mutex<HashMap<u64, usize>>,
 }
 
 impl EmbeddingDesk {
     pub(crate) fn new(model: Option<(String, Arc<Embedder>)>) -> Self {
-        Self { model, turn: Semaphore::new(1), waiting: AtomicUsize::new(0) }
+        Self { model, turn: Semaphore::new(1), waiting: Mutex::default() }
     }
 
     /// The model's name.
@@ -80,7 +82,7 @@ impl EmbeddingDesk {
             })
             .collect();
         if tokens.iter().map(Vec::len).sum::<usize>() > MAX_TOKENS {
-            return Err(ApiError::TooLong(format!("a request has {MAX_TOKENS} tokens at most")));
+            return Err(ApiError::too_long("input", format!("a request has {MAX_TOKENS} tokens at most")));
         }
         Ok(tokens)
     }
@@ -90,12 +92,13 @@ impl EmbeddingDesk {
         &self,
         embedder: &Arc<Embedder>,
         texts: Vec<Vec<u32>>,
+        tenant: u64,
         mut tally: Tally,
     ) -> Result<Vec<Vec<f32>>> {
-        let _waiting = Waiting::enter(&self.waiting)?;
-        let _turn = self.turn.acquire().await.map_err(|error| ApiError::Internal(error.to_string()))?;
+        let _waiting = Waiting::enter(&self.waiting, tenant)?;
         let mut all = Vec::with_capacity(texts.len());
         for tokens in texts {
+            let _turn = self.turn.acquire().await.map_err(|error| ApiError::Internal(error.to_string()))?;
             let embedder = Arc::clone(embedder);
             tally.count(tokens.len() as u64);
             all.push(blocking(move || Ok(embedder.embed(&tokens)?)).await?);
@@ -104,22 +107,36 @@ impl EmbeddingDesk {
     }
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
+/// A request under way.
+struct Waiting<'a> {
+    all: &'a Mutex<HashMap<u64, usize>>,
+    tenant: u64,
+}
 
 impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize) -> Result<Self> {
-        let place = Self(count);
-        if count.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
-            let message = format!("{MAX_WAITING} requests for embeddings are waiting already");
-            return Err(ApiError::Busy { message, retry_after: Duration::from_secs(1) });
-        }
-        Ok(place)
+    fn enter(all: &'a Mutex<HashMap<u64, usize>>, tenant: u64) -> Result<Self> {
+        let mut waiting = all.lock();
+        let (of_one, of_all) = (waiting.get(&tenant).copied().unwrap_or(0), waiting.values().sum::<usize>());
+        let message = match (of_one >= MAX_OF_ONE, of_all >= MAX_WAITING) {
+            (true, _) => format!("{MAX_OF_ONE} of your requests for embeddings are under way already"),
+            (_, true) => format!("{MAX_WAITING} requests for embeddings are under way already"),
+            _ => {
+                waiting.insert(tenant, of_one + 1);
+                return Ok(Self { all, tenant });
+            }
+        };
+        Err(ApiError::Busy { message, retry_after: Duration::from_secs(1) })
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if let Entry::Occupied(mut entry) = self.all.lock().entry(self.tenant) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
     }
 }
 
@@ -139,9 +156,25 @@ impl From<EmbedError> for ApiError {
     fn from(error: EmbedError) -> Self {
         let message = error.to_string();
         match error {
-            EmbedError::TooLong { .. } => Self::TooLong(message),
+            EmbedError::TooLong { .. } => Self::too_long("input", message),
             EmbedError::Empty | EmbedError::BadToken(_) => Self::invalid("input", message),
             _ => Self::Internal(message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_all_places() {
+        let all = Mutex::default();
+        let mut held: Vec<_> = (0..MAX_OF_ONE).map(|_| Waiting::enter(&all, 1).unwrap()).collect();
+        assert!(matches!(Waiting::enter(&all, 1), Err(ApiError::Busy { .. })));
+        held.extend((MAX_OF_ONE..MAX_WAITING).map(|i| Waiting::enter(&all, i as u64).unwrap()));
+        assert!(matches!(Waiting::enter(&all, 0), Err(ApiError::Busy { .. })));
+        held.clear();
+        assert!(all.lock().is_empty() && Waiting::enter(&all, 1).is_ok());
     }
 }

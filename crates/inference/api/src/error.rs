@@ -32,8 +32,13 @@ pub enum ApiError {
     #[error("`{0}` is not supported by this server")]
     Unsupported(String),
     /// The prompt leaves no room for an answer.
-    #[error("{0}")]
-    TooLong(String),
+    #[error("{message}")]
+    TooLong {
+        /// For people.
+        message: String,
+        /// The field that it came from.
+        param: Option<&'static str>,
+    },
     /// The body exceeds its bound.
     #[error("the request body exceeds {0} bytes")]
     BodyTooLarge(usize),
@@ -115,6 +120,10 @@ impl ApiError {
         Self::Invalid { message: message.into(), param: Some(param.into()) }
     }
 
+    pub(crate) fn too_long(param: &'static str, message: impl Into<String>) -> Self {
+        Self::TooLong { message: message.into(), param: Some(param) }
+    }
+
     /// A key has not so many tokens. Where a minute never has, waiting would help nobody.
     pub(crate) fn short(shortage: Shortage, tokens: u64) -> Self {
         match shortage {
@@ -124,7 +133,8 @@ impl ApiError {
                 retry_after,
             },
             Shortage::Ever(limit) => {
-                Self::TooLong(format!("the prompt has {tokens} tokens, the API key has {limit} a minute"))
+                let message = format!("the prompt has {tokens} tokens, the API key has {limit} a minute");
+                Self::TooLong { message, param: None }
             }
         }
     }
@@ -132,7 +142,7 @@ impl ApiError {
     /// The HTTP status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Invalid { .. } | Self::Unsupported(_) | Self::TooLong(_) | Self::Voucher(_) => {
+            Self::Invalid { .. } | Self::Unsupported(_) | Self::TooLong { .. } | Self::Voucher(_) => {
                 StatusCode::BAD_REQUEST
             }
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -169,7 +179,7 @@ impl ApiError {
         match self {
             Self::Invalid { .. } | Self::Internal(_) => None,
             Self::Unsupported(_) => Some("unsupported_parameter"),
-            Self::TooLong(_) => Some("context_length_exceeded"),
+            Self::TooLong { .. } => Some("context_length_exceeded"),
             Self::BodyTooLarge(_) => Some("body_too_large"),
             Self::LateBody => Some("request_timeout"),
             Self::Unauthorized => Some("invalid_api_key"),
@@ -194,6 +204,7 @@ impl ApiError {
         match self {
             Self::Invalid { param, .. } => param.as_deref().map(str::to_owned),
             Self::Unsupported(field) => Some(field.clone()),
+            Self::TooLong { param, .. } => param.map(str::to_owned),
             Self::ModelNotFound(_) => Some("model".into()),
             Self::PartNotFound { at, .. } => Some(format!("adapters[{at}].name")),
             Self::AdapterNotLoaded(_) => Some("lora_name".into()),
@@ -243,7 +254,7 @@ impl From<SubmitError> for ApiError {
             SubmitError::EmptyPrompt => Self::invalid("prompt", message),
             SubmitError::BadToken(_) => Self::invalid("prompt", message),
             SubmitError::NoTokens => Self::invalid("max_tokens", message),
-            SubmitError::TooLong { .. } => Self::TooLong(message),
+            SubmitError::TooLong { .. } => Self::TooLong { message, param: None },
             SubmitError::Overloaded(_) => Self::Busy { message, retry_after: Duration::from_secs(1) },
             _ => Self::Unavailable(message),
         }
@@ -255,7 +266,7 @@ impl From<GenerateError> for ApiError {
         let message = error.to_string();
         match error {
             GenerateError::NonFinite => Self::Unprocessable(message),
-            GenerateError::TooLong { .. } => Self::TooLong(message),
+            GenerateError::TooLong { .. } => Self::TooLong { message, param: None },
             GenerateError::Grammar(_) => Self::GrammarFailed(message),
             GenerateError::Refused(_) | GenerateError::Backend(_) => Self::Internal(message),
             _ => Self::Unavailable(message),

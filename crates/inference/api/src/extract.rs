@@ -89,8 +89,10 @@ fn tenant(parts: &Parts, keyed: bool, voucher: Option<&VoucherHeader>) -> u64 {
     hash.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
 }
 
+/// The key. The scheme's name has no case (RFC 9110, 11.1).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start_matches(' '))
 }
 
 /// A call with a known API key, or any call where none are set.
@@ -144,6 +146,18 @@ mod tests {
         assert_ne!(of("one", "10.0.0.1", true), of("two", "10.0.0.1", true));
         assert_eq!(of("one", "10.0.0.1", true), of("one", "10.0.0.2", true));
         assert_eq!(of("a", "2001:db8::1", false), of("b", "2001:db8::2", false));
+    }
+
+    #[test]
+    fn a_keys_scheme_has_no_case() {
+        let of = |text: &str| {
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, text.parse().unwrap())]);
+            bearer(&headers).map(str::to_owned)
+        };
+        for text in ["Bearer k", "bearer k", "BEARER  k"] {
+            assert_eq!(of(text).as_deref(), Some("k"), "{text}");
+        }
+        assert_eq!([of("Basic k"), of("Bearerk"), of("k")], [None, None, None]);
     }
 
     #[test]

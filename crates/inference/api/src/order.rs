@@ -21,6 +21,8 @@ pub(crate) struct Order<'a> {
     pub(crate) caller: Caller,
     pub(crate) model: ResolvedModel,
     pub(crate) prompts: Vec<Vec<u32>>,
+    /// The field that they came from.
+    pub(crate) input: &'static str,
     pub(crate) fields: &'a SamplingFields,
     /// `max_tokens` where the request names none; none: whatever the context leaves.
     pub(crate) default_max: Option<u32>,
@@ -114,7 +116,7 @@ impl Api {
         let (config, zero) = (self.config(), order.echo || order.prompt_logprobs.is_some());
         let share = order.share(n).unwrap_or(u32::MAX);
         let stop = |prompt: &Vec<u32>| {
-            let room = room(prompt, info, config)?.min(share);
+            let room = room(order.input, prompt, info, config)?.min(share);
             params::stop_rules(order.fields, config, self.text(), order.default_max, room, zero)
         };
         order.prompts.iter().map(stop).collect()
@@ -220,20 +222,21 @@ impl Order<'_> {
 }
 
 /// Tokens of answer that the context leaves.
-fn room(prompt: &[u32], info: &EngineInfo, config: &ApiConfig) -> Result<u32> {
+fn room(input: &'static str, prompt: &[u32], info: &EngineInfo, config: &ApiConfig) -> Result<u32> {
     let context = info.limits.context;
     if prompt.len() > config.prompt_tokens as usize {
         let (tokens, most) = (prompt.len(), config.prompt_tokens);
-        return Err(ApiError::TooLong(format!("the prompt has {tokens} tokens, this server takes {most}")));
+        let message = format!("the prompt has {tokens} tokens, this server takes {most}");
+        return Err(ApiError::too_long(input, message));
     }
     if prompt.is_empty() {
-        return Err(ApiError::invalid("prompt", "the prompt has no tokens"));
+        return Err(ApiError::invalid(input, "the prompt has no tokens"));
     }
     match u32::try_from(prompt.len()).ok().and_then(|prompt| context.checked_sub(prompt)) {
-        None | Some(0) => Err(ApiError::TooLong(format!(
-            "the prompt has {} tokens, the model's context is {context}",
-            prompt.len()
-        ))),
+        None | Some(0) => {
+            let message = format!("the prompt has {} tokens, the model's context is {context}", prompt.len());
+            Err(ApiError::too_long(input, message))
+        }
         Some(room) => Ok(room.min(config.output_tokens)),
     }
 }

@@ -27,7 +27,7 @@ const HARMLESS: &[&str] = &[
 pub(crate) fn refuse_unknown(rest: &Map<String, Value>) -> Result<()> {
     for (field, value) in rest {
         // What is on unless somebody turns it off.
-        if matches!(field.as_str(), "skip_special_tokens" | "add_generation_prompt") {
+        if matches!(field.as_str(), "skip_special_tokens" | "add_generation_prompt" | "detokenize") {
             if value.is_null() || value == true {
                 continue;
             }
@@ -171,7 +171,9 @@ pub(crate) fn stop_rules(
 ) -> Result<StopRules> {
     let max = fields.max_completion_tokens.or(fields.max_tokens).or(default_max).unwrap_or(room);
     if max == 0 && !zero {
-        return Err(ApiError::invalid("max_tokens", "`max_tokens` must be 1 at least"));
+        let field =
+            if fields.max_completion_tokens.is_some() { "max_completion_tokens" } else { "max_tokens" };
+        return Err(ApiError::invalid(field, format!("`{field}` must be 1 at least")));
     }
     let max_tokens = max.min(room);
     let min_tokens = fields.min_tokens.unwrap_or(0);

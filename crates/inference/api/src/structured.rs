@@ -70,7 +70,7 @@ fn response_format(format: &ResponseFormat) -> Result<Option<Shape>> {
         ("json_schema", None) => {
             Err(ApiError::invalid("response_format", "`json_schema` is missing in `response_format`"))
         }
-        _ => Err(ApiError::Unsupported("response_format".into())),
+        _ => Err(ApiError::Unsupported("response_format.type".into())),
     }
 }
 

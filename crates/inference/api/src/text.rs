@@ -32,7 +32,7 @@ impl TextModel {
         let this = self.clone();
         blocking(move || {
             let bos = this.tokenizer.bos().filter(|_| opening && this.tokenizer.adds_bos());
-            let tokens = this.tokenizer.encode_prompt(&text).map_err(|error| bad_prompt(&error))?;
+            let tokens = this.tokenizer.encode_prompt(&text).map_err(|error| bad("prompt", &error))?;
             Ok(bos.into_iter().chain(tokens).collect())
         })
         .await
@@ -72,8 +72,8 @@ impl TextModel {
         let this = self.clone();
         blocking(move || {
             let input = ChatInput { messages: &messages, tools: tools.as_ref(), add_generation_prompt: open };
-            let text = template.render(&input).map_err(|error| bad_prompt(&error))?;
-            this.tokenizer.encode_prompt(&text).map_err(|error| bad_prompt(&error))
+            let text = template.render(&input).map_err(|error| bad("messages", &error))?;
+            this.tokenizer.encode_prompt(&text).map_err(|error| bad("messages", &error))
         })
         .await
     }
@@ -98,8 +98,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::Internal(error.to_string()))?
 }
 
-fn bad_prompt(error: &tributary_weights::WeightsError) -> ApiError {
-    ApiError::invalid("messages", error.to_string())
+fn bad(field: &'static str, error: &tributary_weights::WeightsError) -> ApiError {
+    ApiError::invalid(field, error.to_string())
 }
 
 /// Puts what the template does not show into the system message.

@@ -1,7 +1,7 @@
 //! Figures of the engine under vLLM's names, so that dashboards made for it fit, and under `tributary:`.
 
 use crate::{
-    request::{GenerateError, Outcome},
+    request::{GenerateError, Outcome, Timing},
     schedule::{Counts, Scheduler},
 };
 use metrics::{counter, gauge, histogram};
@@ -77,6 +77,8 @@ pub(crate) fn memory(stats: &MemoryStats) {
 
 /// What happened in a step besides tokens.
 fn counts(counts: &Counts) {
+    both!(counter, "prompt_tokens_total"; increment(counts.prompted));
+    both!(counter, "generation_tokens_total"; increment(counts.generated));
     both!(counter, "num_preemptions_total"; increment(counts.preemptions));
     both!(counter, "prefix_cache_queries_total"; increment(counts.prefix_queries));
     both!(counter, "prefix_cache_hits_total"; increment(counts.prefix_hits));
@@ -86,17 +88,24 @@ fn counts(counts: &Counts) {
     both!(counter, "spec_decode_num_accepted_tokens_total"; increment(counts.drafts_right));
 }
 
+/// Between two tokens of an answer, or two runs of them where guesses were right.
+pub(crate) fn next_token(since: Duration) {
+    both!(histogram, "inter_token_latency_seconds"; record(since.as_secs_f64()));
+}
+
 /// At the end of an answer.
 pub(crate) fn finished(outcome: &Outcome) {
     both!(counter, "request_success_total", "finished_reason" => outcome.reason.name(); increment(1));
-    both!(counter, "prompt_tokens_total"; increment(u64::from(outcome.prompt_tokens)));
-    both!(counter, "generation_tokens_total"; increment(outcome.tokens.len() as u64));
-    both!(histogram, "request_queue_time_seconds"; record(outcome.timing.queued.as_secs_f64()));
-    both!(histogram, "e2e_request_latency_seconds"; record(outcome.timing.total.as_secs_f64()));
-    if let Some(first) = outcome.timing.first_token {
+    let Timing { queued, first_token, total } = outcome.timing;
+    both!(histogram, "request_queue_time_seconds"; record(queued.as_secs_f64()));
+    both!(histogram, "request_inference_time_seconds"; record(total.saturating_sub(queued).as_secs_f64()));
+    both!(histogram, "e2e_request_latency_seconds"; record(total.as_secs_f64()));
+    if let Some(first) = first_token {
+        both!(histogram, "request_prefill_time_seconds"; record(first.saturating_sub(queued).as_secs_f64()));
+        both!(histogram, "request_decode_time_seconds"; record(total.saturating_sub(first).as_secs_f64()));
         both!(histogram, "time_to_first_token_seconds"; record(first.as_secs_f64()));
         if outcome.tokens.len() > 1 {
-            let each = (outcome.timing.total - first).as_secs_f64() / (outcome.tokens.len() - 1) as f64;
+            let each = (total - first).as_secs_f64() / (outcome.tokens.len() - 1) as f64;
             both!(histogram, "time_per_output_token_seconds"; record(each));
         }
     }

@@ -60,6 +60,9 @@ pub(crate) struct Counts {
     /// Prompt tokens of sequences admitted, and those that were not computed for them.
     pub(crate) prefix_queries: u64,
     pub(crate) prefix_hits: u64,
+    /// Tokens of prompts that have an answer, and of answers.
+    pub(crate) prompted: u64,
+    pub(crate) generated: u64,
     /// Pages of prefixes dropped for room.
     pub(crate) evictions: u64,
     /// Rows with drafts, their draft tokens, and those that were chosen.
@@ -187,6 +190,21 @@ impl Scheduler {
         }
         while let Some((page, key)) = self.running[index].next_full() {
             self.pages.publish(page, key);
+        }
+    }
+
+    /// Counts what a step has added to an answer of so many tokens, or that it ended it.
+    pub(crate) fn count(&mut self, index: usize, before: usize, ended: bool) {
+        let sequence = &mut self.running[index];
+        let added = sequence.answer().len() - before;
+        if before == 0 && (added > 0 || ended) {
+            self.counts.prompted += sequence.prompt_tokens() as u64;
+        }
+        self.counts.generated += added as u64;
+        if added > 0
+            && let Some(since) = sequence.lap()
+        {
+            crate::metrics::next_token(since);
         }
     }
 

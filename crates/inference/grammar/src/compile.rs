@@ -189,7 +189,14 @@ fn invalid(shape: &Shape, error: impl fmt::Display) -> GrammarError {
         Some((at, reason)) if place(at) && !matches!(shape, Shape::Lark(_)) => reason,
         _ => &text,
     };
-    GrammarError::Invalid(reason.to_owned())
+    // What llama.cpp and other servers take begins like this.
+    let hint = match shape {
+        Shape::Lark(text) if text.contains("::=") => {
+            " (grammars are written in Lark here, not in GBNF or EBNF)"
+        }
+        _ => "",
+    };
+    GrammarError::Invalid(format!("{reason}{hint}"))
 }
 
 impl Compiled {

@@ -3,6 +3,9 @@
 use crate::{WeightsError, gguf::GgufFile};
 use serde_json::{Value, json};
 
+/// The widest head.
+pub(crate) const MAX_HEAD_DIM: usize = 1 << 10;
+
 /// Block designs that load. They differ in biases and in how GGUF orders rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Architecture {
@@ -150,7 +153,7 @@ impl Config {
             ("intermediate size", self.intermediate, 1 << 18),
             ("heads", self.heads, 1 << 10),
             ("key heads", self.kv_heads, 1 << 10),
-            ("head width", self.head_dim, 1 << 10),
+            ("head width", self.head_dim, MAX_HEAD_DIM),
             ("vocabulary", self.vocab, 1 << 20),
             ("context", self.context, 1 << 21),
         ];

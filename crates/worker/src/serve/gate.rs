@@ -96,7 +96,11 @@ impl PaidGate {
 
     async fn paid(&self, ask: &Ask) -> Result<RequestMeter, Refusal> {
         let agent = self.shared.active_agent().map_err(unavailable)?.ok_or_else(|| {
-            Refusal::Unavailable(format!("{} operates no active agent", self.shared.operator.address()))
+            Refusal::Unavailable(format!(
+                "{} operates no active agent, so nothing can be paid for: `tributary demo` or `tributary agent register` makes one, \
+                 `--payments off` serves without",
+                self.shared.operator.address()
+            ))
         })?;
         if ask.model.model_id == 0 && !ask.model.composition.is_empty() {
             let message = "a record holds one adapter, by its place on chain: compositions, and adapters that only this node knows, are \

@@ -16,10 +16,10 @@ pub(crate) async fn load_adapter(
     request: Request,
 ) -> Result<Response> {
     let body: LoadAdapterRequest = read_json(request, &api).await?;
-    let said = format!("Success: LoRA adapter '{}' added successfully.", body.lora_name);
+    let (name, path) = (body.lora_name.clone(), body.lora_path.clone());
     api.load_adapter(body).await?;
-    tracing::info!(%said, "Adapter loaded");
-    Ok(said.into_response())
+    tracing::info!(name, path, "Adapter loaded");
+    Ok(format!("Success: LoRA adapter '{name}' added successfully.").into_response())
 }
 
 /// `POST /v1/unload_lora_adapter`
@@ -30,5 +30,6 @@ pub(crate) async fn unload_adapter(
 ) -> Result<Response> {
     let body: UnloadAdapterRequest = read_json(request, &api).await?;
     api.unload_adapter(&body.lora_name)?;
+    tracing::info!(name = body.lora_name, "Adapter unloaded");
     Ok(format!("Success: LoRA adapter '{}' removed successfully.", body.lora_name).into_response())
 }

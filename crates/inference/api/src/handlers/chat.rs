@@ -32,6 +32,7 @@ pub(crate) async fn chat_completions(
         caller,
         model,
         prompts: vec![prompt],
+        input: "messages",
         fields: &body.sampling,
         default_max: None,
         logprobs,
@@ -48,7 +49,8 @@ pub(crate) async fn chat_completions(
     };
     if streams {
         let format = ChatFormat::new(&job, dress);
-        return Ok(stream(job, format, body.stream_options.unwrap_or_default().include_usage));
+        let include_usage = body.stream_options.unwrap_or_default().include_usage.unwrap_or_default();
+        return Ok(stream(job, format, include_usage));
     }
     Ok(Json(whole_chat(job, &dress).await?).into_response())
 }

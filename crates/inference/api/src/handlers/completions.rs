@@ -42,6 +42,7 @@ pub(crate) async fn completions(
         caller,
         model,
         prompts,
+        input: "prompt",
         fields: &body.sampling,
         default_max: Some(DEFAULT_MAX_TOKENS),
         logprobs,
@@ -59,7 +60,8 @@ pub(crate) async fn completions(
     };
     if streams {
         let format = CompletionFormat::new(&job, dress);
-        return Ok(stream(job, format, body.stream_options.unwrap_or_default().include_usage));
+        let include_usage = body.stream_options.unwrap_or_default().include_usage.unwrap_or_default();
+        return Ok(stream(job, format, include_usage));
     }
     Ok(Json(whole_completion(job, &dress).await?).into_response())
 }

@@ -45,7 +45,7 @@ pub(crate) async fn embeddings(
     let tokens: u64 = texts.iter().map(|text| text.len() as u64).sum();
     let tally =
         Tally::reserve(caller.key.as_ref(), tokens).map_err(|short| ApiError::short(short, tokens))?;
-    let embedding = api.embeddings.embed(embedder, texts, tally);
+    let embedding = api.embeddings.embed(embedder, texts, caller.tenant, tally);
     let all = tokio::time::timeout(api.config().request_timeout, embedding)
         .await
         .map_err(|_| ApiError::Unavailable("the embeddings took too long".into()))??;

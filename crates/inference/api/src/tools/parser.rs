@@ -27,6 +27,8 @@ pub(crate) struct CallParser {
     style: CallStyle,
     /// Functions there are: a bare object is a call only of one of these.
     names: Vec<String>,
+    /// Whether the answer is bound to be calls: what breaks off is then no words.
+    bound: bool,
     place: Place,
     /// Text that may yet be, or turn out not to be, a call.
     held: String,
@@ -47,10 +49,11 @@ enum Place {
 }
 
 impl CallParser {
-    pub(crate) fn new(style: CallStyle, names: Vec<String>) -> Self {
+    pub(crate) fn new(style: CallStyle, names: Vec<String>, bound: bool) -> Self {
         Self {
             style,
             names,
+            bound,
             place: Place::Start,
             held: String::new(),
             scanner: Scanner::default(),
@@ -67,16 +70,16 @@ impl CallParser {
         pieces
     }
 
-    /// The answer ended.
+    /// The answer ended. Where there was a call before, or had to be one, what was about to become one is no words.
     pub(crate) fn finish(&mut self) -> Vec<Piece> {
         let mut pieces = Vec::new();
-        if self.place == Place::Call {
-            if !self.told {
-                self.let_go(&mut pieces);
-            }
-        } else {
+        if self.calls || self.bound {
+            self.held.clear();
+        } else if self.place != Place::Call {
             let held = std::mem::take(&mut self.held);
             self.words(&held, &mut pieces);
+        } else if !self.told {
+            self.let_go(&mut pieces);
         }
         pieces
     }
@@ -228,7 +231,10 @@ mod tests {
     }
 
     fn read(style: CallStyle, parts: &[&str]) -> Vec<Piece> {
-        let mut parser = CallParser::new(style, vec!["f".into(), "g".into()]);
+        read_by(CallParser::new(style, vec!["f".into(), "g".into()], false), parts)
+    }
+
+    fn read_by(mut parser: CallParser, parts: &[&str]) -> Vec<Piece> {
         let mut pieces: Vec<Piece> = parts.iter().flat_map(|part| parser.push(part)).collect();
         pieces.extend(parser.finish());
         merged(pieces)
@@ -293,6 +299,12 @@ mod tests {
         assert_eq!(cut, [Piece::Call("f".into()), Piece::Arguments("{\"a\":".into())]);
         let broken = read(CallStyle::Tagged, &["<tool_call>{\"name\":\"f\",\"arguments\":7}"]);
         assert_eq!(broken, [Piece::Call("f".into()), Piece::Malformed]);
+        for second in ["<tool_", "<tool_call>\n", "<tool_call>{\"name\":"] {
+            let cut = read(CallStyle::Tagged, &[ONE, second]);
+            assert_eq!(cut, call("f", "{\"a\": \"</tool_call>\"}"), "{second}");
+            let bound = CallParser::new(CallStyle::Tagged, vec!["f".into()], true);
+            assert_eq!(read_by(bound, &[second]), [], "{second}");
+        }
     }
 
     proptest! {

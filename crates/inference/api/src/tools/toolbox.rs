@@ -101,7 +101,8 @@ impl Toolbox {
     }
 
     pub(crate) fn parser(&self) -> CallParser {
-        CallParser::new(self.style, self.functions.iter().map(|(name, _)| name.clone()).collect())
+        let names = self.functions.iter().map(|(name, _)| name.clone()).collect();
+        CallParser::new(self.style, names, self.is_bound())
     }
 
     /// Whether a call more may be made.

@@ -76,7 +76,7 @@ pub enum Stop {
 #[serde(default)]
 pub struct StreamOptions {
     /// Send usage in a chunk of its own at the end.
-    pub include_usage: bool,
+    pub include_usage: Option<bool>,
 }
 
 /// Tokens of a request.

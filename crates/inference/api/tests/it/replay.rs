@@ -133,5 +133,5 @@ async fn what_is_no_request_is_said_so() {
     assert_eq!(replay(&text, 100, many.as_bytes(), 39).await.unwrap().request.sampling.choice, 39);
     assert!(matches!(fault(&many, 40).await, ApiError::Invalid { .. }));
     let long = json!({"model": "m", "prompt": "x".repeat(100)}).to_string();
-    assert!(matches!(fault(&long, 0).await, ApiError::TooLong(_)));
+    assert!(matches!(fault(&long, 0).await, ApiError::TooLong { .. }));
 }

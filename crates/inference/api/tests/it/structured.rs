@@ -86,10 +86,11 @@ async fn what_is_no_grammar_is_an_error_of_the_field() {
         (json!({ "guided_regex": "a".repeat(70_000) }), "guided_regex"),
         (json!({ "guided_choice": [] }), "guided_choice"),
         (json!({ "guided_grammar": "start: nothing" }), "guided_grammar"),
+        (json!({ "guided_grammar": "root ::= \"a\"" }), "guided_grammar"),
         (json!({ "guided_json": { "type": "no such" } }), "guided_json"),
         (json!({ "guided_json": { "$ref": "http://127.0.0.1/x" } }), "guided_json"),
         (json!({ "structured_outputs": { "json": 7 } }), "structured_outputs"),
-        (json!({ "response_format": { "type": "yaml" } }), "response_format"),
+        (json!({ "response_format": { "type": "yaml" } }), "response_format.type"),
         (json!({ "response_format": { "type": "json_object" }, "guided_regex": "a" }), "response_format"),
     ] {
         let mut body =

@@ -83,7 +83,8 @@ pub(super) unsafe fn norm<S: Simd>(x: &[f32], w: &[f32], eps: f32, out: &mut [f3
             squares = S::fma(v, v, squares);
         }
         let mean = S::reduce_tree(squares) / x.len() as f32 + eps;
-        let inverse = S::splat(1.0 / mean.sqrt());
+        // Squares that overflow would make zeros of every value: they are to be refused as if a value had.
+        let inverse = S::splat(if mean.is_finite() { 1.0 / mean.sqrt() } else { f32::NAN });
         for at in (0..x.len()).step_by(LANES) {
             let v = S::mul(S::load(x.as_ptr().add(at)), inverse);
             S::store(out.as_mut_ptr().add(at), S::mul(v, S::load(w.as_ptr().add(at))));

@@ -74,7 +74,8 @@ pub(crate) fn norm(x: &[f32], w: &[f32], eps: f32) -> Vec<f32> {
         }
     }
     let v = lanes[0] / x.len() as f32 + eps;
-    let inverse = 1.0 / v.sqrt();
+    // Squares that overflow would make zeros of every value: they are to be refused as if a value had.
+    let inverse = if v.is_finite() { 1.0 / v.sqrt() } else { f32::NAN };
     x.iter().zip(w).map(|(x, w)| x * inverse * w).collect()
 }
 

@@ -61,8 +61,14 @@ const FORMATS: [Format; 10] = [
 
 /// All cases of a seed.
 pub(super) fn cases(ops: &dyn Ops, seed: u64) -> Vec<Case> {
-    let mut cases =
-        vec![quantize(ops, seed), special(ops, seed), norm(ops, seed), exp(ops, seed), silu(ops, seed)];
+    let mut cases = vec![
+        quantize(ops, seed),
+        special(ops, seed),
+        norm(ops, seed),
+        norm_overflow(ops, seed),
+        exp(ops, seed),
+        silu(ops, seed),
+    ];
     cases.extend([rope(ops, seed), lora(ops, seed), dora(ops, seed), attention(ops, seed)]);
     cases.extend(FORMATS.into_iter().map(|format| linear(ops, seed, format)));
     cases
@@ -147,6 +153,16 @@ fn norm(ops: &dyn Ops, seed: u64) -> Case {
     let len = BLOCK * (1 + source.below(24));
     let (x, w) = (source.floats(len, 5), source.floats(len, 2));
     case("norm", seed, &ops.norm(&x, &w, 1e-5))
+}
+
+/// Values whose squares overflow are no numbers afterwards, so that quantising refuses them.
+fn norm_overflow(ops: &dyn Ops, seed: u64) -> Case {
+    let mut source = Source::new(seed, "norm-overflow");
+    let (mut x, w) = (source.floats(2 * BLOCK, 5), source.floats(2 * BLOCK, 2));
+    x[source.below(2 * BLOCK)] = 1e20;
+    let refused: Vec<f32> =
+        ops.norm(&x, &w, 1e-5).iter().map(|y| if y.is_nan() { 1.0 } else { 0.0 }).collect();
+    case("norm-overflow", seed, &refused)
 }
 
 fn exp(ops: &dyn Ops, seed: u64) -> Case {

@@ -139,10 +139,17 @@ fn order_of_a_composition_is_the_requests() {
 
 #[test]
 fn an_overflow_fails_its_row_only() {
+    // Of values, and of their squares alone.
+    for size in [1e38, 1e24] {
+        overflows(size);
+    }
+}
+
+fn overflows(size: f32) {
     let (config, weights) = small(24, Format::Q4_1, Architecture::Llama);
     let mut backend = backend(&config, &weights, paths()[0], 2);
     let mut hostile = adapter(&config, 9, 4, &[Projection::Down]);
-    hostile.modules.iter_mut().for_each(|module| module.b.iter_mut().for_each(|value| *value = 1e38));
+    hostile.modules.iter_mut().for_each(|module| module.b.iter_mut().for_each(|value| *value = size));
     hostile.modules.iter_mut().for_each(|module| module.scale = 1.0);
     let lora = [1.0; 3].map(|weight| part(&backend, &hostile, weight));
     let good = Sequence { id: 1, tokens: (0..30).collect(), pages: vec![0, 1], lora: vec![] };

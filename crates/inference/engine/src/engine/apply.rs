@@ -68,6 +68,7 @@ impl Worker {
             Some(error) => return Some(End::Failed(GenerateError::Refused(error.to_string()))),
         }
         let sequence = scheduler.running_mut(planned.index);
+        let before = sequence.answer().len();
         let (end, right) = if wanted == 0 {
             sequence.computed += planned.take;
             (None, 0)
@@ -77,6 +78,7 @@ impl Worker {
             sequence.computed += planned.take - wanted;
             self.choose_along(sequence, row, 0, wanted)
         };
+        scheduler.count(planned.index, before, end.is_some());
         scheduler.publish(planned.index);
         if drafted > 0 {
             scheduler.judge(planned.index, drafted, right);

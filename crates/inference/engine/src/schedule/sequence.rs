@@ -20,7 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -97,6 +97,7 @@ pub(crate) struct Sequence {
     chain: HashChain,
     started: Option<Instant>,
     first_token: Option<Instant>,
+    last_token: Option<Instant>,
 }
 
 impl Sequence {
@@ -128,6 +129,7 @@ impl Sequence {
             chain: HashChain::new(exec_hash),
             started: None,
             first_token: None,
+            last_token: None,
             submission,
         }
     }
@@ -344,6 +346,17 @@ impl Sequence {
     /// Head of the chain over the answer so far.
     pub(crate) fn chain_head(&self) -> B256 {
         self.chain.head()
+    }
+
+    /// Tokens of the prompt.
+    pub(crate) const fn prompt_tokens(&self) -> usize {
+        self.prompt
+    }
+
+    /// Now there is another token: how long after the one before.
+    pub(crate) fn lap(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        self.last_token.replace(now).map(|last| now - last)
     }
 
     /// Takes a chosen token. Some when the answer ends with it.

@@ -51,6 +51,7 @@ fn a_grammar_says_where_it_is_wrong() {
     assert!(told("start: undefined").contains("undefined"));
     assert!(told("start: \"a\"\nb: \"unterminated").contains("2("));
     assert!(told("start: /(unclosed/").contains("unclosed group"));
+    assert!(told("root ::= \"a\"").contains("Lark"));
 }
 
 /// Found in the middle of the answer once, and named nobody's field.

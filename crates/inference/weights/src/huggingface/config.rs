@@ -1,6 +1,6 @@
 //! `config.json`.
 
-use super::{json, optional};
+use super::{json, optional, rope};
 use crate::{Architecture, Config, WeightsError};
 use serde_json::Value;
 use std::path::Path;
@@ -52,6 +52,8 @@ fn config(value: &Value) -> Result<Config, WeightsError> {
     refuse(value)?;
     let (hidden, heads) = (count("hidden_size")?, count("num_attention_heads")?);
     let nested = value.get("rope_parameters").and_then(|v| v.get("rope_theta")).and_then(Value::as_f64);
+    let rope_theta = float("rope_theta").or(nested.map(|v| v as f32)).unwrap_or(10_000.0);
+    let head_dim = or("head_dim", hidden.checked_div(heads).unwrap_or(0))?;
     Config {
         architecture: Architecture::from_name(name)?,
         layers: count("num_hidden_layers")?,
@@ -59,11 +61,11 @@ fn config(value: &Value) -> Result<Config, WeightsError> {
         intermediate: count("intermediate_size")?,
         heads,
         kv_heads: or("num_key_value_heads", heads)?,
-        head_dim: or("head_dim", hidden.checked_div(heads).unwrap_or(0))?,
+        head_dim,
         vocab: count("vocab_size")?,
         context: count("max_position_embeddings")?,
-        rope_theta: float("rope_theta").or(nested.map(|v| v as f32)).unwrap_or(10_000.0),
-        rope_factors: None,
+        rope_theta,
+        rope_factors: rope::factors(value, rope_theta, head_dim)?,
         norm_eps: float("rms_norm_eps").ok_or_else(|| wrong("rms_norm_eps"))?,
     }
     .validated()
@@ -74,15 +76,6 @@ fn refuse(value: &Value) -> Result<(), WeightsError> {
     let unsupported = |what: &str| Err(WeightsError::Unsupported(what.to_owned()));
     if value.get("hidden_act").and_then(Value::as_str).is_some_and(|name| name != "silu") {
         return unsupported("an activation other than silu");
-    }
-    let scaled = |key: &str| {
-        let kind = |v: &Value| {
-            v.get("rope_type").or_else(|| v.get("type")).and_then(Value::as_str).map(str::to_owned)
-        };
-        value.get(key).filter(|v| !v.is_null()).is_some_and(|v| kind(v).as_deref() != Some("default"))
-    };
-    if scaled("rope_scaling") || scaled("rope_parameters") {
-        return unsupported("rope scaling");
     }
     let truthy = |key: &str| value.get(key).and_then(Value::as_bool).unwrap_or(false);
     if truthy("attention_bias") || truthy("mlp_bias") {

@@ -1,6 +1,7 @@
 //! Hugging Face folders: `config.json`, `*.safetensors`, `tokenizer.json`.
 
 mod config;
+mod rope;
 mod tensors;
 mod vocabulary;
 

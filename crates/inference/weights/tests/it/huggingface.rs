@@ -80,7 +80,7 @@ fn what_changes_the_answer_is_refused_by_name() {
         config[key] = value;
         refusal(&config, &tokenizer())
     };
-    assert!(edit("rope_scaling", json!({"rope_type": "yarn"})).contains("rope"));
+    assert!(edit("rope_scaling", json!({"rope_type": "yarn"})).contains("yarn"));
     assert!(edit("attention_bias", json!(true)).contains("biases"));
     assert!(edit("hidden_act", json!("gelu")).contains("silu"));
     assert!(edit("hidden_size", json!(u64::MAX)).contains("hidden"));
