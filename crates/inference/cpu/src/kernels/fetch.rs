@@ -4,13 +4,13 @@
 //!
 //! | run over a tile | fetches, with each block | into |
 //! |---|---|---|
-//! | the first | the weights [2 KB ahead](NEAR) | the first cache |
-//! | the first | the weights [24 KB ahead](FAR) | the second |
-//! | each, of a batch | a portion of what adapters [read later](Matmul::later) | the second |
+//! | the first | the weights 2 KB ahead | the first cache |
+//! | the first | the weights 24 KB ahead | the second |
+//! | each, of a batch | a portion of what adapters read later | the second |
 //!
 //! Memory is asked for from the second cache, because that has more lines under way than the first. What would lie behind a job's last tile
-//! is fetched from where the thread [goes on](Matmul::onward), so that memory is busy while rounds end and begin. Of a short matrix the last tile fetches
-//! the [matrix after it](Matmul::next) instead.
+//! is fetched from where the thread goes on (`onward`), so that memory is busy while rounds end and begin. Of a short matrix the last tile fetches
+//! the matrix after it instead.
 
 use super::matmul::{Matmul, WIDE};
 use crate::simd::Simd;
