@@ -27,14 +27,14 @@ const MAX_OF_ONE: usize = 16;
 #[derive(Debug)]
 pub(crate) struct EmbeddingDesk {
     model: Option<(String, Arc<Embedder>)>,
-    turn: Semaphore,
+    turn: Arc<Semaphore>,
     /// By tenant.
     waiting: Mutex<HashMap<u64, usize>>,
 }
 
 impl EmbeddingDesk {
     pub(crate) fn new(model: Option<(String, Arc<Embedder>)>) -> Self {
-        Self { model, turn: Semaphore::new(1), waiting: Mutex::default() }
+        Self { model, turn: Arc::new(Semaphore::new(1)), waiting: Mutex::default() }
     }
 
     /// The model's name.
@@ -87,7 +87,8 @@ impl EmbeddingDesk {
         Ok(tokens)
     }
 
-    /// Embeds text after text, each on a thread of its own: a request that nobody waits for ends with the text at hand.
+    /// Embeds text after text, each on a thread of its own: a request that nobody waits for ends with the text at hand, whose turn lasts
+    /// as long.
     pub(crate) async fn embed(
         &self,
         embedder: &Arc<Embedder>,
@@ -98,10 +99,15 @@ impl EmbeddingDesk {
         let _waiting = Waiting::enter(&self.waiting, tenant)?;
         let mut all = Vec::with_capacity(texts.len());
         for tokens in texts {
-            let _turn = self.turn.acquire().await.map_err(|error| ApiError::Internal(error.to_string()))?;
+            let turn = Arc::clone(&self.turn).acquire_owned().await;
+            let turn = turn.map_err(|error| ApiError::Internal(error.to_string()))?;
             let embedder = Arc::clone(embedder);
             tally.count(tokens.len() as u64);
-            all.push(blocking(move || Ok(embedder.embed(&tokens)?)).await?);
+            let embed = move || {
+                let _turn = turn;
+                Ok(embedder.embed(&tokens)?)
+            };
+            all.push(blocking(embed).await?);
         }
         Ok(all)
     }

@@ -57,8 +57,9 @@ pub async fn replay(text: &TextModel, context: u32, body: &[u8], choice: u32) ->
     let prompt =
         prompt.ok_or_else(|| ApiError::invalid("n", format!("the request has no answer {choice}")))?;
     let room = u32::try_from(prompt.len()).ok().and_then(|prompt| context.checked_sub(prompt));
-    let room = room.filter(|room| *room > 0).ok_or_else(|| {
-        ApiError::too_long("prompt", format!("the prompt fills the context of {context} tokens"))
+    let room = room.filter(|room| *room > 0).ok_or_else(|| ApiError::TooLong {
+        message: format!("the prompt fills the context of {context} tokens"),
+        param: None,
     })?;
     let mut sampling = params::sampling(&asking.fields, &config)?;
     sampling.choice = choice;

@@ -196,7 +196,7 @@ impl Scheduler {
     /// Counts what a step has added to an answer of so many tokens, or that it ended it.
     pub(crate) fn count(&mut self, index: usize, before: usize, ended: bool) {
         let sequence = &mut self.running[index];
-        let added = sequence.answer().len() - before;
+        let added = sequence.answer().len().saturating_sub(before);
         if before == 0 && (added > 0 || ended) {
             self.counts.prompted += sequence.prompt_tokens() as u64;
         }

@@ -217,6 +217,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn matrices_are_cut_without_gaps() {
+        for matrices in [
+            vec![(36, 18), (12, 18), (12, 18)],
+            vec![(96, 18), (96, 18)],
+            vec![(36, 48)],
+            vec![(1, 1), (3000, 18)],
+            vec![],
+        ] {
+            for wanted in [1, 4, 8, 64] {
+                let mut tiles = cut(matrices.iter().copied(), wanted)
+                    .into_iter()
+                    .flat_map(|(matrix, tiles)| tiles.map(move |tile| (matrix, tile)));
+                let all = matrices
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(matrix, (tiles, _))| (0..*tiles).map(move |tile| (matrix, tile)));
+                assert!(all.into_iter().all(|tile| tiles.next() == Some(tile)) && tiles.next().is_none());
+            }
+        }
+    }
+
+    #[test]
     fn everything_is_dealt_once() {
         for (pieces, tasks, threads) in
             (0..12).flat_map(|a| (0..12).flat_map(move |b| (1..6).map(move |c| (a, b, c))))

@@ -81,7 +81,11 @@ fn refuse(value: &Value) -> Result<(), WeightsError> {
     if truthy("attention_bias") || truthy("mlp_bias") {
         return unsupported("biases on every projection");
     }
-    if truthy("use_sliding_window") {
+    // Qwen2 says whether its window counts; Mistral's counts wherever it is narrower than the context.
+    let size = |key: &str| value.get(key).and_then(Value::as_u64);
+    let narrow = value["model_type"] == "mistral"
+        && size("sliding_window").is_some_and(|window| Some(window) < size("max_position_embeddings"));
+    if truthy("use_sliding_window") || narrow {
         return unsupported("sliding windows");
     }
     Ok(())

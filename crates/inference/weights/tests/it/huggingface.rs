@@ -82,6 +82,10 @@ fn what_changes_the_answer_is_refused_by_name() {
     };
     assert!(edit("rope_scaling", json!({"rope_type": "yarn"})).contains("yarn"));
     assert!(edit("attention_bias", json!(true)).contains("biases"));
+    assert!(edit("use_sliding_window", json!(true)).contains("sliding"));
+    let mut mistral = config();
+    (mistral["model_type"], mistral["sliding_window"]) = (json!("mistral"), json!(1));
+    assert!(refusal(&mistral, &tokenizer()).contains("sliding"));
     assert!(edit("hidden_act", json!("gelu")).contains("silu"));
     assert!(edit("hidden_size", json!(u64::MAX)).contains("hidden"));
     assert!(edit("tie_word_embeddings", json!(false)).contains("lm_head"));
